@@ -1,0 +1,3 @@
+"""Statistics of opinion scores as pure code: numpy, SciPy, pandas; no Django."""
+
+from __future__ import annotations
