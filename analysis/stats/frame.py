@@ -101,6 +101,14 @@ class Votes:
         total = np.bincount(cell, self.rating, shape[0] * shape[1])
         return divide(total, n).reshape(shape)
 
+    @cached_property
+    def distribution(self) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct ratings (k,), ascending, and items × k counts of each."""
+        code, values = pd.factorize(self.rating, sort=True)
+        k = len(values)
+        cells = np.bincount(self.item * k + code, minlength=self.n_items * k)
+        return np.asarray(values, float), cells.reshape(self.n_items, k)
+
     def take(self, keep: np.ndarray) -> Votes:
         """The votes where `keep` (bool, one per vote); codes stay as they are."""
         return Votes(

@@ -15,7 +15,11 @@ from analysis.stats.frame import KNOWN_COLUMNS, Ratings, Votes, divide
 FLAGS = {
     "no_ratings": "Nobody has rated this stimulus: nothing can be computed.",
     "n_too_small": "One rating only: no SD and no interval.",
-    "zero_variance": "All ratings are equal: SD 0, and no interval can be given.",
+    "zero_variance": "All ratings are equal: SD 0, and no interval by t, z or bootstrap.",
+    "binomial_refused": (
+        "The ratings spread more than a binomial (SOS a > 0.25): its bounded interval "
+        "would be too narrow, so none is given."
+    ),
     "repeats_averaged": (
         "Participants rated this stimulus more than once and their mean was taken: "
         "n counts participants, n_1 … count answers."
@@ -24,73 +28,150 @@ FLAGS = {
 
 
 def mos_table(
-    ratings: Ratings, *, level: float = 0.95, ci_method: str = "t"
+    ratings: Ratings,
+    *,
+    level: float = 0.95,
+    ci_method: str = "t",
+    resamples: int = intervals.RESAMPLES,
+    seed: int = intervals.SEED,
 ) -> pd.DataFrame:
     """The MOS of every stimulus (and question), in order of first appearance.
 
-    Columns as in `mos_by_stimulus.csv`; proportions 0–1, intervals on the rating scale
-    and not clipped to it. What cannot be computed is NaN with its reason in `flags`,
-    words of FLAGS joined by ``;``.
+    `ci_method`: t, z, percentile, bca (bootstraps) or binomial (bounded). Columns as in
+    `mos_by_stimulus.csv`; proportions 0–1, intervals on the rating scale and not
+    clipped to it. What cannot be computed is NaN with its reason in `flags`, words of
+    FLAGS joined by ``;``. Raises ValueError for an unknown method or level.
     """
+    if ci_method not in CI_METHODS:
+        raise ValueError(f"ci_method is one of {', '.join(CI_METHODS)}: {ci_method!r}")
+    if not 0 < level < 1:
+        raise ValueError(f"A confidence level lies between 0 and 1: {level!r}")
     votes = ratings.votes
     low, high = ratings.scale_min, ratings.scale_max
     n = votes.sum_by_item()
     mos, sd = mean_and_sd(votes)
-    half = HALF_WIDTHS[ci_method](sd, n, level)
+    se = divide(sd, np.sqrt(n))
+    too_wide = np.zeros(len(n), bool)
+    if ci_method == "t":
+        ci_low, ci_high = intervals.student(mos, se, n - 1, level)
+    elif ci_method == "z":
+        ci_low, ci_high = intervals.normal(mos, se, level)
+    elif ci_method == "binomial":
+        variance = sd**2 * divide(n - 1, n)
+        too_wide = intervals.overdispersed(mos, variance, (low, high))
+        ci_low, ci_high = (
+            np.where(too_wide, np.nan, end)
+            for end in intervals.binomial(mos, n, (low, high), level)
+        )
+    else:
+        ci_low, ci_high = intervals.bootstrap(
+            votes, level, method=ci_method, resamples=resamples, seed=seed
+        )
     counts = _counts(ratings)
-    answers = counts.sum(axis=1)
     q1, median, q3 = _quartiles(votes)
-    table = pd.concat(
-        [ratings.votes.items.to_frame(index=False), _factors(ratings)], axis=1
-    ).assign(
-        n=n,
-        n_missing=ratings.n_missing,
-        mos=mos,
-        sd=sd,
-        se=divide(sd, np.sqrt(n)),
-        ci_level=level,
-        ci_low=mos - half,
-        ci_high=mos + half,
-        ci_half_width=half,
-        ci_method=ci_method,
-        median=median,
-        q1=q1,
-        q3=q3,
-        mode=_modes(counts, low),
-    )
-    for k in range(low, high + 1):
-        table[f"n_{k}"] = counts[:, k - low]
-    table["p_top_box"] = _share(votes, votes.rating >= high)
+    columns: dict[str, object] = {
+        "n": n,
+        "n_missing": ratings.n_missing,
+        "mos": mos,
+        "sd": sd,
+        "se": se,
+        "ci_level": level,
+        "ci_low": ci_low,
+        "ci_high": ci_high,
+        "ci_half_width": (ci_high - ci_low) / 2,
+        "ci_method": ci_method,
+        "median": median,
+        "q1": q1,
+        "q3": q3,
+        "mode": _modes(counts, low),
+    }
+    columns |= {f"n_{low + k}": counts[:, k] for k in range(high - low + 1)}
+    columns["p_top_box"] = divide(votes.sum_by_item(votes.rating >= high), n)
     for name, chosen in (
         ("p_gob", votes.rating >= high - 1),
         ("p_pow", votes.rating <= low + 1),
     ):
-        table[name] = _share(votes, chosen)
-        ends = intervals.wilson(votes.sum_by_item(chosen), n, level)
-        table[f"{name}_low"], table[f"{name}_high"] = ends
-    table["consensus"] = _consensus(votes, mos, high - low)
-    table["flags"] = join_flags(
+        k = votes.sum_by_item(chosen)
+        columns[name] = divide(k, n)
+        columns[f"{name}_low"], columns[f"{name}_high"] = intervals.wilson(k, n, level)
+    columns["consensus"] = _consensus(votes, mos, high - low)
+    columns |= dmos(ratings, level=level)
+    columns["flags"] = join_flags(
         {
             "no_ratings": n == 0,
             "n_too_small": n == 1,
             "zero_variance": (n > 1) & (sd == 0),
-            "repeats_averaged": answers > n,
+            "binomial_refused": too_wide,
+            "repeats_averaged": counts.sum(axis=1) > n,
         }
     )
+    keys = votes.items.to_frame(index=False)
+    table = pd.concat([keys, stimulus_factors(ratings)], axis=1).assign(**columns)
+    if "question" in table:  # stimulus, its factors, question, then the numbers
+        table.insert(table.columns.get_loc("n") - 1, "question", table.pop("question"))
     return table
 
 
-HALF_WIDTHS = {"t": intervals.t_half_width, "z": intervals.z_half_width}
+CI_METHODS = ("t", "z", "percentile", "bca", "binomial")
 
 
 def mean_and_sd(votes: Votes) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD (N - 1) by item; NaN where there are too few votes."""
     n = votes.sum_by_item()
     mean = divide(votes.sum_by_item(votes.rating), n)
-    deviation = votes.rating - mean[votes.item]
-    return mean, np.sqrt(
-        divide(votes.sum_by_item(deviation**2), np.where(n > 1, n - 1, 0))
-    )
+    squares = votes.sum_by_item((votes.rating - mean[votes.item]) ** 2)
+    return mean, np.sqrt(divide(squares, np.maximum(n - 1, 0)))
+
+
+def dmos(
+    ratings: Ratings, *, level: float = 0.95, crush: bool = False
+) -> dict[str, np.ndarray]:
+    """Differential MOS against a hidden reference, paired within participants.
+
+    ACR-HR (ITU-T P.910; P.913 7.2.2): rating - own rating of the reference + top of the
+    scale, over those who rated both; a reference is a stimulus with `is_reference`, for
+    the stimuli of the same `content` if that column exists. Above the top is possible
+    and kept; `crush` applies 7·DV/(2 + DV) there (1–5 scales). By item: dmos, dmos_n,
+    dmos_ci_low, dmos_ci_high; NaN for references and without a declared one.
+    """
+    votes = ratings.votes
+    n_items = votes.n_items
+    n = np.zeros(n_items)
+    mean = sd = np.full(n_items, np.nan)
+    if "is_reference" in ratings.frame and ratings.rows["is_reference"].any():
+        group, is_reference = _reference_groups(ratings)
+        own = votes.rater * np.int64(group.max() + 1) + group[votes.item]
+        refers = is_reference[votes.item]
+        code, cells = pd.factorize(own[refers])
+        reference = pd.Series(
+            np.bincount(code, votes.rating[refers]) / np.bincount(code), cells
+        )
+        base = reference.reindex(own).to_numpy()
+        paired = ~refers & ~np.isnan(base)
+        value = (votes.rating - base + ratings.scale_max)[paired]
+        if crush:
+            value = np.where(value > ratings.scale_max, 7 * value / (2 + value), value)
+        differences = Votes(
+            votes.rater[paired], votes.item[paired], value, votes.raters, votes.items
+        )
+        n = differences.sum_by_item().astype(float)
+        mean, sd = mean_and_sd(differences)
+    low, high = intervals.student(mean, divide(sd, np.sqrt(n)), n - 1, level)
+    return {
+        "dmos": mean,
+        "dmos_n": np.where(n > 0, n, np.nan),
+        "dmos_ci_low": low,
+        "dmos_ci_high": high,
+    }
+
+
+def _reference_groups(ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
+    """By item: the group (content and question) it is compared in, and if it refers."""
+    rows = ratings.rows
+    first = rows.drop_duplicates(ratings.votes.items.names)
+    groups = [c for c in ("content", "question") if c in rows]
+    group = first.groupby(groups, sort=False).ngroup() if groups else 0 * first.index
+    return np.asarray(group), first["is_reference"].to_numpy(bool)
 
 
 def join_flags(words: dict[str, np.ndarray]) -> list[str]:
@@ -102,7 +183,7 @@ def join_flags(words: dict[str, np.ndarray]) -> list[str]:
     return [";".join(row) for row in rows]
 
 
-def _factors(ratings: Ratings) -> pd.DataFrame:
+def stimulus_factors(ratings: Ratings) -> pd.DataFrame:
     """The factor columns that do not vary within any stimulus."""
     rows = ratings.rows
     codes, _ = pd.factorize(rows["stimulus"])
@@ -132,18 +213,17 @@ def _counts(ratings: Ratings) -> np.ndarray:
 
 def _quartiles(votes: Votes) -> np.ndarray:
     """First quartile, median and third quartile by item: numpy's type 7."""
-    order = np.lexsort((votes.rating, votes.item))
-    ordered = votes.rating[order]
-    n = votes.sum_by_item()
-    start = np.cumsum(n) - n
+    values, counts = votes.distribution
+    if len(values) == 0:
+        return np.full((3, votes.n_items), np.nan)
+    up_to = np.cumsum(counts, axis=1)
+    n = up_to[:, -1]
     position = np.multiply.outer([0.25, 0.5, 0.75], np.maximum(n - 1, 0))
-    below = np.floor(position).astype(int)
-    above = np.minimum(below + 1, np.maximum(n - 1, 0))
-    if len(ordered) == 0:
-        return np.full(position.shape, np.nan)
-    last = len(ordered) - 1
-    lower = ordered[np.minimum(start + below, last)]
-    upper = ordered[np.minimum(start + above, last)]
+    below = np.floor(position)
+    lower, upper = (
+        values[(up_to <= rank[..., None]).sum(axis=-1).clip(max=len(values) - 1)]
+        for rank in (below, np.minimum(below + 1, np.maximum(n - 1, 0)))
+    )
     return np.where(n > 0, lower + (position - below) * (upper - lower), np.nan)
 
 
@@ -151,10 +231,6 @@ def _modes(counts: np.ndarray, low: int) -> pd.Series:
     top = (counts == counts.max(axis=1, keepdims=True)) & (counts > 0)
     cells = ["|".join(str(low + k) for k in np.flatnonzero(row)) for row in top]
     return pd.Series([cell or None for cell in cells], dtype=object)
-
-
-def _share(votes: Votes, chosen: np.ndarray) -> np.ndarray:
-    return divide(votes.sum_by_item(chosen), votes.sum_by_item())
 
 
 def _consensus(votes: Votes, mos: np.ndarray, width: int) -> np.ndarray:

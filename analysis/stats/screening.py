@@ -1,0 +1,268 @@
+"""Who rated differently from the others: flags with reasons, never a deletion.
+
+Each method returns a table with one row a rater, in the order of `Votes.raters`.
+Two readings of ITU-R BT.500 are named because they reject different people:
+``recommendation`` (BT.500-14 A1-2.3.1: SD with N - 1, shares of the stimuli the person
+rated, unanimous stimuli say nothing) and ``reference`` (the ITU's reference code: SD
+with N, shares of all stimuli times the most repeats, unanimous stimuli count on both
+sides).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.stats.frame import Ratings, Votes, divide
+
+MIN_RATED = 5  # fewer rated stimuli than this: a correlation gives no verdict
+P913_THRESHOLD = 0.75  # VQEG's test plans; made for quality, taste may well disagree
+# Equal to a bound up to rounding is equal: a lone dissenter among five sits exactly on
+# mean + 2 SD, and the order of summation must not decide.
+TIE = 1e-9
+
+
+def bt500(votes: Votes, *, reading: str = "recommendation") -> pd.DataFrame:
+    """BT.500 observer screening: p, q, stat1, stat2 (NaN for 0/0), rejected.
+
+    Counts how often a rater lies at least 2 SD (√20 SD where the kurtosis β₂ is
+    outside 2–4) above (p) and below (q) the mean; rejected when
+    (p + q)/rated > 0.05 and |p - q|/(p + q) < 0.3. One pass; where it would reject
+    everyone it rejects nobody.
+    """
+    if reading not in ("recommendation", "reference"):
+        raise ValueError(f"BT.500 is read as recommendation or reference: {reading!r}")
+    by_text = reading == "recommendation"
+    n = votes.sum_by_item()
+    mean = divide(votes.sum_by_item(votes.rating), n)
+    deviation = votes.rating - mean[votes.item]
+    m2 = divide(votes.sum_by_item(deviation**2), n)
+    kurtosis = divide(divide(votes.sum_by_item(deviation**4), n), m2**2)
+    factor = np.where((kurtosis > 2 - TIE) & (kurtosis < 4 + TIE), 2, np.sqrt(20))
+    sd = np.sqrt(m2 * (divide(n, n - 1) if by_text else 1))
+    bound = np.where((m2 == 0) & by_text, np.inf, factor * sd - TIE)[votes.item]
+    p = votes.sum_by_rater(deviation >= bound)
+    q = votes.sum_by_rater(deviation <= -bound)
+    stat1 = divide(p + q, votes.sum_by_rater() if by_text else _all_trials(votes))
+    stat2 = divide(np.abs(p - q), p + q)
+    rejected = (stat1 > 0.05) & (stat2 < 0.3)  # NaN compares false: accepted
+    return pd.DataFrame(
+        {
+            "p": p.astype(int),
+            "q": q.astype(int),
+            "stat1": stat1,
+            "stat2": stat2,
+            "rejected": rejected & (not rejected.all()),
+        },
+        index=votes.raters,
+    )
+
+
+def _all_trials(votes: Votes) -> int:
+    cell = votes.rater * np.int64(votes.n_items) + votes.item
+    repeats = np.unique(cell, return_counts=True)[1]
+    return votes.n_items * int(repeats.max(initial=1))
+
+
+def correlations(votes: Votes) -> pd.DataFrame:
+    """Each rater's agreement with the panel: pearson, spearman and leave-one-out.
+
+    `pearson`, `spearman` correlate with a MOS that includes the rater, as the ITU
+    procedures do; `r_loo`, `rho_loo` with the mean of the others, the honest figure for
+    small panels. NaN where the rater or the means do not vary.
+    """
+    n = votes.sum_by_item()
+    total = votes.sum_by_item(votes.rating)
+    mos = divide(total, n)[votes.item]
+    shared = votes.take(n[votes.item] > 1)
+    others = (total[shared.item] - shared.rating) / (n[shared.item] - 1)
+    return pd.DataFrame(
+        {
+            "pearson": pearson_by_rater(votes, mos),
+            "spearman": spearman_by_rater(votes, mos),
+            "r_loo": pearson_by_rater(shared, others),
+            "rho_loo": spearman_by_rater(shared, others),
+        },
+        index=votes.raters,
+    )
+
+
+def pearson_by_rater(
+    votes: Votes, other: np.ndarray, rating: np.ndarray | None = None
+) -> np.ndarray:
+    """Pearson's r of the rating with `other` (one value a vote) by rater."""
+    n = votes.sum_by_rater()
+    x, y = (
+        values - divide(votes.sum_by_rater(values), n)[votes.rater]
+        for values in (votes.rating if rating is None else rating, other)
+    )
+    xx, yy = votes.sum_by_rater(x * x), votes.sum_by_rater(y * y)
+    # Rounding leaves a constant vector a variance of about 1e-32: that is none.
+    varies = (xx > 1e-20) & (yy > 1e-20)
+    product = np.sqrt(np.where(varies, xx, 0)) * np.sqrt(np.where(varies, yy, 0))
+    return np.clip(divide(votes.sum_by_rater(x * y), product), -1, 1)
+
+
+def spearman_by_rater(votes: Votes, other: np.ndarray) -> np.ndarray:
+    """Spearman's ρ of the rating with `other` by rater, ties at their mean rank."""
+    return pearson_by_rater(
+        votes, _rank_within(votes, other), _rank_within(votes, votes.rating)
+    )
+
+
+def _rank_within(votes: Votes, values: np.ndarray) -> np.ndarray:
+    """Mean ranks within each rater, up to a constant a rater (r does not see it)."""
+    # Means of the same ratings summed in another order are the same mean.
+    distinct, dense = np.unique(np.round(values, 12), return_inverse=True)
+    key = votes.rater * np.int64(len(distinct)) + dense
+    code, counts = np.unique(key, return_inverse=True, return_counts=True)[1:]
+    return (np.cumsum(counts) - (counts - 1) / 2)[code]
+
+
+def correlation_screen(votes: Votes, *, method: str = "pearson") -> pd.DataFrame:
+    """The one-pass rule of BT.1788 and the reference code: r, threshold, rejected.
+
+    Rejects r ≤ min(0.7, mean r - SD r) (SD with N), `method` pearson or spearman.
+    """
+    r = correlations(votes)[method].to_numpy()
+    known = r[~np.isnan(r)]
+    threshold = min(0.7, known.mean() - known.std()) if len(known) else np.nan
+    return pd.DataFrame(
+        {"r": r, "threshold": threshold, "rejected": r <= threshold},
+        index=votes.raters,
+    )
+
+
+def p913_correlation(
+    votes: Votes, *, threshold: float = P913_THRESHOLD
+) -> pd.DataFrame:
+    """P.913 Annex A: discard the lowest r below `threshold`, one at a time.
+
+    After each removal the MOS and every r are computed anew, the rater included in the
+    MOS. Columns: r (at removal, or final), rejected, order (1 = first removed), and
+    `undecided` where fewer than five stimuli were rated or r is undefined.
+    """
+    rejected = np.zeros(votes.n_raters, bool)
+    order = np.full(votes.n_raters, np.nan)
+    n = votes.sum_by_rater()
+    r = np.full(votes.n_raters, np.nan)
+    kept = votes
+    while True:
+        mos = divide(kept.sum_by_item(kept.rating), kept.sum_by_item())
+        r = np.where(rejected, r, pearson_by_rater(kept, mos[kept.item]))
+        judged = np.where(rejected | (n < MIN_RATED) | np.isnan(r), np.inf, r)
+        worst = int(judged.argmin()) if len(judged) else 0
+        if not len(judged) or judged[worst] >= threshold:
+            break
+        rejected[worst] = True
+        order[worst] = rejected.sum()
+        kept = kept.take(kept.rater != worst)
+    return pd.DataFrame(
+        {
+            "r": r,
+            "rejected": rejected,
+            "order": order,
+            "undecided": (n < MIN_RATED) | np.isnan(r),
+        },
+        index=votes.raters,
+    )
+
+
+def attention(ratings: Ratings, *, fast_ms: float = 600) -> pd.DataFrame:
+    """Straight-lining, speed, catch trials and test–retest, one row a rater.
+
+    longstring: longest run of equal ratings in presentation order (needs `trial`);
+    irv: SD (N - 1) of the rater's ratings, NaN below two; share_modal; response times
+    in ms; traps from rows of kind ``catch`` (`expected` or `passed` says what was
+    right); retest_difference: mean |first - repeat|, kind ``repeat`` or repeated rows.
+    """
+    answers = ratings.answers
+    n = answers.sum_by_rater()
+    mean = divide(answers.sum_by_rater(answers.rating), n)
+    deviation = answers.rating - mean[answers.rater]
+    width = ratings.scale_max - ratings.scale_min + 1
+    category = answers.rating.astype(int) - ratings.scale_min
+    counts = np.bincount(
+        answers.rater * width + category, minlength=answers.n_raters * width
+    ).reshape(-1, width)
+    table = pd.DataFrame(
+        {
+            "longstring": _longest_runs(ratings),
+            "irv": np.sqrt(
+                divide(answers.sum_by_rater(deviation**2), np.maximum(n - 1, 0))
+            ),
+            "share_modal": divide(counts.max(axis=1, initial=0), n),
+        },
+        index=answers.raters,
+    )
+    rows = ratings.rows[ratings.rows["rating"].notna()]
+    if "response_ms" in rows:
+        times = pd.to_numeric(rows["response_ms"], errors="coerce")
+        by_rater = times.groupby(rows["participant"], sort=False)
+        table["median_response_ms"] = by_rater.median().reindex(table.index)
+        fast = (times < fast_ms).where(times.notna()).astype(float)
+        table["share_fast"] = (
+            fast.groupby(rows["participant"], sort=False).mean().reindex(table.index)
+        )
+    else:
+        table["median_response_ms"] = table["share_fast"] = np.nan
+    return table.join(_traps(ratings)).join(_retest(ratings))
+
+
+def _longest_runs(ratings: Ratings) -> np.ndarray:
+    if "trial" not in ratings.frame:
+        return np.full(ratings.answers.n_raters, np.nan)
+    answers = ratings.answers
+    trial = pd.to_numeric(ratings.rows["trial"], errors="coerce").to_numpy(float)
+    order = np.lexsort((trial[ratings.rows["rating"].notna()], answers.rater))
+    rater, rating = answers.rater[order], answers.rating[order]
+    starts = np.ones(len(order), bool)
+    starts[1:] = (np.diff(rater) != 0) | (np.diff(rating) != 0)
+    begin = np.flatnonzero(starts)
+    longest = np.zeros(answers.n_raters)
+    np.maximum.at(longest, rater[begin], np.diff(np.append(begin, len(order))))
+    return np.where(longest > 0, longest, np.nan)
+
+
+def _traps(ratings: Ratings) -> pd.DataFrame:
+    """traps_passed and traps_total; empty where no catch trial was shown."""
+    frame = ratings.frame
+    columns = ["traps_passed", "traps_total"]
+    if "kind" not in frame or not {"expected", "passed"} & set(frame.columns):
+        return pd.DataFrame(np.nan, ratings.answers.raters, columns)
+    catch = frame[(frame["kind"] == "catch") & frame["rating"].notna()]
+    passed = (
+        catch["passed"].astype(bool)
+        if "passed" in catch
+        else catch["rating"] == pd.to_numeric(catch["expected"], errors="coerce")
+    )
+    counted = passed.groupby(catch["participant"], sort=False).agg(["sum", "size"])
+    return counted.set_axis(columns, axis=1).reindex(ratings.answers.raters)
+
+
+def _retest(ratings: Ratings) -> pd.DataFrame:
+    first, again = retest_pairs(ratings)
+    difference = (first - again).abs()
+    return pd.DataFrame(
+        {
+            "retest_difference": difference.groupby(level="participant").mean(),
+            "retest_n": difference.groupby(level="participant").size(),
+        }
+    ).reindex(ratings.answers.raters)
+
+
+def retest_pairs(ratings: Ratings) -> tuple[pd.Series, pd.Series]:
+    """First and second answer of every participant who saw a stimulus twice."""
+    frame = ratings.frame
+    if "kind" in frame:
+        frame = frame[frame["kind"].isin(["rating", "repeat"])]
+    keys = ["participant", "stimulus", *({"question"} & set(frame.columns))]
+    answered = frame[frame["rating"].notna()]
+    answered = answered[answered.duplicated(keys, keep=False)]
+    if "trial" in answered:
+        answered = answered.sort_values("trial", kind="stable")
+    time = answered.groupby(keys, sort=False).cumcount()
+    first, again = (
+        answered[time == k].set_index(keys)["rating"].sort_index() for k in (0, 1)
+    )
+    return first, again
