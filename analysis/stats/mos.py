@@ -6,6 +6,8 @@ the counts and proportions as in ETSI and P.800 practice (%GoB, %PoW).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -15,7 +17,7 @@ from analysis.stats.frame import KNOWN_COLUMNS, Ratings, Votes, divide
 FLAGS = {
     "no_ratings": "Nobody has rated this stimulus: nothing can be computed.",
     "n_too_small": "One rating only: no SD and no interval.",
-    "zero_variance": "All ratings are equal: SD 0, and no interval by t, z or bootstrap.",
+    "zero_variance": "All ratings are equal: SD 0; t, z, bootstrap give no interval.",
     "binomial_refused": (
         "The ratings spread more than a binomial (SOS a > 0.25): its bounded interval "
         "would be too narrow, so none is given."
@@ -69,7 +71,7 @@ def mos_table(
         )
     counts = _counts(ratings)
     q1, median, q3 = _quartiles(votes)
-    columns: dict[str, object] = {
+    columns: dict[str, Any] = {
         "n": n,
         "n_missing": ratings.n_missing,
         "mos": mos,
@@ -106,10 +108,8 @@ def mos_table(
         }
     )
     keys = votes.items.to_frame(index=False)
-    table = pd.concat([keys, stimulus_factors(ratings)], axis=1).assign(**columns)
-    if "question" in table:  # stimulus, its factors, question, then the numbers
-        table.insert(table.columns.get_loc("n") - 1, "question", table.pop("question"))
-    return table
+    parts = [keys[["stimulus"]], stimulus_factors(ratings), keys.iloc[:, 1:]]
+    return pd.concat([*parts, pd.DataFrame(columns, index=keys.index)], axis=1)
 
 
 CI_METHODS = ("t", "z", "percentile", "bca", "binomial")

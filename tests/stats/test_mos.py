@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.stats import intervals
 from analysis.stats.frame import validate
-from analysis.stats.mos import FLAGS, mos_table
+from analysis.stats.mos import FLAGS, dmos, mos_table
 
 
 def rated(*ratings: float) -> pd.Series:
@@ -122,3 +123,80 @@ def test_it_says_when_repeats_were_averaged() -> None:
 def test_it_explains_every_flag_in_a_sentence(panel) -> None:
     assert all(sentence.endswith(".") for sentence in FLAGS.values())
     assert len(mos_table(validate(panel.iloc[:0]))) == 0
+
+
+def ends(table: pd.DataFrame, stimulus: str) -> list[float]:
+    return table.loc[stimulus, ["ci_low", "ci_high"]].to_list()
+
+
+def test_it_gives_the_bounded_binomial_interval_or_refuses_it(panel, vectors) -> None:
+    table = mos_table(validate(panel), ci_method="binomial").set_index("stimulus")
+    basic = vectors["mos.basic"]
+    for stimulus, expected in vectors["mos.ci95_binomial_hossfeld_cp"].items():
+        n, mos, sd = (basic[stimulus][k] for k in ("n", "mos", "sd"))
+        if sd**2 * (n - 1) / n <= (mos - 1) * (5 - mos) / 4:  # SOS a ≤ 0.25
+            assert ends(table, stimulus) == pytest.approx(expected, rel=1e-7)
+        else:
+            assert np.isnan(ends(table, stimulus)).all()
+            assert table.loc[stimulus, "flags"] == "binomial_refused"
+    assert 0 < (table["flags"] == "binomial_refused").sum() < len(table)
+
+
+def test_it_bounds_a_unanimous_picture_by_the_binomial_interval() -> None:
+    frame = pd.DataFrame(
+        {"participant": list("ABCDE"), "stimulus": "S", "rating": [5] * 5}
+    )
+    row = mos_table(validate(frame), ci_method="binomial").iloc[0]
+    assert row["ci_low"] == pytest.approx(4.326266116067659, rel=1e-9)
+    assert row["ci_high"] == 5
+
+
+def test_it_agrees_with_scipy_on_bca_up_to_one_lattice_step(panel, vectors) -> None:
+    table = mos_table(validate(panel), ci_method="bca").set_index("stimulus")
+    for stimulus, expected in vectors["mos.ci95_bootstrap_bca"].items():
+        assert ends(table, stimulus) == pytest.approx(expected, abs=0.1)
+
+
+def test_it_equals_the_closed_form_of_the_bca_acceleration(panel, vectors) -> None:
+    for stimulus, expected in vectors["mos.bca_acceleration"].items():
+        x = panel.loc[panel["stimulus"] == stimulus, "rating"].dropna().to_numpy()
+        assert intervals.acceleration(x) == pytest.approx(expected, rel=1e-9)
+
+
+def test_it_gives_the_same_bootstrap_for_the_same_seed(panel) -> None:
+    first, again, other = (
+        mos_table(validate(panel), ci_method="percentile", resamples=200, seed=seed)
+        for seed in (1, 1, 2)
+    )
+    pd.testing.assert_frame_equal(first, again)
+    assert not first["ci_low"].equals(other["ci_low"])
+
+
+def test_it_refuses_an_unknown_interval_or_level(panel) -> None:
+    with pytest.raises(ValueError, match="ci_method is one of t, z"):
+        mos_table(validate(panel), ci_method="magic")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        mos_table(validate(panel), level=95)
+
+
+def test_it_pairs_dmos_within_participants(panel, vectors) -> None:
+    table = mos_table(validate(panel)).set_index("stimulus")
+    for stimulus, expected in vectors["dmos.p910_per_subject"].items():
+        row = table.loc[stimulus]
+        assert row["dmos_n"] == expected["n"]
+        assert [row["dmos"], row["dmos_ci_low"], row["dmos_ci_high"]] == pytest.approx(
+            [expected["dmos"], *expected["ci95"]], rel=1e-9
+        )
+    assert table.loc[["S01", "S05"], "dmos"].isna().all()  # 5 by construction: omitted
+
+
+def test_it_crushes_dmos_above_the_scale_when_told(panel, vectors) -> None:
+    ratings = validate(panel)
+    crushed = pd.Series(dmos(ratings, crush=True)["dmos"], ratings.votes.items)
+    for stimulus, expected in vectors["dmos.p910_crushed"].items():
+        assert crushed[stimulus] == pytest.approx(expected, rel=1e-9)
+
+
+def test_it_leaves_dmos_empty_without_a_declared_reference(panel) -> None:
+    table = mos_table(validate(panel.drop(columns="is_reference")))
+    assert table[["dmos", "dmos_n", "dmos_ci_low"]].isna().all(axis=None)
