@@ -1,0 +1,159 @@
+"""Pictures in and out: files of the world to upright 8-bit sRGB, and lossless PNG.
+
+Pillow only, no numpy or torch: the web process opens uploads with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from generation.engine.errors import ImageRefused
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 16
+
+_MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+
+
+@dataclass(frozen=True)
+class OpenedPicture:
+    """A decoded picture (mode RGB, sRGB, upright) and what was done to make it so."""
+
+    image: Image.Image
+    format: str
+    notes: tuple[str, ...]
+
+
+def open_picture(source: bytes | Path | BinaryIO) -> OpenedPicture:
+    """Decode a picture of the world into upright 8-bit sRGB on white.
+
+    The size is read from the header and refused before anything is decoded.
+    Every conversion leaves a sentence in `notes`. Raises `ImageRefused`.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with _refusing(), Image.open(file, formats=FORMATS) as picture:
+        _check_size(*picture.size)
+        return _decode(picture)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except ImageRefused:
+        raise
+    except UnidentifiedImageError:
+        raise ImageRefused(
+            "The file is not a picture in a supported format "
+            "(JPEG, PNG, WebP, GIF, TIFF or BMP)."
+        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageRefused(_too_large()) from None
+    except FileNotFoundError:
+        raise ImageRefused("There is no such file.") from None
+    except Exception as error:  # a decoder may raise anything on broken data
+        raise ImageRefused("The picture is damaged or cut short.") from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageRefused(_too_large())
+    if min(width, height) < MIN_SIDE:
+        raise ImageRefused(
+            f"The picture is too small: {width} × {height} pixels, "
+            f"each side needs at least {MIN_SIDE}."
+        )
+
+
+def _too_large() -> str:
+    return f"The picture is too large: at most {MAX_PIXELS // 10**6} million pixels."
+
+
+def _decode(picture: Image.Image) -> OpenedPicture:
+    name = "JPEG" if picture.format == "MPO" else str(picture.format)
+    notes: list[str] = []
+    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
+        kind = "has several pages" if name == "TIFF" else "is animated"
+        first = "page" if name == "TIFF" else "frame"
+        notes.append(f"The picture {kind}; its first {first} is used.")
+    sixteen = picture.mode.startswith("I") or any(
+        "16" in str(tile[3]) for tile in getattr(picture, "tile", ())
+    )
+    profile = picture.info.get("icc_profile")
+    picture.load()
+
+    image: Image.Image = ImageOps.exif_transpose(picture)
+    if picture.getexif().get(0x0112, 1) not in (0, 1):
+        notes.append("Turned upright as its EXIF orientation says.")
+    if sixteen:
+        notes.append("Reduced from 16 to 8 bits per channel.")
+        if image.mode.startswith("I"):
+            image = image.convert("I").point(lambda value: value / 257 + 0.5)
+            image = image.convert("L")
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode == "LA" else "RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert(image.mode[:-1])
+    elif image.mode in ("P", "1", "F", "YCbCr", "HSV"):
+        image = image.convert("RGB")
+    image = _to_srgb(image, profile, notes)
+    if alpha is not None and alpha.getextrema() != (255, 255):
+        notes.append("Its transparency was laid on white.")
+        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+    # A copy through bytes drops every piece of metadata.
+    bare = Image.frombytes("RGB", image.size, image.tobytes())
+    return OpenedPicture(image=bare, format=name, notes=tuple(notes))
+
+
+def _to_srgb(
+    image: Image.Image, profile: bytes | None, notes: list[str]
+) -> Image.Image:
+    if profile:
+        try:
+            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            space = embedded.profile.xcolor_space.strip()
+            described = ImageCms.getProfileDescription(embedded).strip()
+            if _MODE_OF_SPACE.get(space) != image.mode:
+                raise ImageCms.PyCMSError(f"a {space} profile on {image.mode}")
+            if not described.lower().startswith(("srgb", "c2", "gray", "dot gain")):
+                converted = ImageCms.profileToProfile(
+                    image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB"
+                )
+                if converted is None:
+                    raise ImageCms.PyCMSError("no conversion")
+                source = "CMYK" if image.mode == "CMYK" else described
+                notes.append(f"Converted from {source} to sRGB.")
+                return converted
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            notes.append("Its colour profile does not fit it and was ignored.")
+    if image.mode == "CMYK":
+        notes.append("Converted from CMYK to sRGB.")
+    elif image.mode == "L":
+        notes.append("Converted from grey to sRGB.")
+    elif image.mode != "RGB":
+        notes.append(f"Converted from {image.mode} to sRGB.")
+    return image.convert("RGB")
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """The picture as a lossless PNG without metadata."""
+    file = io.BytesIO()
+    Image.frombytes(image.mode, image.size, image.tobytes()).save(file, "PNG")
+    return file.getvalue()
+
+
+def pixel_sha256(image: Image.Image) -> str:
+    """Name a picture by its pixels: the sha256 of mode, size and raw bytes."""
+    digest = hashlib.sha256(f"{image.mode} {image.width} {image.height}\n".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,256 @@
+"""The networks' weights: torchvision's, seeded random ones, or a file's.
+
+torch is imported inside the functions, so that naming weights costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from generation.engine.errors import WeightsMissing, WeightsRefused
+from generation.engine.settings import NETWORK_LAYERS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+StateDict = dict[str, "Tensor"]
+
+# Together they stay under ten seconds on a machine without a network.
+_PROBE_SECONDS = 6.0
+_STALL_SECONDS = 30.0
+
+_HOW_TO_GET_THEM = (
+    "Add a file with `manage.py weights add FILE`, or connect this machine to the "
+    "network once."
+)
+
+
+def is_random(spec: str) -> bool:
+    """Whether a weights name stands for seeded random weights."""
+    return spec.startswith("random:")
+
+
+def describe(spec: str) -> str:
+    """A weights name in words for a person."""
+    kind, _, rest = spec.partition(":")
+    if kind == "random":
+        return f"random weights, seed {rest} (not trained)"
+    if kind == "file":
+        return f"a weights file, sha256 {rest[:12]}…"
+    return "ImageNet weights of the original VGG training (IMAGENET1K_FEATURES)"
+
+
+def convolutions(network: str) -> list[tuple[str, str, int, int]]:
+    """The convolutions in order: layer, key in torchvision's state dict, in, out."""
+    width = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+    rows = []
+    index, block, channels = 0, 1, 3
+    for layer in NETWORK_LAYERS[network]:
+        if int(layer[4]) != block:
+            block, index = int(layer[4]), index + 1  # a pooling stands between
+        rows.append((layer, f"features.{index}", channels, width[block]))
+        channels, index = width[block], index + 2  # the convolution and its ReLU
+    return rows
+
+
+def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
+    """The convolutions' weights (float32, torchvision's keys) that `spec` names.
+
+    `imagenet` comes from torchvision's loader, its cache or a download;
+    `random:SEED` is what torchvision's constructor draws after
+    `torch.manual_seed(SEED)`; `file:SHA256` lies in `folder`.
+    Raises `WeightsMissing` and `WeightsRefused`.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "random":
+        return _random(network, int(rest))
+    if kind == "file":
+        if folder is None or not (path := folder / f"{rest}.pth").is_file():
+            raise WeightsMissing(
+                f"The weights file {rest[:12]}… is not on this machine. "
+                "Add it with `manage.py weights add FILE`."
+            )
+        if _file_sha256(path) != rest:
+            raise WeightsRefused(
+                f"The weights file {path.name} is not what its name says. "
+                "Add it again with `manage.py weights add FILE`."
+            )
+        return _checked(_read(path), network)
+    return _checked(_imagenet(try_download=True), network)
+
+
+def imagenet_at_hand(*, network: str = "vgg16", try_download: bool) -> bool:
+    """Whether the ImageNet weights are here, downloading them if asked to.
+
+    Answers within ten seconds on a machine without a network.
+    """
+    if not try_download:
+        return _cached().is_file()
+    try:
+        _imagenet(try_download=True)
+    except WeightsMissing:
+        return False
+    return True
+
+
+def add_file(path: Path, folder: Path) -> str:
+    """Check a VGG state dict and keep it in `folder`; its name, `file:SHA256`.
+
+    Raises `WeightsRefused` when it is anything else.
+    """
+    state = _read(path)
+    for network in NETWORK_LAYERS:
+        try:
+            _checked(state, network)
+            break
+        except WeightsRefused as error:
+            refusal = error
+    else:
+        raise refusal
+    sha256 = _file_sha256(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as target, path.open("rb") as source:
+            while block := source.read(1 << 20):
+                target.write(block)
+            target.flush()
+            os.fsync(target.fileno())
+        os.replace(temporary, folder / f"{sha256}.pth")
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return f"file:{sha256}"
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsRefused(f"There is no file {path.name}.") from None
+    except Exception as error:  # unpickling broken data raises anything
+        raise WeightsRefused(
+            f"{path.name} is not a file of weights that torch can safely read."
+        ) from error
+
+
+def _checked(state: Any, network: str) -> StateDict:
+    """The convolutions of a state dict, every one of the right shape."""
+    import torch
+
+    kept: StateDict = {}
+    for layer, key, inputs, outputs in convolutions(network):
+        for part, shape in (
+            ("weight", (outputs, inputs, 3, 3)),
+            ("bias", (outputs,)),
+        ):
+            name = f"{key}.{part}"
+            tensor = state.get(name) if isinstance(state, dict) else None
+            if not isinstance(tensor, torch.Tensor) or tuple(tensor.shape) != shape:
+                raise WeightsRefused(
+                    f"These are not the weights of a {network}: {name} ({layer}) "
+                    f"should be a tensor of shape {shape}."
+                )
+            if not bool(torch.isfinite(tensor).all()):
+                raise WeightsRefused(f"The weights in {name} are not all finite.")
+            kept[name] = tensor.float()
+    return kept
+
+
+@lru_cache(maxsize=2)
+def _random(network: str, seed: int) -> StateDict:
+    """What torchvision's constructor draws, without its 123 million dense weights.
+
+    The constructor draws every module's default first and the Kaiming weights
+    (normal, fan-out) after them, so the defaults are drawn and thrown away.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    scratch = torch.empty(1 << 20)
+    rows = convolutions(network)
+    dense = [(512 * 7 * 7, 4096), (4096, 4096), (4096, 1000)]
+    defaults = [(9 * inputs * outputs, outputs) for _, _, inputs, outputs in rows]
+    for pair in defaults + [(i * o, o) for i, o in dense]:
+        for count in pair:
+            for drawn in range(0, count, scratch.numel()):
+                scratch[: count - drawn].uniform_(generator=generator)
+    state: StateDict = {}
+    for _, key, inputs, outputs in rows:
+        weight = torch.empty(outputs, inputs, 3, 3)
+        torch.nn.init.kaiming_normal_(
+            weight, mode="fan_out", nonlinearity="relu", generator=generator
+        )
+        state[f"{key}.weight"] = weight
+        state[f"{key}.bias"] = torch.zeros(outputs)
+    return state
+
+
+def _imagenet_weights() -> Any:
+    from torchvision.models import VGG16_Weights
+
+    return VGG16_Weights.IMAGENET1K_FEATURES
+
+
+def _cached() -> Path:
+    import torch
+
+    name = _imagenet_weights().url.rsplit("/", 1)[1]
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
+
+
+def _imagenet(*, try_download: bool) -> StateDict:
+    weights = _imagenet_weights()
+    if not _cached().is_file():
+        reason = _unreachable(weights.url) if try_download else "not downloaded"
+        if reason:
+            raise WeightsMissing(
+                f"The ImageNet weights are not on this machine ({reason}). "
+                + _HOW_TO_GET_THEM
+            )
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_STALL_SECONDS)
+    try:
+        state: StateDict = weights.get_state_dict(progress=True, check_hash=True)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        raise WeightsMissing(
+            f"The ImageNet weights could not be loaded ({error}). " + _HOW_TO_GET_THEM
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+    return state
+
+
+def _unreachable(url: str) -> str:
+    """Why `url` cannot be had, or nothing. Looking a name up has no time limit of
+    its own, so it happens in a thread that may be left behind."""
+    answer = ["no answer from the network"]
+
+    def probe() -> None:
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):  # noqa: S310
+                answer[0] = ""
+        except (OSError, ValueError) as error:
+            answer[0] = str(getattr(error, "reason", error))
+
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(_PROBE_SECONDS)
+    return answer[0]

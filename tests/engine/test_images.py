@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from generation.engine.errors import ImageRefused
+from generation.engine.images import open_picture, pixel_sha256, png_bytes
+
+from .conftest import picture
+
+
+def saved(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    data = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + data + struct.pack(">I", zlib.crc32(data))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT\0\0\0\0"
+
+
+def test_it_opens_every_supported_format_as_rgb() -> None:
+    for format in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"):
+        opened = open_picture(saved(picture(1), format))
+        assert (opened.image.mode, opened.image.size) == ("RGB", (32, 32))
+        assert opened.format == format
+        assert opened.notes == ()
+
+
+def test_it_opens_paths_and_files_as_well_as_bytes(tmp_path: Path) -> None:
+    data = saved(picture(1))
+    (tmp_path / "a.png").write_bytes(data)
+    same = {
+        pixel_sha256(open_picture(source).image)
+        for source in (data, tmp_path / "a.png", io.BytesIO(data))
+    }
+    assert same == {pixel_sha256(picture(1))}
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"hello, I am a text", "not a picture"),
+        (b"", "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        (saved(picture(1, 64, 64), "JPEG")[:900], "cut short"),
+        (saved(picture(1, 64, 64))[:900], "cut short"),
+        (png_header(30_000, 30_000), "too large.*40 million"),
+        (png_header(7_000, 6_000), "too large.*40 million"),
+        (saved(picture(1, 8, 40)), "too small: 8 × 40"),
+    ],
+)
+def test_it_refuses_what_it_cannot_paint_in_a_sentence(
+    data: bytes, sentence: str
+) -> None:
+    with pytest.raises(ImageRefused, match=sentence):
+        open_picture(data)
+
+
+def test_it_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ImageRefused, match="no such file"):
+        open_picture(tmp_path / "none.png")
+
+
+def test_it_lays_transparency_on_white_and_says_so() -> None:
+    clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
+    clear.paste((0, 0, 255, 255), (0, 0, 16, 32))
+    opened = open_picture(saved(clear))
+
+    assert opened.image.getpixel((0, 0)) == (0, 0, 255)
+    assert opened.image.getpixel((31, 0)) == (255, 255, 255)
+    assert opened.notes == ("Its transparency was laid on white.",)
+
+
+def test_it_uses_the_first_frame_of_an_animation_and_says_so() -> None:
+    red, blue = (Image.new("RGB", (32, 32), name) for name in ("red", "blue"))
+    data = saved(red, "GIF", save_all=True, append_images=[blue])
+    opened = open_picture(data)
+
+    assert opened.image.getpixel((0, 0)) == (255, 0, 0)
+    assert opened.notes == ("The picture is animated; its first frame is used.",)
+
+
+def test_it_turns_a_picture_upright_and_says_so() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = open_picture(saved(picture(1, 64, 32), "JPEG", exif=exif))
+
+    assert opened.image.size == (32, 64)
+    assert opened.notes == ("Turned upright as its EXIF orientation says.",)
+
+
+def test_it_reduces_sixteen_bits_to_eight_and_says_so() -> None:
+    ramp = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    opened = open_picture(saved(Image.fromarray(ramp)))
+
+    values = np.asarray(opened.image)[..., 0]
+    assert np.abs(values - ramp / 257).max() <= 0.51
+    assert "Reduced from 16 to 8 bits per channel." in opened.notes
+    assert "Converted from grey to sRGB." in opened.notes
+
+
+def test_it_converts_cmyk_and_says_so() -> None:
+    opened = open_picture(saved(picture(1).convert("CMYK"), "JPEG"))
+
+    assert opened.image.mode == "RGB"
+    assert opened.notes == ("Converted from CMYK to sRGB.",)
+
+
+def test_it_leaves_pixels_alone_that_are_srgb_already() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    opened = open_picture(saved(picture(1), icc_profile=profile))
+
+    assert pixel_sha256(opened.image) == pixel_sha256(picture(1))
+    assert opened.notes == ()
+
+
+def test_it_converts_another_colour_space_and_says_so() -> None:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    opened = open_picture(saved(picture(1), icc_profile=lab))
+
+    assert opened.notes == ("Its colour profile does not fit it and was ignored.",)
+
+
+def test_it_writes_png_without_metadata_and_without_loss() -> None:
+    image = picture(1)
+    image.info["comment"] = "secret"
+    data = png_bytes(image)
+
+    assert b"secret" not in data
+    assert {data[i + 4 : i + 8] for i in _chunks(data)} == {b"IHDR", b"IDAT", b"IEND"}
+    assert pixel_sha256(open_picture(data).image) == pixel_sha256(image)
+
+
+def _chunks(data: bytes) -> list[int]:
+    starts, at = [], 8
+    while at < len(data):
+        starts.append(at)
+        at += 12 + struct.unpack(">I", data[at : at + 4])[0]
+    return starts
+
+
+def test_it_names_pixels_by_mode_and_shape_too() -> None:
+    wide, tall = Image.new("RGB", (40, 20)), Image.new("RGB", (20, 40))
+    assert pixel_sha256(wide) != pixel_sha256(tall)

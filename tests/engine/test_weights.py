@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from generation.engine.errors import WeightsMissing, WeightsRefused
+from generation.engine.weights import (
+    add_file,
+    describe,
+    imagenet_at_hand,
+    is_random,
+    state_dict,
+)
+
+FEATURES_FILE = "vgg16_features-amdegroot-88682ab5.pth"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Path]:
+    """An empty torch hub cache; the folder its files go to."""
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(str(tmp_path / "hub"))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    yield folder
+    torch.hub.set_dir(before)
+
+
+def random_state(seed: int = 0) -> dict[str, torch.Tensor]:
+    return state_dict(f"random:{seed}", network="vgg16", folder=None)
+
+
+def test_it_draws_the_random_weights_that_torchvision_draws() -> None:
+    torch.manual_seed(3)
+    theirs = torchvision.models.vgg16(weights=None).features.state_dict()
+    ours = random_state(3)
+
+    assert len(ours) == 26
+    for name, tensor in theirs.items():
+        assert torch.equal(ours[f"features.{name}"], tensor)
+
+
+def test_it_loads_the_imagenet_weights_through_torchvision(hub: Path) -> None:
+    torch.save(random_state(), hub / FEATURES_FILE)
+
+    assert imagenet_at_hand(try_download=False)
+    loaded = state_dict("imagenet", network="vgg16", folder=None)
+    assert torch.equal(
+        loaded["features.28.weight"], random_state()["features.28.weight"]
+    )
+
+
+def test_it_says_that_the_weights_are_missing_without_a_network(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+
+    assert not imagenet_at_hand(try_download=False)
+    assert not imagenet_at_hand(try_download=True)
+    with pytest.raises(WeightsMissing, match=r"manage.py weights add FILE"):
+        state_dict("imagenet", network="vgg16", folder=None)
+
+
+def test_it_keeps_a_weights_file_under_its_hash(tmp_path: Path) -> None:
+    file, folder = tmp_path / "mine.pth", tmp_path / "weights"
+    torch.save(random_state(1), file)
+    spec = add_file(file, folder)
+
+    assert [path.name for path in folder.iterdir()] == [spec[5:] + ".pth"]
+    loaded = state_dict(spec, network="vgg16", folder=folder)
+    assert torch.equal(
+        loaded["features.0.weight"], random_state(1)["features.0.weight"]
+    )
+    assert add_file(file, folder) == spec
+
+
+def test_it_refuses_what_is_not_the_weights_of_a_vgg(tmp_path: Path) -> None:
+    text, other, odd = (tmp_path / name for name in ("a.pth", "b.pth", "c.pth"))
+    text.write_text("not weights")
+    torch.save({"layer.weight": torch.zeros(3)}, other)
+    torch.save(random_state() | {"features.2.bias": torch.zeros(65)}, odd)
+
+    for file, sentence in (
+        (text, "a.pth is not a file of weights"),
+        (other, "not the weights of a vgg16: features.0.weight"),
+        (odd, r"features.2.bias \(conv1_2\)"),
+        (tmp_path / "none.pth", "no file none.pth"),
+    ):
+        with pytest.raises(WeightsRefused, match=sentence):
+            add_file(file, tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+
+
+def test_it_refuses_weights_that_are_not_finite(tmp_path: Path) -> None:
+    state = random_state() | {"features.0.bias": torch.full((64,), torch.nan)}
+    torch.save(state, tmp_path / "a.pth")
+
+    with pytest.raises(WeightsRefused, match="not all finite"):
+        add_file(tmp_path / "a.pth", tmp_path)
+
+
+def test_it_refuses_a_kept_file_that_was_altered_or_lost(tmp_path: Path) -> None:
+    file = tmp_path / "mine.pth"
+    torch.save(random_state(), file)
+    spec = add_file(file, tmp_path)
+    kept = tmp_path / f"{spec[5:]}.pth"
+
+    torch.save(random_state(1), kept)
+    with pytest.raises(WeightsRefused, match="not what its name says"):
+        state_dict(spec, network="vgg16", folder=tmp_path)
+    kept.unlink()
+    with pytest.raises(WeightsMissing, match="weights add FILE"):
+        state_dict(spec, network="vgg16", folder=tmp_path)
+
+
+def test_it_names_weights_in_words() -> None:
+    assert is_random("random:0")
+    assert not is_random("imagenet")
+    assert "seed 7" in describe("random:7")
+    assert "ImageNet" in describe("imagenet")
