@@ -24,6 +24,8 @@ def csv_cell(value: Any) -> str:
     if isinstance(value, float):
         if math.isnan(value):
             return ""
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        return (
+            str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        )
     text = str(value)
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
