@@ -15,7 +15,8 @@ from survey.models import Participant, Study, Trial
 
 PARAMETERS = (
     "content", "style", "content_layer", "style_layers", "alpha", "beta", "tv_weight",
-    "objective", "network", "pooling", "weights", "start", "size", "evaluations", "seed",
+    "objective", "network", "pooling", "weights", "start", "size", "evaluations",
+    "seed",
 )  # fmt: skip
 
 RATINGS_LONG = (
@@ -55,7 +56,7 @@ def ratings_rows(study: Study) -> Iterator[dict[str, Any]]:
             "participant__pilot",
             "participant__excluded",
             "participant__exclusion_reason",
-        )  # fmt: skip
+        )
     )
     for (
         version, participant, trial, kind, stimulus_pk, stimulus, question, rating,

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import django_rq
 from django.db import transaction
@@ -23,6 +23,11 @@ from rq.job import Job, JobStatus
 from analysis.exports import csv_lines
 from analysis.models import Report
 from survey.models import Participant, Rating, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.stats.frame import Ratings
 
 log = logging.getLogger(__name__)
 
@@ -111,17 +116,32 @@ def worker_present() -> bool:
         return False
 
 
-def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
-    """The tables of `study` now: CSV text, the data's hash and the method.
+def mos_by_stimulus(
+    study: Study, *, include_simulated: bool
+) -> tuple[Ratings, pd.DataFrame]:
+    """The ratings that count and their MOS table, in the study's order of stimuli.
 
     Imports pandas: call it in a worker or a command only.
     """
-    from analysis.frames import data_sha256, ratings_frame
+    from analysis.frames import ratings_frame
     from analysis.stats.frame import validate
     from analysis.stats.mos import mos_table
 
     ratings = validate(ratings_frame(study), include_simulated=include_simulated)
-    table = mos_table(ratings, level=LEVEL)
+    # In the study's order, not in that of the first participant's session.
+    codes = study.stimuli.values_list("code", flat=True)
+    place = {code: number for number, code in enumerate(codes)}
+    table = mos_table(ratings, level=LEVEL).sort_values(
+        "stimulus", key=lambda column: column.map(place), ignore_index=True
+    )
+    return ratings, table
+
+
+def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
+    """What a done report keeps: CSV text, the data's hash and the method."""
+    from analysis.frames import data_sha256
+
+    ratings, table = mos_by_stimulus(study, include_simulated=include_simulated)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     counted = ratings.rows.dropna(subset=["rating"])
     return {

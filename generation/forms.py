@@ -106,7 +106,7 @@ class ExperimentForm(forms.ModelForm):
 
     class Meta:
         model = Experiment
-        exclude = ["owner"]
+        exclude = ["owner"]  # noqa: DJ006 - the admin's fieldsets name the fields
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}

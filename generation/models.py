@@ -55,12 +55,7 @@ class SourceImage(models.Model):
         UNKNOWN = "unknown", "Not known: do not show to participants"
 
     title = models.CharField(max_length=120)
-    picture = models.ImageField(
-        upload_to=source_image_path,
-        width_field="width",
-        height_field="height",
-        max_length=200,
-    )
+    picture = models.ImageField(upload_to=source_image_path, max_length=200)
     thumbnail = models.ImageField(
         upload_to=thumbnail_path, editable=False, max_length=200
     )

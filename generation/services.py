@@ -49,6 +49,8 @@ def add_source_image(
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     image = SourceImage(
         title=title,
+        width=opened.image.width,
+        height=opened.image.height,
         sha256=hashlib.sha256(data).hexdigest(),
         pixel_sha256=pixel_sha256(opened.image),
         notes="\n".join(opened.notes),

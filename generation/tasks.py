@@ -87,7 +87,7 @@ def _paint(render: Render, claim: Claim, painter: Painter) -> bool:
         log.exception("Render %s crashed", render.pk)
         render.fail(
             token=token,
-            reason=f"The worker crashed: {type(error).__name__}. The traceback is kept.",
+            reason=f"The worker crashed ({type(error).__name__}); see the traceback.",
             traceback=traceback.format_exc(),
         )
     return False

@@ -22,7 +22,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    sentence = "Something went wrong here. What you did before is kept; please reload the page."
+    sentence = (
+        "Something went wrong here. What you did before is kept; reload the page."
+    )
     return _page(request, 500, "Something went wrong", sentence)
 
 

@@ -98,7 +98,10 @@ class Lab:
         return [*self.workers, *([self.web] if self.web else [])]
 
     def keep_broker(self) -> None:
-        """Start the embedded broker, also when it was killed. Raises BrokerUnavailable."""
+        """Start the embedded broker, also when it was killed.
+
+        Raises BrokerUnavailable.
+        """
         if self.broker is not None:
             if not self.broker.owned or not broker.answers(self.broker.connection):
                 self.broker.start()

@@ -45,11 +45,12 @@ class Process:
     stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
     running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     started_at: float = 0.0
+    restarts: int = 0
 
     def start(self) -> None:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log_file:
-            self.running = subprocess.Popen(
+            self.running = subprocess.Popen(  # noqa: S603 - our own commands
                 list(self.command),
                 cwd=self.folder,
                 env=dict(self.environment),
@@ -58,7 +59,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 # Its own group: Ctrl-C reaches the owner only, which ends all in order.
                 start_new_session=True,
-                preexec_fn=lambda: die_with_parent(self.death_signal),  # noqa: PLW1509
+                preexec_fn=lambda: die_with_parent(self.death_signal),
             )
         self.started_at = time.monotonic()
 
@@ -76,6 +77,7 @@ class Process:
             code,
             self.log_file,
         )
+        self.restarts += 1
         self.start()
         return True
 

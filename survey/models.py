@@ -136,7 +136,7 @@ class Study(models.Model):
                 self.controller,
                 self.contact,
                 self.ethics_reference,
-            ]  # fmt: skip
+            ]
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -178,12 +178,7 @@ class Stimulus(models.Model):
     render = models.ForeignKey(
         Render, on_delete=models.SET_NULL, null=True, related_name="stimuli"
     )
-    picture = models.ImageField(
-        upload_to=stimulus_path,
-        width_field="width",
-        height_field="height",
-        max_length=200,
-    )
+    picture = models.ImageField(upload_to=stimulus_path, max_length=200)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     pixel_sha256 = models.CharField(max_length=64)

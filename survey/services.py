@@ -72,6 +72,8 @@ def freeze_stimuli(study: Study) -> int:
         stimulus = Stimulus(
             study=study,
             render=render,
+            width=pixels.width,
+            height=pixels.height,
             pixel_sha256=pixel_sha256(pixels),
             parameters={
                 "content": render.content.title,

@@ -1,4 +1,4 @@
-"""One value as it stands in a CSV cell of the lab. No pandas: the web process uses it."""
+"""One value as it stands in a CSV cell. No pandas: the web process uses it."""
 
 from __future__ import annotations
 
