@@ -72,7 +72,8 @@ def test_a_cell_cannot_run_as_a_formula(
 ) -> None:
     study = make_study(title=f"{sign}HYPERLINK(1)", pictures=1)
     people_answer(study, 3)
-    assert exported(study)[0]["study"] == f"'{sign}HYPERLINK(1)"
+    lead = "\n" if sign == "\r" else sign
+    assert exported(study)[0]["study"] == f"'{lead}HYPERLINK(1)"
 
 
 def test_queries_do_not_grow_with_the_ratings(
