@@ -6,6 +6,7 @@
   const form = document.getElementById("answer");
   const picture = document.getElementById("picture");
   const missing = document.getElementById("missing");
+  const stage = picture.parentElement;
   let shownAt = 0;
   let sent = false;
 
@@ -25,6 +26,8 @@
     }
     missing.hidden = true;
     form.hidden = false;
+    // A picture wider than the window is scrolled by keyboard too; Safari has to be told.
+    if (stage.scrollWidth > stage.clientWidth) stage.tabIndex = 0;
     // Two frames: the clock starts when the decoded picture has been painted.
     requestAnimationFrame(() => requestAnimationFrame((now) => { shownAt = now; }));
   };
@@ -51,7 +54,7 @@
         choice.checked = true;
         choice.focus();
       }
-    } else if (event.key === "Enter" && event.target.matches("body, input[type=radio]")) {
+    } else if (event.key === "Enter" && event.target.matches("body, .stage, input[type=radio]")) {
       event.preventDefault();
       if (ready() && !event.repeat) form.requestSubmit();
     }
