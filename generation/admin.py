@@ -266,11 +266,11 @@ class RenderAdmin(ReadOnlyAdmin):
     actions = ["cancel", "retry"]
     show_full_result_count = False
     list_per_page = 50
-    fields = [
+    fields = (
         "large", "experiment", "content", "style", "state", "reason", "settings_shown",
         "digest", "pixel_sha256", "environment_shown", "curve_shown", "seconds_shown",
         "attempt", "worker", "created_at", "started_at", "finished_at", "traceback",
-    ]  # fmt: skip
+    )  # fmt: skip
     readonly_fields = fields
 
     def has_queue_permission(self, request: HttpRequest) -> bool:

@@ -240,7 +240,7 @@ class Command(BaseCommand):
             f"\nReport: {report}"
             f"\nSurvey: {address}\n"
         )
-        segno.make(address, error="l").terminal(self.stdout, compact=True)
+        segno.make(address, error="l").terminal(sys.stdout, compact=True)
         self.stdout.write(
             "A phone in this network can rate if you start with --lan "
             "(make demo LAN=1). Ctrl-C stops everything.\n"
