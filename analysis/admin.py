@@ -82,7 +82,7 @@ class ReportAdmin(ReadOnlyAdmin):
             row["counts"] = [row[f"n_{value}"] for value in (1, 2, 3, 4, 5)]
             for name in ("mos", "sd"):
                 row[name] = f"{float(row[name]):.2f}" if row[name] else ""
-            rows.append({"stimulus": stimuli.get(row["stimulus"]), **row})
+            rows.append({**row, "stimulus": stimuli[row["stimulus"]]})
         context = {
             **self.admin_site.each_context(request),
             "title": f"Report on {study}",

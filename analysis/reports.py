@@ -142,7 +142,8 @@ def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
     from analysis.frames import data_sha256
 
     ratings, table = mos_by_stimulus(study, include_simulated=include_simulated)
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    values = table.astype(object).where(table.notna(), None).itertuples(index=False)
+    rows = (dict(zip(table.columns, row, strict=True)) for row in values)
     counted = ratings.rows.dropna(subset=["rating"])
     return {
         "mos_by_stimulus": "".join(csv_lines(table.columns, rows)),

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -230,7 +231,7 @@ class ExperimentAdmin(admin.ModelAdmin):
         """All renders of an experiment as pictures; asks again while some are open."""
         experiment = get_object_or_404(Experiment, pk=pk)
         if not self.has_view_permission(request, experiment):
-            return self.admin_site.login(request)
+            raise PermissionDenied
         renders = list(
             experiment.renders.select_related("content", "style").defer(
                 "settings", "curve", "environment", "traceback"
@@ -265,11 +266,11 @@ class RenderAdmin(ReadOnlyAdmin):
     actions = ["cancel", "retry"]
     show_full_result_count = False
     list_per_page = 50
-    fields = [
+    fields = (
         "large", "experiment", "content", "style", "state", "reason", "settings_shown",
         "digest", "pixel_sha256", "environment_shown", "curve_shown", "seconds_shown",
         "attempt", "worker", "created_at", "started_at", "finished_at", "traceback",
-    ]  # fmt: skip
+    )  # fmt: skip
     readonly_fields = fields
 
     def has_queue_permission(self, request: HttpRequest) -> bool:

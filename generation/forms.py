@@ -37,7 +37,7 @@ class PictureField(forms.FileField):
         return content
 
 
-class NumberListField(forms.CharField):
+class NumberListField(forms.Field):
     """Numbers separated by commas or blanks, as `0.001, 0.01, 0.1`."""
 
     def prepare_value(self, value: Any) -> Any:

@@ -142,9 +142,6 @@ class Experiment(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
-    pairs: models.Manager[Pair]
-    renders: RenderManager
-
     class Meta:
         ordering = ["-created_at", "-pk"]
         permissions = [("queue_experiment", "Can queue renders")]
@@ -230,8 +227,6 @@ class Batch(models.Model):
     lease_until = models.DateTimeField(null=True, editable=False)
     timeout_seconds = models.PositiveIntegerField(default=3600)
     created_at = models.DateTimeField(auto_now_add=True)
-
-    renders: RenderManager
 
     class Meta:
         verbose_name_plural = "batches"
@@ -452,7 +447,7 @@ class Render(models.Model):
         The file is complete on the storage before the row says so, and is taken
         away again if the row no longer wants it.
         """
-        storage = self._meta.get_field("picture").storage
+        storage = self.picture.storage
         name = storage.save(render_path(self, ""), ContentFile(png))
         done = self._move(
             Q(status=self.Status.RUNNING, token=token),

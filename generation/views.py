@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.db.models.fields.files import FieldFile
+from django.http import FileResponse, Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
 from generation.models import Render, SourceImage
 
 
-def send_picture(field: object, *, public: bool = False) -> FileResponse:
+def send_picture(field: FieldFile) -> HttpResponseBase:
     """A stored PNG, cacheable for ever: its name changes when its pixels do."""
-    name = getattr(field, "name", "")
-    if not name:
+    if not field.name:
         raise Http404("There is no picture yet.")
     try:
-        file = field.storage.open(name)  # type: ignore[attr-defined]
+        file = field.storage.open(field.name)
     except FileNotFoundError as error:
         raise Http404("The picture's file is missing.") from error
     response = FileResponse(file, content_type="image/png")
-    reach = "public" if public else "private"
-    response["Cache-Control"] = f"{reach}, max-age=31536000, immutable"
+    response["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
 
 
 @require_GET
 @staff_member_required
-def source_picture(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
+def source_picture(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
     """A source image or its thumbnail."""
     if not request.user.has_perm("generation.view_sourceimage"):
         raise PermissionDenied
@@ -38,7 +38,7 @@ def source_picture(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
 
 @require_GET
 @staff_member_required
-def render_picture(request: HttpRequest, pk: int) -> HttpResponse:
+def render_picture(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A finished render's picture."""
     if not request.user.has_perm("generation.view_render"):
         raise PermissionDenied

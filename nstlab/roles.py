@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
-RESEARCHER = {
+RESEARCHER: dict[str, dict[str, tuple[str, ...]]] = {
     "generation": {
         "sourceimage": ("add", "change", "delete", "view"),
         "experiment": ("add", "change", "delete", "view", "queue"),

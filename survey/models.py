@@ -105,9 +105,6 @@ class Study(models.Model):
     closed_at = models.DateTimeField(null=True, editable=False)
     withdrawn_count = models.PositiveIntegerField(default=0, editable=False)
 
-    stimuli: models.Manager[Stimulus]
-    participants: models.Manager[Participant]
-
     class Meta:
         verbose_name_plural = "studies"
         ordering = ["-created_at", "-pk"]
@@ -235,8 +232,6 @@ class Participant(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
-    trials: models.Manager[Trial]
-
     class Meta:
         ordering = ["pk"]
         indexes = [models.Index(fields=["study", "status"])]
@@ -272,8 +267,6 @@ class Trial(models.Model):
         Stimulus, on_delete=models.PROTECT, related_name="trials"
     )
     answered_at = models.DateTimeField(null=True)
-
-    ratings: models.Manager[Rating]
 
     class Meta:
         ordering = ["participant_id", "index"]

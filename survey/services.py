@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core import signing
 from django.core.files.base import ContentFile
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from PIL import Image
@@ -181,40 +181,46 @@ def answer(
     reload or a retry, returns the first one. Raises AlreadyAnswered for a different
     one, NotYourTrial, NotThereYet, NotOnTheScale or StudyNotOpen.
     """
-    trial = Trial.objects.filter(pk=trial_pk, participant=participant).first()
-    if trial is None:
-        raise NotYourTrial("This picture is not part of your session.")
     if not 1 <= rating <= 5:
         raise NotOnTheScale("Please choose one of the five answers, 1 to 5.")
-    try:
-        with transaction.atomic():
-            if first := trial.ratings.first():
-                return _replayed(first, rating)
-            study = Study.objects.get(pk=participant.study_id)
-            if not study.accepts_answers:
-                raise StudyNotOpen(
-                    "This study is closed now. The answers you gave before are kept."
-                )
-            current = participant.next_trial()
-            if current is None or current.pk != trial.pk:
-                raise NotThereYet("This picture comes later in your session.")
-            now = timezone.now()
-            row = Rating.objects.create(
-                trial=trial,
-                rating=rating,
-                client_id=client_id,
-                response_ms=response_ms,
-                rated_at=now,
+    with transaction.atomic():
+        _hold(participant)
+        trial = participant.trials.filter(pk=trial_pk).first()
+        if trial is None:
+            raise NotYourTrial("This picture is not part of your session.")
+        if first := trial.ratings.first():
+            return _replayed(first, rating)
+        study = Study.objects.get(pk=participant.study_id)
+        if not study.accepts_answers:
+            raise StudyNotOpen(
+                "This study is closed now. The answers you gave before are kept."
             )
-            Trial.objects.filter(pk=trial.pk).update(answered_at=now)
-            if participant.next_trial() is None:
-                Participant.objects.filter(
-                    pk=participant.pk, status=Participant.Status.STARTED
-                ).update(status=Participant.Status.FINISHED, finished_at=now)
-            return row
-    except IntegrityError:
-        # A racing post committed between our look and our write: it is the first.
-        return _replayed(trial.ratings.get(), rating)
+        current = participant.next_trial()
+        if current is None or current.pk != trial.pk:
+            raise NotThereYet("This picture comes later in your session.")
+        now = timezone.now()
+        row = Rating.objects.create(
+            trial=trial,
+            rating=rating,
+            client_id=client_id,
+            response_ms=response_ms,
+            rated_at=now,
+        )
+        Trial.objects.filter(pk=trial.pk).update(answered_at=now)
+        if participant.next_trial() is None:
+            Participant.objects.filter(
+                pk=participant.pk, status=Participant.Status.STARTED
+            ).update(status=Participant.Status.FINISHED, finished_at=now)
+        return row
+
+
+def _hold(participant: Participant) -> None:
+    """Let one request at a time change this participant's rows.
+
+    A second post waits here and then sees what the first one wrote. On SQLite the
+    IMMEDIATE transaction holds the whole database already.
+    """
+    Participant.objects.select_for_update().filter(pk=participant.pk).first()
 
 
 def _replayed(first: Rating, rating: int) -> Rating:
@@ -229,6 +235,7 @@ def _replayed(first: Rating, rating: int) -> Rating:
 @transaction.atomic
 def withdraw(participant: Participant) -> None:
     """Delete a participant's answers and plan; what stays is that one withdrew."""
+    _hold(participant)
     participant.trials.all().delete()
     moved = (
         Participant.objects.filter(pk=participant.pk)

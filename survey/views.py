@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -200,7 +201,7 @@ def withdraw(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-def picture(request: HttpRequest, slug: str, code: str) -> HttpResponse:
+def picture(request: HttpRequest, slug: str, code: str) -> HttpResponseBase:
     """A stimulus, for people who take part in its study and for researchers."""
     study = _get_study_of_picture(request, slug)
     stimulus = get_object_or_404(Stimulus, study=study, code=code)

@@ -69,6 +69,13 @@ class Command(BaseCommand):
         port = int(os.environ.get("PORT") or 8000)
         parser.add_argument("--port", type=int, default=port)
         parser.add_argument("--no-serve", action="store_true")
+        for name in ("size", "evaluations"):
+            parser.add_argument(
+                f"--{name}",
+                type=int,
+                default=GRID[name],
+                help=f"of each render, at the first start (default {GRID[name]})",
+            )
         parser.add_argument(
             "--lan",
             action="store_true",
@@ -82,7 +89,9 @@ class Command(BaseCommand):
             _refuse_taken_port(host, options["port"])
         call_command("migrate", verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
-        experiment = self._experiment()
+        experiment = self._experiment(
+            size=options["size"], evaluations=options["evaluations"]
+        )
         environment = {
             "NSTLAB_HTTPS": "0",
             "NSTLAB_HOSTS": ",".join({host, "localhost", "127.0.0.1"}),
@@ -107,7 +116,7 @@ class Command(BaseCommand):
 
     # The experiment -------------------------------------------------------------
 
-    def _experiment(self) -> Experiment:
+    def _experiment(self, **quicker: int) -> Experiment:
         """The demo's experiment and account, made once."""
         researcher = self._researcher()
         experiment = Experiment.objects.filter(name=EXPERIMENT).first()
@@ -125,7 +134,10 @@ class Command(BaseCommand):
                     for title, (name, credit, licence) in PICTURES.items()
                 }
                 experiment = Experiment.objects.create(
-                    name=EXPERIMENT, weights=weights, owner=researcher, **GRID
+                    name=EXPERIMENT,
+                    weights=weights,
+                    owner=researcher,
+                    **GRID | quicker,
                 )
                 for content, style in PAIRS:
                     Pair.objects.create(
@@ -228,7 +240,7 @@ class Command(BaseCommand):
             f"\nReport: {report}"
             f"\nSurvey: {address}\n"
         )
-        segno.make(address, error="l").terminal(self.stdout, compact=True)
+        segno.make(address, error="l").terminal(sys.stdout, compact=True)
         self.stdout.write(
             "A phone in this network can rate if you start with --lan "
             "(make demo LAN=1). Ctrl-C stops everything.\n"
