@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
-from tests.e2e.steps import choice, click_answer, consent, expect_picture
+from tests.e2e.steps import OVERFLOW, choice, click_answer, consent, expect_picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 Visit = Callable[..., BrowserContext]
@@ -23,7 +23,6 @@ TARGETS = """() => [...document.querySelectorAll(
     "button, a.button, .choice, .consent label, footer a, input[type=submit]"
 )].filter(target => target.checkVisibility())
   .map(target => [target.textContent.trim(), target.getBoundingClientRect().height])"""
-OVERFLOW = """() => [document.documentElement.scrollWidth, window.innerWidth]"""
 
 
 def send_unchecked(page: Page, selector: str) -> None:
