@@ -110,4 +110,6 @@ def cell(value: Any) -> str:
             .isoformat(timespec="milliseconds")
             .replace("+00:00", "Z")
         )
+    if isinstance(value, float):
+        return repr(value)  # 1.0 stays a number with a point, whatever its column holds
     return csv_cell(value)

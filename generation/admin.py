@@ -45,6 +45,21 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
+class SaysRandomWeights(ReadOnlyAdmin):
+    """Lists and pages of pictures say which of them random features have painted."""
+
+    change_list_template = "generation/pictures_change_list.html"
+    change_form_template = "generation/picture_change_form.html"
+    random_weights: Q
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        random = self.get_queryset(request).filter(self.random_weights).exists()
+        context = {"random_weights": random, **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+
 @admin.register(SourceImage)
 class SourceImageAdmin(admin.ModelAdmin):
     list_display = ["thumb", "title", "size", "consent", "licence", "created_at"]
@@ -254,7 +269,8 @@ class ExperimentAdmin(admin.ModelAdmin):
 
 
 @admin.register(Render)
-class RenderAdmin(ReadOnlyAdmin):
+class RenderAdmin(SaysRandomWeights):
+    random_weights = Q(weights__startswith="random:")
     list_display = [
         "thumb", "pair", "content_layer", "alpha", "tv_weight", "weights",
         "state", "evaluations_shown", "seconds_shown",

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from generation.admin import ReadOnlyAdmin, picture_tag
+from generation.admin import ReadOnlyAdmin, SaysRandomWeights, picture_tag
 from survey.models import Participant, Rating, Stimulus, Study
 from survey.services import CannotOpen, freeze_stimuli, open_study
 
@@ -150,7 +150,8 @@ class StudyAdmin(admin.ModelAdmin):
 
 
 @admin.register(Stimulus)
-class StimulusAdmin(ReadOnlyAdmin):
+class StimulusAdmin(SaysRandomWeights):
+    random_weights = Q(parameters__weights__startswith="random:")
     list_display = ["thumb", "code", "study", "made_by"]
     list_filter = ["study"]
     list_select_related = ["study", "render"]

@@ -195,6 +195,10 @@ class Stimulus(models.Model):
     def __str__(self) -> str:
         return self.code
 
+    @property
+    def random_weights(self) -> bool:
+        return str(self.parameters.get("weights", "")).startswith("random:")
+
 
 class Participant(models.Model):
     """One anonymous person, or one simulated one. No name, e-mail or IP address."""

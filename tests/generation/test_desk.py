@@ -116,6 +116,17 @@ def test_the_sheet_shows_pictures_and_says_the_weights(
     assert "hx-trigger" not in text, "a finished sheet need not ask again"
 
 
+@pytest.mark.parametrize(
+    "page", ["generation/render/", "survey/stimulus/", "generation/render/{}/change/"]
+)
+def test_every_page_with_pictures_of_random_features_says_so(
+    desk: Any, study: Any, page: str
+) -> None:
+    address = page.format(study.experiment.renders.all()[0].pk)
+    text = desk.get(f"/admin/{address}").content.decode()
+    assert "random features: not the paper's network" in text
+
+
 def test_actions_cancel_and_retry(desk: Any, experiment: Any, queues: None) -> None:
     desk.post(
         "/admin/generation/experiment/",

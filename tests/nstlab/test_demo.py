@@ -71,7 +71,8 @@ def test_without_serving_it_ends_with_a_table_and_a_second_run_changes_nothing(
     assert frame["simulated"].all()
     assert set(frame["weights"]) == {"random:1"}
     kinds: dict[str, Any] = {
-        "rating": "iu", "trial": "iu", "size": "iu", "alpha": "f", "tv_weight": "iuf",
+        "rating": "iu", "trial": "iu", "size": "iu", "alpha": "f",
+        "beta": "f", "tv_weight": "f",
         "simulated": "b", "pilot": "b", "excluded": "b", "is_reference": "b",
     }  # fmt: skip
     for column, kind in kinds.items():
