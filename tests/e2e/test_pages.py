@@ -125,9 +125,10 @@ def test_every_page_in_every_state_can_be_read_and_touched_by_everybody(
     seen = []
     for state, page in each_state(visit(**screen), live_lab, make_study(pictures=2)):
         seen.append(state)
-        report = Axe().run(page)
-        if report.violations_count:
-            found.append(f"{state}: {report.generate_report()}")
+        if screen["viewport"] != SMALL_PHONE:  # axe reads the same page as on a phone
+            report = Axe().run(page)
+            if report.violations_count:
+                found.append(f"{state}: {report.generate_report()}")
         width, available = page.evaluate(OVERFLOW)
         if width > available:
             found.append(f"{state}: {width} px wide in a window of {available} px")
