@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -56,7 +55,7 @@ class Demo:
 
 @contextlib.contextmanager
 def demo() -> Iterator[Demo]:
-    """`manage.py demo`, from its line `Ready:` until it is stopped as by Ctrl-C."""
+    """`manage.py demo`, from its line `Ready:` until it is told to stop."""
     with tempfile.TemporaryDirectory(prefix="nstlab-screenshots-") as folder:
         environment = {
             **os.environ,
@@ -84,7 +83,7 @@ def demo() -> Iterator[Demo]:
             )
             yield running
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.communicate()
 
 
@@ -96,12 +95,7 @@ def photograph(page: Page, name: str) -> None:
 
 
 def take_all(browser: Browser, running: Demo) -> None:
-    phone = browser.new_page(viewport=PHONE, has_touch=True, is_mobile=True)
-    phone.set_default_timeout(PATIENCE_MS)
-    consent(phone, running.survey)
-    phone.get_by_text("4 Good").tap()
-    photograph(phone, "rate")
-
+    """The report first: it counts whoever joins, and the phone joins."""
     desk = browser.new_page(viewport=DESKTOP, color_scheme="light")
     desk.set_default_timeout(PATIENCE_MS)
     desk.goto(f"{running.base}/admin/")
@@ -111,7 +105,9 @@ def take_all(browser: Browser, running: Demo) -> None:
     desk.get_by_role("link", name="Experiments", exact=True).click()
     desk.get_by_role("link", name=re.compile(r"^\d+ of \d+$")).click()
     expect(desk.get_by_text(re.compile(r"\d+ of \d+ done"))).to_be_visible()
+    desk.set_viewport_size({**DESKTOP, "height": 540})
     photograph(desk, "sheet")
+    desk.set_viewport_size(DESKTOP)
 
     desk.goto(f"{running.base}/admin/survey/study/")
     desk.locator("#result_list tbody th a").first.click()
@@ -121,6 +117,12 @@ def take_all(browser: Browser, running: Demo) -> None:
         timeout=4 * PATIENCE_MS
     )
     photograph(desk, "report")
+
+    phone = browser.new_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    phone.set_default_timeout(PATIENCE_MS)
+    consent(phone, running.survey)
+    phone.get_by_text("4 Good").tap()
+    photograph(phone, "rate")
 
 
 def main() -> None:
