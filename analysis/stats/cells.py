@@ -1,4 +1,4 @@
-"""One value as it stands in a CSV cell of the lab. No pandas: the web process uses it."""
+"""One value as it stands in a CSV cell. No pandas: the web process uses it too."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def csv_cell(value: Any) -> str:
     if isinstance(value, float):
         if math.isnan(value):
             return ""
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        return (
+            str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        )
     text = str(value)
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
+from scipy.sparse import csr_array
 
 from analysis.stats.frame import Votes, divide
 
@@ -142,3 +143,19 @@ def cluster_bootstrap(
         drawn = rng.multinomial(n_clusters, even, min(chunk, resamples - start))
         rows.append(statistic(drawn))
     return np.concatenate(rows)
+
+
+class ItemSums:
+    """n, Σx and Σx² by item when rater i counts `drawn[:, i]` times."""
+
+    def __init__(self, votes: Votes) -> None:
+        shape = (votes.n_raters, votes.n_items)
+        where = (votes.rater, votes.item)
+        x = votes.rating
+        self.parts = [
+            csr_array((values, where), shape) for values in (np.ones_like(x), x, x**2)
+        ]
+
+    def __call__(self, drawn: np.ndarray) -> list[np.ndarray]:
+        """Three (resamples, items) arrays for a (resamples, raters) matrix."""
+        return [(part.T @ drawn.T).T for part in self.parts]

@@ -1,0 +1,334 @@
+"""How far raters agree, and how repeatable the means are.
+
+Low agreement is not bad data where taste is asked: say what was measured, and read the
+ICC(2,k) for the mean. What cannot be computed is NaN with a note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.stats import intervals
+from analysis.stats.frame import Ratings, Votes, divide
+from analysis.stats.mos import mean_and_sd
+from analysis.stats.screening import retest_pairs
+
+METRICS = ("ordinal", "interval", "nominal", "ratio")
+SPLITS = 200
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number with its interval and its n; a row of `reliability.csv`."""
+
+    statistic: str
+    value: float
+    ci_low: float = np.nan
+    ci_high: float = np.nan
+    n_raters: int = 0
+    n_stimuli: int = 0
+    note: str = ""
+
+
+def krippendorff(
+    votes: Votes,
+    metric: str = "ordinal",
+    *,
+    level: float = 0.95,
+    resamples: int = 0,
+    seed: int = intervals.SEED,
+) -> Statistic:
+    """Krippendorff's α over the stimuli with two ratings or more.
+
+    `metric` ordinal, interval, nominal or ratio (Krippendorff 2011). The interval, when
+    `resamples` > 0, is a percentile bootstrap over stimuli. NaN where all ratings are
+    equal: no disagreement was possible.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"α knows {', '.join(METRICS)}: {metric!r}")
+    values, counts = votes.distribution
+    m = counts.sum(axis=1)
+    pairable = counts[m > 1].astype(float)
+    # Coincidences of every unit: ordered pairs of its ratings over (m - 1).
+    pairs = pairable[:, :, None] * pairable[:, None, :]
+    diagonal = np.arange(len(values))
+    pairs[:, diagonal, diagonal] -= pairable
+    pairs /= (m[m > 1] - 1)[:, None, None]
+    value = _alpha(pairs.sum(axis=0)[None], values, metric)[0]
+    low = high = np.nan
+    if resamples and len(pairs) > 1 and not np.isnan(value):
+        flat = pairs.reshape(len(pairs), -1)
+        shape = (-1, len(values), len(values))
+        resampled = intervals.cluster_bootstrap(
+            lambda drawn: _alpha((drawn @ flat).reshape(shape), values, metric),
+            len(pairs),
+            resamples=resamples,
+            seed=seed,
+        )
+        low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Statistic(
+        f"krippendorff_alpha_{metric}",
+        float(value),
+        float(low),
+        float(high),
+        int((votes.sum_by_rater() > 0).sum()),
+        len(pairs),
+        "" if not np.isnan(value) else "no variation: agreement is not defined",
+    )
+
+
+def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndarray:
+    """α of each (k, k) matrix of a stack; NaN where nothing could disagree."""
+    marginal = coincidences.sum(axis=-1)
+    if metric == "nominal":
+        distance = 1 - np.eye(len(values))
+    elif metric == "ratio":
+        total = values[:, None] + values
+        distance = np.nan_to_num(divide(values[:, None] - values, total)) ** 2
+    else:
+        # The ordinal distance is the interval one between the marginals' mid-ranks.
+        ordinal = np.cumsum(marginal, axis=-1) - marginal / 2
+        place = ordinal if metric == "ordinal" else values[None]
+        distance = (place[..., :, None] - place[..., None, :]) ** 2
+    observed = (coincidences * distance).sum(axis=(-2, -1))
+    chance = marginal[..., :, None] * marginal[..., None, :] * distance
+    expected = divide(chance.sum(axis=(-2, -1)), marginal.sum(axis=-1) - 1)
+    return 1 - divide(observed, expected)
+
+
+def complete_block(votes: Votes) -> np.ndarray:
+    """The ratings of those who rated every rated stimulus, raters × stimuli."""
+    cell = votes.rater * np.int64(votes.n_items) + votes.item
+    cells = np.unique(cell)
+    rated = np.bincount(cells // max(votes.n_items, 1), minlength=votes.n_raters)
+    items = np.flatnonzero(votes.sum_by_item())
+    complete = (rated == len(items)) & (rated > 0)
+    kept = votes.take(complete[votes.rater])
+    rater = np.cumsum(complete) - 1
+    code = rater[kept.rater] * np.int64(votes.n_items) + kept.item
+    shape = (int(complete.sum()), votes.n_items)
+    size = shape[0] * shape[1]
+    total = np.bincount(code, kept.rating, size) / np.maximum(
+        np.bincount(code, minlength=size), 1
+    )
+    return total.reshape(shape)[:, items]
+
+
+def icc(block: np.ndarray, *, level: float = 0.95) -> list[Statistic]:
+    """The six intraclass correlations of a complete raters × stimuli block.
+
+    Shrout and Fleiss (1979): 1 = raters at random by stimulus, 2 = the same random
+    raters (absolute agreement), 3 = these raters (consistency; (3,k) is Cronbach's α);
+    (·,1) for one rater, (·,k) for the mean of all. Negative values are not clipped.
+    """
+    k, n = block.shape
+    names = [f"icc_{form}_{unit}" for unit in ("1", "k") for form in (1, 2, 3)]
+    if k < 2 or n < 2:
+        note = "needs two people who rated every stimulus, and two stimuli"
+        return [
+            Statistic(name, np.nan, n_raters=k, n_stimuli=n, note=note)
+            for name in names
+        ]
+    grand = block.mean()
+    ss_rows = k * ((block.mean(axis=0) - grand) ** 2).sum()
+    ss_raters = n * ((block.mean(axis=1) - grand) ** 2).sum()
+    ss_total = ((block - grand) ** 2).sum()
+    msr = ss_rows / (n - 1)
+    msc = ss_raters / (k - 1)
+    mse = (ss_total - ss_rows - ss_raters) / ((n - 1) * (k - 1))
+    msw = (ss_total - ss_rows) / (n * (k - 1))
+    return icc_from_mean_squares(msr, msc, mse, msw, n, k, level=level)
+
+
+def icc_from_mean_squares(
+    msr: float, msc: float, mse: float, msw: float, n: int, k: int, *, level: float
+) -> list[Statistic]:
+    """The six ICCs of n stimuli × k raters from their mean squares, F intervals."""
+    top = (1 + level) / 2
+
+    def one_way(error: float, df: int) -> np.ndarray:
+        f = divide(msr, error) / [1, stats.f.ppf(top, n - 1, df), 1]
+        f[2] *= stats.f.ppf(top, df, n - 1)
+        return divide(f - 1, f + k - 1)
+
+    icc1 = one_way(msw, n * (k - 1))
+    icc3 = one_way(mse, (n - 1) * (k - 1))
+    agreement = divide(msr - mse, msr + (k - 1) * mse + k * (msc - mse) / n)
+    ratio = divide(msc, mse)
+    a = k * agreement * ratio
+    b = n * (1 + (k - 1) * agreement) - k * agreement
+    df = divide((k - 1) * (n - 1) * (a + b) ** 2, (n - 1) * a**2 + b**2)
+    upper, lower = stats.f.ppf(top, n - 1, df), stats.f.ppf(top, df, n - 1)
+    rest = k * msc + (k * n - k - n) * mse
+    icc2 = np.array(
+        [
+            agreement,
+            divide(n * (msr - upper * mse), upper * rest + n * msr),
+            divide(n * (lower * msr - mse), rest + n * lower * msr),
+        ]
+    )
+    single = [icc1, icc2, icc3]
+    mean = [divide(k * x, 1 + (k - 1) * x) for x in single]  # Spearman–Brown
+    return [
+        Statistic(f"icc_{form}_{unit}", float(x[0]), float(x[1]), float(x[2]), k, n)
+        for unit, forms in (("1", single), ("k", mean))
+        for form, x in enumerate(forms, start=1)
+    ]
+
+
+def kendall_w(block: np.ndarray) -> Statistic:
+    """Kendall's W, corrected for ties, of a complete raters × stimuli block."""
+    n, k = block.shape
+    value = np.nan
+    if n > 1 and k > 1:
+        ranks = stats.rankdata(block, axis=1)
+        s = ((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
+        # Σ(ranks - mean)² falls by Σ(t³ - t)/12 for every tied rater.
+        value = float(divide(s, n * ((ranks - (k + 1) / 2) ** 2).sum()))
+    note = "" if not np.isnan(value) else "needs two complete raters who differ"
+    return Statistic("kendall_w", value, n_raters=n, n_stimuli=k, note=note)
+
+
+def sos(
+    votes: Votes,
+    scale: tuple[int, int],
+    *,
+    level: float = 0.95,
+    resamples: int = 0,
+    seed: int = intervals.SEED,
+) -> Statistic:
+    """The SOS parameter a of S²(m) = a (m - low)(high - m), by least squares.
+
+    Hossfeld, Schatz and Egger (QoMEX 2011), with S² over N - 1. About 0.25 for a
+    binomial panel of a 1–5 scale; above 0.3–0.4 a confusing scale or mixed tastes.
+    Percentile interval over participants when `resamples` > 0.
+    """
+    mean, sd = mean_and_sd(votes)
+    value = _sos(mean, sd**2, scale)
+    low = high = np.nan
+    if resamples and not np.isnan(value):
+        sums = intervals.ItemSums(votes)
+
+        def refit(drawn: np.ndarray) -> np.ndarray:
+            n, total, squares = sums(drawn)
+            mean = divide(total, n)
+            return _sos(mean, divide(squares - n * mean**2, n - 1), scale)
+
+        resampled = intervals.cluster_bootstrap(
+            refit, votes.n_raters, resamples=resamples, seed=seed
+        )
+        low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Statistic(
+        "sos_a",
+        float(value),
+        float(low),
+        float(high),
+        int((votes.sum_by_rater() > 0).sum()),
+        int((~np.isnan(sd)).sum()),
+        "" if not np.isnan(value) else "no stimulus with two ratings off the ends",
+    )
+
+
+def _sos(mean: np.ndarray, variance: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
+    g = np.where(np.isnan(variance), 0, (mean - scale[0]) * (scale[1] - mean))
+    g = np.nan_to_num(g)
+    return divide((g * np.nan_to_num(variance)).sum(axis=-1), (g**2).sum(axis=-1))
+
+
+def split_half(
+    votes: Votes, *, splits: int = SPLITS, seed: int = intervals.SEED
+) -> Statistic:
+    """Mean correlation of the MOS of random halves, Spearman–Brown corrected.
+
+    The interval spans the middle 95 % of the splits: spread of the halving, not a
+    confidence interval of the panel.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.random((splits, votes.n_raters)).argsort(axis=1)
+    first = (order < votes.n_raters // 2).astype(float)
+    sums = intervals.ItemSums(votes)
+    halves = [divide(*sums(part)[1::-1]) for part in (first, 1 - first)]
+    both = ~np.isnan(halves[0]) & ~np.isnan(halves[1])
+    x, y = (np.where(both, half, 0) for half in halves)
+    n = both.sum(axis=1)
+    x, y = (np.where(both, v - divide(v.sum(axis=1), n)[:, None], 0) for v in (x, y))
+    spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    r = divide((x * y).sum(axis=1), np.where((n > 2) & (spread > 1e-12), spread, 0))
+    corrected = divide(2 * r, 1 + r)
+    known = corrected[~np.isnan(corrected)]
+    if len(known) == 0:
+        note = "needs two raters and three stimuli that differ"
+        return Statistic("split_half", np.nan, note=note)
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Statistic(
+        "split_half",
+        float(known.mean()),
+        float(low),
+        float(high),
+        votes.n_raters,
+        int(n.max()),
+        f"{len(known)} random halves, Spearman–Brown; limits are their spread",
+    )
+
+
+def test_retest(ratings: Ratings) -> Statistic:
+    """Pearson's r between first and repeated answers of the same person."""
+    first, again = retest_pairs(ratings)
+    n = len(first)
+    known = n > 2 and first.nunique() > 1 and again.nunique() > 1
+    difference = (first - again).abs().mean()
+    return Statistic(
+        "test_retest",
+        float(np.corrcoef(first, again)[0, 1]) if known else np.nan,
+        n_raters=first.index.get_level_values("participant").nunique(),
+        n_stimuli=first.index.get_level_values("stimulus").nunique(),
+        note=f"{n} repeated trials"
+        + (f", mean absolute difference {difference:.3g}" if n else ""),
+    )
+
+
+test_retest.__test__ = False  # type: ignore[attr-defined]
+
+
+def mean_pairwise_pearson(votes: Votes) -> Statistic:
+    """Mean correlation of all pairs of raters over what both rated."""
+    correlations = pd.DataFrame(votes.matrix().T).corr(min_periods=3).to_numpy()
+    pairs = correlations[np.triu_indices_from(correlations, 1)]
+    value = np.nanmean(pairs) if (~np.isnan(pairs)).any() else np.nan
+    return Statistic(
+        "mean_pairwise_pearson",
+        float(value),
+        n_raters=votes.n_raters,
+        n_stimuli=votes.n_items,
+        note=f"{int((~np.isnan(pairs)).sum())} pairs of people",
+    )
+
+
+def reliability_table(
+    ratings: Ratings,
+    *,
+    level: float = 0.95,
+    resamples: int = 1999,
+    seed: int = intervals.SEED,
+) -> pd.DataFrame:
+    """Every agreement statistic of each question, a tidy row each."""
+    scale = (ratings.scale_min, ratings.scale_max)
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    tables = []
+    for question, votes in ratings.votes_by_question():
+        block = complete_block(votes)
+        rows = [krippendorff(votes, metric, **options) for metric in METRICS]  # type: ignore[arg-type]
+        rows += icc(block, level=level)
+        rows.append(kendall_w(block))
+        rows.append(sos(votes, scale, **options))  # type: ignore[arg-type]
+        rows.append(split_half(votes, seed=seed))
+        table = pd.DataFrame(rows)
+        if question is not None:
+            table.insert(0, "question", question)
+        tables.append(table)
+    tables.append(pd.DataFrame([test_retest(ratings)]))
+    return pd.concat(tables, ignore_index=True)
