@@ -136,6 +136,18 @@ class Ratings:
     repeats: str = "mean"
     left_out: dict[str, int] = field(default_factory=dict)  # reason → rows
 
+    def refusals(self, most: int = 20) -> list[str]:
+        """The refused rows as sentences, the first `most` and how many more."""
+        sentences = [
+            f"{'' if line is pd.NA else f'Line {line}: '}{reason}: {value!r}."
+            for line, value, reason in self.refused[["line", "value", "reason"]]
+            .head(most)
+            .itertuples(index=False)
+        ]
+        if len(self.refused) > most:
+            sentences.append(f"… and {len(self.refused) - most} more rows refused.")
+        return sentences
+
     @cached_property
     def rows(self) -> pd.DataFrame:
         """The rows that count: kind `rating`, answered or not."""
@@ -205,10 +217,11 @@ def divide(
 def _code(rows: pd.DataFrame) -> tuple[Votes, np.ndarray]:
     """The answered rows, and the cells rater × n_items + item of the unanswered."""
     rater, raters = pd.factorize(rows["participant"])
-    item, stimuli = pd.factorize(rows["stimulus"])
+    item, labels = pd.factorize(rows["stimulus"])
+    stimuli = np.asarray(labels)
     items = pd.Index(stimuli, name="stimulus")
     if "question" in rows:
-        question, questions = pd.factorize(rows["question"])
+        question, questions = pd.factorize(np.asarray(rows["question"]))
         item, pairs = pd.factorize(item * len(questions) + question)
         items = pd.MultiIndex.from_arrays(
             [stimuli[pairs // len(questions)], questions[pairs % len(questions)]],
@@ -220,7 +233,7 @@ def _code(rows: pd.DataFrame) -> tuple[Votes, np.ndarray]:
         rater[answered],
         item[answered],
         rating[answered],
-        pd.Index(raters, name="participant"),
+        pd.Index(np.asarray(raters), name="participant"),
         items,
     )
     return votes, (rater * np.int64(len(items)) + item)[~answered]

@@ -6,6 +6,7 @@ the counts and proportions as in ETSI and P.800 practice (%GoB, %PoW).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ def _reference_groups(ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(group), first["is_reference"].to_numpy(bool)
 
 
-def join_flags(words: dict[str, np.ndarray]) -> list[str]:
+def join_flags(words: Mapping[str, np.ndarray | pd.Series]) -> list[str]:
     """One cell a row: the words that hold there, joined by ``;``."""
     rows: list[list[str]] = [[] for _ in next(iter(words.values()))]
     for word, holds in words.items():

@@ -198,12 +198,13 @@ def attention(ratings: Ratings, *, fast_ms: float = 600) -> pd.DataFrame:
     rows = ratings.rows[ratings.rows["rating"].notna()]
     if "response_ms" in rows:
         times = pd.to_numeric(rows["response_ms"], errors="coerce")
-        by_rater = times.groupby(rows["participant"], sort=False)
-        table["median_response_ms"] = by_rater.median().reindex(table.index)
         fast = (times < fast_ms).where(times.notna()).astype(float)
-        table["share_fast"] = (
-            fast.groupby(rows["participant"], sort=False).mean().reindex(table.index)
-        )
+        every = range(len(table))
+        for name, by_rater in (
+            ("median_response_ms", times.groupby(answers.rater).median()),
+            ("share_fast", fast.groupby(answers.rater).mean()),
+        ):
+            table[name] = by_rater.reindex(every).to_numpy()
     else:
         table["median_response_ms"] = table["share_fast"] = np.nan
     return table.join(_traps(ratings)).join(_retest(ratings))
