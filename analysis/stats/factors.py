@@ -67,7 +67,7 @@ def by_factor(
         votes.raters,
         pd.RangeIndex(len(levels)),
     )
-    n = pooled.sum_by_item()
+    n = pooled.n_by_item
     mos = divide(pooled.sum_by_item(pooled.rating), n)
     se, clusters = clustered_se(pooled, mos)
     if ci_method == "cluster_t":
@@ -109,7 +109,7 @@ def clustered_se(votes: Votes, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray
     clusters = np.bincount(item, minlength=votes.n_items)
     meat = np.bincount(item, sums**2, votes.n_items)
     correction = divide(clusters, np.maximum(clusters - 1, 0))
-    return np.sqrt(divide(meat * correction, votes.sum_by_item() ** 2)), clusters
+    return np.sqrt(divide(meat * correction, votes.n_by_item**2)), clusters
 
 
 def _bootstrap(
@@ -205,7 +205,7 @@ def order_effects(ratings: Ratings, *, level: float = 0.95) -> pd.DataFrame:
     rows = ratings.rows[ratings.rows["rating"].notna()]
     mean = mean_and_sd(votes)[0]
     residual = votes.rating - mean[votes.item]
-    residual -= divide(votes.sum_by_rater(residual), votes.sum_by_rater())[votes.rater]
+    residual -= divide(votes.sum_by_rater(residual), votes.n_by_rater)[votes.rater]
     parts = []
     if "trial" in rows:
         trial = pd.to_numeric(rows["trial"], errors="coerce").to_numpy(float)
@@ -259,7 +259,7 @@ def _slopes(votes: Votes, trial: np.ndarray, values: np.ndarray) -> np.ndarray:
         votes.raters,
         votes.items,
     )
-    n = part.sum_by_rater()
+    n = part.n_by_rater
     x = trial[known] / 10
     x = x - divide(part.sum_by_rater(x), n)[part.rater]
     return divide(part.sum_by_rater(x * part.rating), part.sum_by_rater(x * x))

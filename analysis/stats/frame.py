@@ -85,12 +85,22 @@ class Votes:
     def n_items(self) -> int:
         return len(self.items)
 
-    def sum_by_item(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sum of `values` (one per vote; the number of votes if None) by item."""
+    @cached_property
+    def n_by_rater(self) -> np.ndarray:
+        """Number of votes of each rater."""
+        return np.bincount(self.rater, minlength=self.n_raters)
+
+    @cached_property
+    def n_by_item(self) -> np.ndarray:
+        """Number of votes of each item."""
+        return np.bincount(self.item, minlength=self.n_items)
+
+    def sum_by_item(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values`, one per vote, by item."""
         return np.bincount(self.item, values, self.n_items)
 
-    def sum_by_rater(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sum of `values` (one per vote; the number of votes if None) by rater."""
+    def sum_by_rater(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values`, one per vote, by rater."""
         return np.bincount(self.rater, values, self.n_raters)
 
     def matrix(self) -> np.ndarray:
@@ -203,15 +213,10 @@ def divide(
     numerator: np.ndarray | float, denominator: np.ndarray | float
 ) -> np.ndarray:
     """Quotient, NaN (never ∞, never a warning) where the denominator is zero."""
-    numerator, denominator = np.broadcast_arrays(
-        np.asarray(numerator, float), np.asarray(denominator, float)
-    )
-    return np.divide(
-        numerator,
-        denominator,
-        out=np.full(numerator.shape, np.nan),
-        where=denominator != 0,
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(
+            denominator == 0, np.nan, np.true_divide(numerator, denominator)
+        )
 
 
 def _code(rows: pd.DataFrame) -> tuple[Votes, np.ndarray]:

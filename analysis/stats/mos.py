@@ -51,7 +51,7 @@ def mos_table(
         raise ValueError(f"A confidence level lies between 0 and 1: {level!r}")
     votes = ratings.votes
     low, high = ratings.scale_min, ratings.scale_max
-    n = votes.sum_by_item()
+    n = votes.n_by_item
     mos, sd = mean_and_sd(votes)
     se = divide(sd, np.sqrt(n))
     too_wide = np.zeros(len(n), bool)
@@ -118,7 +118,7 @@ CI_METHODS = ("t", "z", "percentile", "bca", "binomial")
 
 def mean_and_sd(votes: Votes) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD (N - 1) by item; NaN where there are too few votes."""
-    n = votes.sum_by_item()
+    n = votes.n_by_item
     mean = divide(votes.sum_by_item(votes.rating), n)
     squares = votes.sum_by_item((votes.rating - mean[votes.item]) ** 2)
     return mean, np.sqrt(divide(squares, np.maximum(n - 1, 0)))
@@ -155,7 +155,7 @@ def dmos(
         differences = Votes(
             votes.rater[paired], votes.item[paired], value, votes.raters, votes.items
         )
-        n = differences.sum_by_item().astype(float)
+        n = differences.n_by_item.astype(float)
         mean, sd = mean_and_sd(differences)
     low, high = intervals.student(mean, divide(sd, np.sqrt(n)), n - 1, level)
     return {
@@ -237,4 +237,4 @@ def _modes(counts: np.ndarray, low: int) -> pd.Series:
 def _consensus(votes: Votes, mos: np.ndarray, width: int) -> np.ndarray:
     """Tastle and Wierman (2007): 1 when unanimous, 0 when split at the ends."""
     distance = np.abs(votes.rating - mos[votes.item]) / width
-    return 1 + divide(votes.sum_by_item(np.log2(1 - distance)), votes.sum_by_item())
+    return 1 + divide(votes.sum_by_item(np.log2(1 - distance)), votes.n_by_item)

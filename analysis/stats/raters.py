@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.stats import screening
 from analysis.stats.frame import Ratings, divide
 from analysis.stats.mos import join_flags
-from analysis.stats.recovery import MAX_SHARE, Recovered
+from analysis.stats.recovery import Recovered
 
 FAST_MS = 600  # no look at a picture is shorter; set it from the pilot
 FLAGS = {
@@ -22,7 +22,7 @@ FLAGS = {
     "bt500_rejected": "BT.500 would reject this person.",
     "fast": "More than half of the answers came faster than a look takes.",
     "traps_failed": "Missed at least one catch trial.",
-    "dominates_mle": "Carries more than half of the weight of the likelihood.",
+    "dominates_mle": "The likelihood has collapsed onto this person.",
 }
 
 
@@ -41,7 +41,7 @@ def raters_table(
     attention = screening.attention(ratings, fast_ms=fast_ms)
     tables = []
     for question, votes in ratings.votes_by_question():
-        n = votes.sum_by_rater()
+        n = votes.n_by_rater
         mean = divide(votes.sum_by_rater(votes.rating), n)
         squares = votes.sum_by_rater((votes.rating - mean[votes.rater]) ** 2)
         bt500 = screening.bt500(votes, reading=reading)
@@ -78,7 +78,9 @@ def raters_table(
                 "bt500_rejected": bt500["rejected"],
                 "fast": table["share_fast"] > 0.5,
                 "traps_failed": table["traps_passed"] < table["traps_total"],
-                "dominates_mle": table["weight_share"] > MAX_SHARE,
+                "dominates_mle": np.zeros(len(n), bool)
+                if model is None
+                else model.dominant,
             }
         )
         if question is not None:

@@ -75,7 +75,7 @@ def krippendorff(
         float(value),
         float(low),
         float(high),
-        int((votes.sum_by_rater() > 0).sum()),
+        int((votes.n_by_rater > 0).sum()),
         len(pairs),
         "" if not np.isnan(value) else "no variation: agreement is not defined",
     )
@@ -105,7 +105,7 @@ def complete_block(votes: Votes) -> np.ndarray:
     cell = votes.rater * np.int64(votes.n_items) + votes.item
     cells = np.unique(cell)
     rated = np.bincount(cells // max(votes.n_items, 1), minlength=votes.n_raters)
-    items = np.flatnonzero(votes.sum_by_item())
+    items = np.flatnonzero(votes.n_by_item)
     complete = (rated == len(items)) & (rated > 0)
     kept = votes.take(complete[votes.rater])
     rater = np.cumsum(complete) - 1
@@ -227,7 +227,7 @@ def sos(
         float(value),
         float(low),
         float(high),
-        int((votes.sum_by_rater() > 0).sum()),
+        int((votes.n_by_rater > 0).sum()),
         int((~np.isnan(sd)).sum()),
         "" if not np.isnan(value) else "no stimulus with two ratings off the ends",
     )

@@ -193,7 +193,7 @@ def sensitivity(ratings: Ratings) -> pd.DataFrame:
             table["question"] = question
         for screen in SCREENS:
             kept = votes.take(~_rejected(votes, screen)[votes.rater])
-            n = kept.sum_by_item()
+            n = kept.n_by_item
             name = screen.replace("-", "_")
             table[f"n_{name}"] = n
             table[f"mos_{name}"] = divide(kept.sum_by_item(kept.rating), n)
@@ -311,7 +311,7 @@ def _summary(
     resamples: int,
     notes: list[str],
 ) -> dict[str, Any]:
-    per_stimulus = kept.votes.sum_by_item()
+    per_stimulus = kept.votes.n_by_item
     return {
         "versions": {
             "python": platform.python_version(),

@@ -33,7 +33,7 @@ def bt500(votes: Votes, *, reading: str = "recommendation") -> pd.DataFrame:
     if reading not in ("recommendation", "reference"):
         raise ValueError(f"BT.500 is read as recommendation or reference: {reading!r}")
     by_text = reading == "recommendation"
-    n = votes.sum_by_item()
+    n = votes.n_by_item
     mean = divide(votes.sum_by_item(votes.rating), n)
     deviation = votes.rating - mean[votes.item]
     m2 = divide(votes.sum_by_item(deviation**2), n)
@@ -43,7 +43,7 @@ def bt500(votes: Votes, *, reading: str = "recommendation") -> pd.DataFrame:
     bound = np.where((m2 == 0) & by_text, np.inf, factor * sd - TIE)[votes.item]
     p = votes.sum_by_rater(deviation >= bound)
     q = votes.sum_by_rater(deviation <= -bound)
-    stat1 = divide(p + q, votes.sum_by_rater() if by_text else _all_trials(votes))
+    stat1 = divide(p + q, votes.n_by_rater if by_text else _all_trials(votes))
     stat2 = divide(np.abs(p - q), p + q)
     rejected = (stat1 > 0.05) & (stat2 < 0.3)  # NaN compares false: accepted
     return pd.DataFrame(
@@ -71,7 +71,7 @@ def correlations(votes: Votes) -> pd.DataFrame:
     procedures do; `r_loo`, `rho_loo` with the mean of the others, the honest figure for
     small panels. NaN where the rater or the means do not vary.
     """
-    n = votes.sum_by_item()
+    n = votes.n_by_item
     total = votes.sum_by_item(votes.rating)
     mos = divide(total, n)[votes.item]
     shared = votes.take(n[votes.item] > 1)
@@ -91,7 +91,7 @@ def pearson_by_rater(
     votes: Votes, other: np.ndarray, rating: np.ndarray | None = None
 ) -> np.ndarray:
     """Pearson's r of the rating with `other` (one value a vote) by rater."""
-    n = votes.sum_by_rater()
+    n = votes.n_by_rater
     x, y = (
         values - divide(votes.sum_by_rater(values), n)[votes.rater]
         for values in (votes.rating if rating is None else rating, other)
@@ -144,11 +144,11 @@ def p913_correlation(
     """
     rejected = np.zeros(votes.n_raters, bool)
     order = np.full(votes.n_raters, np.nan)
-    n = votes.sum_by_rater()
+    n = votes.n_by_rater
     r = np.full(votes.n_raters, np.nan)
     kept = votes
     while True:
-        mos = divide(kept.sum_by_item(kept.rating), kept.sum_by_item())
+        mos = divide(kept.sum_by_item(kept.rating), kept.n_by_item)
         r = np.where(rejected, r, pearson_by_rater(kept, mos[kept.item]))
         judged = np.where(rejected | (n < MIN_RATED) | np.isnan(r), np.inf, r)
         worst = int(judged.argmin()) if len(judged) else 0
@@ -177,7 +177,7 @@ def attention(ratings: Ratings, *, fast_ms: float = 600) -> pd.DataFrame:
     right); retest_difference: mean |first - repeat|, kind ``repeat`` or repeated rows.
     """
     answers = ratings.answers
-    n = answers.sum_by_rater()
+    n = answers.n_by_rater
     mean = divide(answers.sum_by_rater(answers.rating), n)
     deviation = answers.rating - mean[answers.rater]
     width = ratings.scale_max - ratings.scale_min + 1
