@@ -61,7 +61,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         default="cluster_t",
     )
     add("--fast-ms", type=float, default=600, help="faster answers are hasty")
-    add("--resamples", type=int, default=1999, help="bootstrap resamples")
+    add("--resamples", type=int, help="of every bootstrap; default by size")
     add("--seed", type=int, default=20260101, help="seed of every bootstrap")
     for kind in ("simulated", "pilot", "excluded"):
         add(f"--include-{kind}", action="store_true", help=f"use {kind} rows too")

@@ -118,7 +118,7 @@ def _bootstrap(
     sums = intervals.ItemSums(votes)
 
     def means(drawn: np.ndarray) -> np.ndarray:
-        n, total, _ = sums(drawn)
+        n, total = sums(drawn, powers=2)
         return divide(total, n)
 
     resampled = intervals.cluster_bootstrap(

@@ -103,13 +103,21 @@ class Votes:
         """Sum of `values`, one per vote, by rater."""
         return np.bincount(self.rater, values, self.n_raters)
 
-    def matrix(self) -> np.ndarray:
-        """Raters × items, NaN where unanswered; repeated votes are averaged."""
-        shape = (self.n_raters, self.n_items)
-        cell = self.rater * self.n_items + self.item
-        n = np.bincount(cell, minlength=shape[0] * shape[1])
-        total = np.bincount(cell, self.rating, shape[0] * shape[1])
-        return divide(total, n).reshape(shape)
+    def matrix(
+        self, raters: np.ndarray | None = None, items: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Raters × items (codes; all if None), NaN unanswered, repeats averaged."""
+        raters = np.arange(self.n_raters) if raters is None else raters
+        items = np.arange(self.n_items) if items is None else items
+        row, column = (np.full(k, -1) for k in (self.n_raters, self.n_items))
+        row[raters], column[items] = np.arange(len(raters)), np.arange(len(items))
+        i, j = row[self.rater], column[self.item]
+        inside = (i >= 0) & (j >= 0)
+        cell = i[inside] * len(items) + j[inside]
+        size = len(raters) * len(items)
+        total = np.bincount(cell, self.rating[inside], size)
+        n = np.bincount(cell, minlength=size)
+        return divide(total, n).reshape(len(raters), len(items))
 
     @cached_property
     def distribution(self) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +145,7 @@ class Ratings:
     `frame` keeps every accepted row, in order, whatever its kind: training and catch
     trials feed the screening, kind `repeat` the test–retest, and only kind `rating`
     counts in a MOS. A missing `rating` is a trial that was planned and not answered.
+    Participant, stimulus and question are categorical, for speed.
     """
 
     frame: pd.DataFrame
@@ -180,7 +189,7 @@ class Ratings:
     @cached_property
     def votes(self) -> Votes:
         """What the methods count: `answers`, repeats averaged if `repeats` says so."""
-        return self.answers if self.repeats == "votes" else _averaged(self.answers)
+        return self.answers if self.repeats == "votes" else averaged(self.answers)
 
     @cached_property
     def n_missing(self) -> np.ndarray:
@@ -202,7 +211,7 @@ class Ratings:
         for question in self.questions:
             part = self.rows[(self.rows["question"] == question).to_numpy()]
             votes = _code(part.drop(columns="question"))[0]
-            yield question, votes if self.repeats == "votes" else _averaged(votes)
+            yield question, votes if self.repeats == "votes" else averaged(votes)
 
     @cached_property
     def _coded(self) -> tuple[Votes, np.ndarray]:
@@ -244,7 +253,7 @@ def _code(rows: pd.DataFrame) -> tuple[Votes, np.ndarray]:
     return votes, (rater * np.int64(len(items)) + item)[~answered]
 
 
-def _averaged(votes: Votes) -> Votes:
+def averaged(votes: Votes) -> Votes:
     """One vote a rater and item: the mean of that rater's answers to it."""
     code, cells = pd.factorize(votes.rater * np.int64(votes.n_items) + votes.item)
     if len(cells) == len(code):
@@ -289,12 +298,16 @@ def validate(
     line = frame.index if frame.index.name == "line" else None
     tidy = frame.reset_index(drop=True)
     refusals = _Refusals(len(tidy), line)
+    text: dict[str, pd.Categorical] = {}
 
     for column in ("participant", "stimulus", "question"):
         if column in tidy:
-            text = tidy[column]
-            empty = (text.isna() | (text == "")).to_numpy()
-            refusals.add(empty, column, text, f"{column} is empty")
+            codes, labels = pd.factorize(tidy[column])
+            empty = (codes < 0) | np.isin(codes, np.flatnonzero(labels == ""))
+            refusals.add(empty, column, tidy[column], f"{column} is empty")
+            # Plain labels: from_codes would take a CategoricalIndex for its categories.
+            names = pd.Index(np.asarray(labels))
+            text[column] = pd.Categorical.from_codes(codes, names)
     rating = pd.to_numeric(tidy["rating"], errors="coerce").astype(float)
     given = tidy["rating"].notna()
     if tidy["rating"].dtype.kind not in "fiu":
@@ -332,7 +345,7 @@ def validate(
             if out.any():
                 left_out[column] = int(out.sum())
             keep &= ~out
-    tidy = tidy.assign(rating=rating, **flags)
+    tidy = tidy.assign(rating=rating, **flags, **text)
     return Ratings(
         frame=tidy if keep.all() else tidy[keep].reset_index(drop=True),
         refused=refusals.table(),

@@ -149,13 +149,14 @@ class ItemSums:
     """n, Σx and Σx² by item when rater i counts `drawn[:, i]` times."""
 
     def __init__(self, votes: Votes) -> None:
-        shape = (votes.n_raters, votes.n_items)
-        where = (votes.rater, votes.item)
-        x = votes.rating
-        self.parts = [
-            csr_array((values, where), shape) for values in (np.ones_like(x), x, x**2)
-        ]
+        self.votes = votes
 
-    def __call__(self, drawn: np.ndarray) -> list[np.ndarray]:
-        """Three (resamples, items) arrays for a (resamples, raters) matrix."""
-        return [(part.T @ drawn.T).T for part in self.parts]
+    def __call__(self, drawn: np.ndarray, powers: int) -> list[np.ndarray]:
+        """The first `powers` sums, (resamples, items) for (resamples, raters)."""
+        votes = self.votes
+        shape = (votes.n_items, votes.n_raters)
+        where = (votes.item, votes.rater)
+        return [
+            (csr_array((votes.rating**power, where), shape) @ drawn.T).T
+            for power in range(powers)
+        ]

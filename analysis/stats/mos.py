@@ -187,11 +187,14 @@ def join_flags(words: Mapping[str, np.ndarray | pd.Series]) -> list[str]:
 def stimulus_factors(ratings: Ratings) -> pd.DataFrame:
     """The factor columns that do not vary within any stimulus."""
     rows = ratings.rows
+    columns = rows.columns.difference(KNOWN_COLUMNS, sort=False)
+    if columns.empty:
+        return pd.DataFrame(index=range(ratings.votes.n_items))
     codes, _ = pd.factorize(rows["stimulus"])
     first = np.flatnonzero(~pd.Series(codes).duplicated())
     of_item = ratings.votes.items.get_level_values("stimulus")
     factors = {}
-    for column in rows.columns.difference(KNOWN_COLUMNS, sort=False):
+    for column in columns:
         levels, _ = pd.factorize(rows[column])
         if np.array_equal(levels, levels[first][codes]):
             by_stimulus = (
@@ -230,8 +233,12 @@ def _quartiles(votes: Votes) -> np.ndarray:
 
 def _modes(counts: np.ndarray, low: int) -> pd.Series:
     top = (counts == counts.max(axis=1, keepdims=True)) & (counts > 0)
-    cells = ["|".join(str(low + k) for k in np.flatnonzero(row)) for row in top]
-    return pd.Series([cell or None for cell in cells], dtype=object)
+    pattern = top @ (1 << np.arange(counts.shape[1]))
+    names = {
+        code: "|".join(str(low + k) for k in range(counts.shape[1]) if code >> k & 1)
+        for code in np.unique(pattern).tolist()
+    }
+    return pd.Series([names[code] or None for code in pattern.tolist()], dtype=object)
 
 
 def _consensus(votes: Votes, mos: np.ndarray, width: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats import screening
-from analysis.stats.frame import Ratings, divide
+from analysis.stats.frame import Ratings, averaged, divide
 from analysis.stats.mos import join_flags
 from analysis.stats.recovery import Recovered
 
@@ -48,7 +48,9 @@ def raters_table(
         table = pd.DataFrame(
             {
                 "n": n,
-                "n_rated": _stimuli_rated(votes.rater, votes.item, len(n)),
+                "n_rated": n
+                if ratings.repeats == "mean"
+                else averaged(votes).n_by_rater,
                 "mean": mean,
                 "sd": np.sqrt(divide(squares, np.maximum(n - 1, 0))),
             },
@@ -64,7 +66,7 @@ def raters_table(
             "weight_share",
         ):
             table[name] = np.nan if model is None else getattr(model, name)
-        table = table.join(screening.correlations(votes)[["r_loo", "rho_loo"]])
+        table = table.join(screening.leave_one_out(votes))
         table = table.join(bt500[["p", "q", "stat1", "stat2"]].add_prefix("bt500_"))
         table = table.join(attention)
         constant = (n > 1) & (table["sd"] == 0)
@@ -87,9 +89,3 @@ def raters_table(
             table.insert(0, "question", question)
         tables.append(table.reset_index())
     return pd.concat(tables, ignore_index=True)
-
-
-def _stimuli_rated(rater: np.ndarray, item: np.ndarray, n_raters: int) -> np.ndarray:
-    pairs = pd.DataFrame({"rater": rater, "item": item})
-    distinct = pairs if not pairs.duplicated().any() else pairs.drop_duplicates()
-    return np.bincount(distinct["rater"], minlength=n_raters)

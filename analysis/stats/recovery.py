@@ -212,7 +212,7 @@ def _check_connected(votes: Votes) -> None:
     edges = (np.ones(len(votes.rating)), (votes.rater, votes.item + n_raters))
     graph = coo_array(edges, (size, size))
     component = connected_components(graph, directed=False)[1]
-    groups = len(np.unique(component[votes.rater]))
+    groups = len(np.unique(component[:n_raters][votes.n_by_rater > 0]))
     if groups > 1:
         raise NotIdentifiable(
             f"People and stimuli fall into {groups} groups without a rating between "

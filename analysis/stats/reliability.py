@@ -19,6 +19,7 @@ from analysis.stats.screening import retest_pairs
 
 METRICS = ("ordinal", "interval", "nominal", "ratio")
 SPLITS = 200
+SPLIT_VISITS = 20_000_000  # ratings × splits worth visiting in a table
 
 
 @dataclass(frozen=True)
@@ -102,20 +103,10 @@ def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndar
 
 def complete_block(votes: Votes) -> np.ndarray:
     """The ratings of those who rated every rated stimulus, raters × stimuli."""
-    cell = votes.rater * np.int64(votes.n_items) + votes.item
-    cells = np.unique(cell)
-    rated = np.bincount(cells // max(votes.n_items, 1), minlength=votes.n_raters)
     items = np.flatnonzero(votes.n_by_item)
-    complete = (rated == len(items)) & (rated > 0)
-    kept = votes.take(complete[votes.rater])
-    rater = np.cumsum(complete) - 1
-    code = rater[kept.rater] * np.int64(votes.n_items) + kept.item
-    shape = (int(complete.sum()), votes.n_items)
-    size = shape[0] * shape[1]
-    total = np.bincount(code, kept.rating, size) / np.maximum(
-        np.bincount(code, minlength=size), 1
-    )
-    return total.reshape(shape)[:, items]
+    most = votes.take((votes.n_by_rater >= len(items))[votes.rater])
+    matrix = most.matrix(np.flatnonzero(most.n_by_rater), items)
+    return matrix[~np.isnan(matrix).any(axis=1)]
 
 
 def icc(block: np.ndarray, *, level: float = 0.95) -> list[Statistic]:
@@ -214,7 +205,7 @@ def sos(
         sums = intervals.ItemSums(votes)
 
         def refit(drawn: np.ndarray) -> np.ndarray:
-            n, total, squares = sums(drawn)
+            n, total, squares = sums(drawn, powers=3)
             mean = divide(total, n)
             return _sos(mean, divide(squares - n * mean**2, n - 1), scale)
 
@@ -250,8 +241,11 @@ def split_half(
     rng = np.random.default_rng(seed)
     order = rng.random((splits, votes.n_raters)).argsort(axis=1)
     first = (order < votes.n_raters // 2).astype(float)
-    sums = intervals.ItemSums(votes)
-    halves = [divide(*sums(part)[1::-1]) for part in (first, 1 - first)]
+    n, total = intervals.ItemSums(votes)(first, powers=2)
+    halves = (
+        divide(total, n),
+        divide(votes.sum_by_item(votes.rating) - total, votes.n_by_item - n),
+    )
     both = ~np.isnan(halves[0]) & ~np.isnan(halves[1])
     x, y = (np.where(both, half, 0) for half in halves)
     n = both.sum(axis=1)
@@ -325,7 +319,8 @@ def reliability_table(
         rows += icc(block, level=level)
         rows.append(kendall_w(block))
         rows.append(sos(votes, scale, **options))  # type: ignore[arg-type]
-        rows.append(split_half(votes, seed=seed))
+        splits = min(SPLITS, max(20, SPLIT_VISITS // max(len(votes.rating), 1)))
+        rows.append(split_half(votes, splits=splits, seed=seed))
         table = pd.DataFrame(rows)
         if question is not None:
             table.insert(0, "question", question)

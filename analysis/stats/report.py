@@ -29,9 +29,10 @@ from analysis.stats.recovery import Recovered
 from analysis.stats.reliability import complete_block
 
 SCREENS = ("none", "bt500", "bt500-reference", "p913", "pearson", "spearman")
-# Bootstraps over people or stimuli: about this many rating visits, whatever the size.
-BUDGET = 100_000_000
+RESAMPLES = 1999
 FRIEDMAN_ITEMS = 200
+# Beyond this many ratings whatever takes seconds is done only when asked for by name.
+LARGE = 200_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Options:
     bt500_reading: str = "recommendation"
     condition_ci: str = "cluster_t"
     fast_ms: float = raters.FAST_MS
-    resamples: int = 1999
+    resamples: int | None = None
     seed: int = intervals.SEED
 
     @property
@@ -115,7 +116,7 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     }
     notes: list[str] = []
     tables["contrasts.csv"] = _contrasts(kept, options, notes)
-    resamples = _affordable(kept, options.resamples)
+    resamples = _resamples(kept, options.resamples)
     tables["reliability.csv"] = reliability.reliability_table(
         kept, level=options.level, resamples=resamples, seed=options.seed
     )
@@ -185,13 +186,18 @@ def recover(
 
 
 def sensitivity(ratings: Ratings) -> pd.DataFrame:
-    """MOS and n of every stimulus under every screening rule, side by side."""
+    """MOS and n of every stimulus under every screening rule, side by side.
+
+    P.913's rounds and Spearman's ranks are left out above 200,000 ratings.
+    """
     tables = []
     for question, votes in ratings.votes_by_question():
         table = votes.items.to_frame(index=False)
         if question is not None:
             table["question"] = question
         for screen in SCREENS:
+            if screen in ("p913", "spearman") and len(votes.rating) > LARGE:
+                continue
             kept = votes.take(~_rejected(votes, screen)[votes.rater])
             n = kept.n_by_item
             name = screen.replace("-", "_")
@@ -211,7 +217,7 @@ def _mos(
         ratings,
         level=options.level,
         ci_method=options.ci_method,
-        resamples=options.resamples,
+        resamples=options.resamples or RESAMPLES,
         seed=options.seed,
     )
     flags = table.pop("flags")
@@ -248,7 +254,7 @@ def _conditions(ratings: Ratings, options: Options) -> pd.DataFrame:
             names.split(","),
             level=options.level,
             ci_method=options.condition_ci,
-            resamples=options.resamples,
+            resamples=options.resamples or RESAMPLES,
             seed=options.seed,
         )
         for names in chosen
@@ -297,9 +303,11 @@ def _contrasts(ratings: Ratings, options: Options, notes: list[str]) -> pd.DataF
     return pd.concat(tables, ignore_index=True)
 
 
-def _affordable(ratings: Ratings, resamples: int) -> int:
-    votes = max(len(ratings.votes.rating), 1)
-    return min(resamples, max(BUDGET // votes, 199))
+def _resamples(ratings: Ratings, asked: int | None) -> int:
+    """As many as asked for; else enough for the size, and none for a large panel."""
+    if asked is not None:
+        return asked
+    return RESAMPLES if len(ratings.votes.rating) <= LARGE else 0
 
 
 def _summary(
@@ -359,11 +367,10 @@ def _summary(
 
 def fingerprint(ratings: Ratings) -> str:
     """sha256 of the accepted rows, the same whatever order they came in."""
-    keys = [
-        c
-        for c in ("participant", "stimulus", "question", "trial", "kind", "rating")
-        if c in ratings.frame
-    ]
-    frame = ratings.frame[keys].astype(str)
-    hashes = np.sort(pd.util.hash_pandas_object(frame, index=False).to_numpy())
-    return hashlib.sha256(hashes.tobytes()).hexdigest()
+    rows = ratings.frame
+    hashes: np.ndarray = np.zeros(len(rows), np.uint64)
+    for name in ("participant", "stimulus", "question", "trial", "kind", "rating"):
+        if name in rows:
+            column = pd.util.hash_pandas_object(rows[name], index=False)
+            hashes = hashes * np.uint64(1_000_003) + column.to_numpy()
+    return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()

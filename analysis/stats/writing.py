@@ -16,16 +16,17 @@ from analysis.stats.cells import csv_cell
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """UTF-8, comma, header; empty = NA, full precision, true/false, no formulas."""
-    columns = [_plain(frame[name]) for name in frame.columns]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(map(csv_cell, frame.columns))
-        writer.writerows(zip(*([*map(csv_cell, c)] for c in columns), strict=True))
+        writer.writerows(zip(*(_cells(frame[c]) for c in frame.columns), strict=True))
 
 
-def _plain(column: pd.Series) -> list[Any]:
-    """Python's own bool, int, float and str, None for whatever is missing."""
-    return column.astype(object).where(column.notna(), None).tolist()
+def _cells(column: pd.Series) -> list[str]:
+    """The cells of a column; equal values, of which there are many, only once."""
+    codes, values = pd.factorize(column)
+    cells = [csv_cell(plain(value)) for value in values]
+    return np.array([*cells, ""], object)[codes].tolist()  # code -1 is missing
 
 
 def write_json(value: Any, path: Path) -> None:
