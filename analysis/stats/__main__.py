@@ -56,6 +56,12 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     add("--exclude", action="append", default=[], metavar="PARTICIPANT")
     add("--by", action="append", default=[], metavar="FACTOR[,FACTOR]")
     add(
+        "--model",
+        default="",
+        metavar="FACTOR[,FACTOR]",
+        help="fit both mixed models on these factors: factor_effects.csv",
+    )
+    add(
         "--condition-ci",
         choices=("cluster_t", "cluster_bootstrap"),
         default="cluster_t",
@@ -92,6 +98,7 @@ def _report(options: argparse.Namespace) -> None:
             screen=options.screen,
             exclude=tuple(options.exclude),
             by=tuple(options.by),
+            model=tuple(filter(None, options.model.split(","))),
             bt500_reading=options.bt500,
             condition_ci=options.condition_ci,
             fast_ms=options.fast_ms,

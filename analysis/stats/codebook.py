@@ -26,6 +26,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
         SHARE,
         "|P - Q|/(P + Q) under 0.3 rejects; empty for 0/0",
     ),
+    "chi2": ("number", "", "Likelihood ratio of leaving the factor out (ML)"),
     "ci_half_width": ("number", SCORE, "Half of ci_high - ci_low"),
     "ci_high": ("number", SCORE, "Upper end of the interval, not clipped to the scale"),
     "ci_level": ("number", SHARE, "Confidence level of every interval in the row"),

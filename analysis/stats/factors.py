@@ -24,11 +24,6 @@ FLAGS = {
 }
 
 
-def factor_columns(ratings: Ratings) -> pd.DataFrame:
-    """The factors of the stimuli: items × factor columns."""
-    return stimulus_factors(ratings)
-
-
 def by_factor(
     ratings: Ratings,
     factors: Sequence[str],
@@ -47,14 +42,8 @@ def by_factor(
     if ci_method not in ("cluster_t", "cluster_bootstrap"):
         raise ValueError(f"cluster_t or cluster_bootstrap, not {ci_method!r}")
     votes = ratings.votes
-    table = stimulus_factors(ratings)
+    table = stimulus_factors(ratings, factors)
     keys = votes.items.to_frame(index=False)
-    unknown = [name for name in factors if name not in table]
-    if unknown:
-        raise ValueError(
-            f"No factor {', '.join(unknown)}; the stimuli have "
-            f"{', '.join(table.columns) or 'no factor columns'}."
-        )
     chosen = pd.concat([keys.drop(columns="stimulus"), table[list(factors)]], axis=1)
     grouped = chosen.groupby(list(chosen.columns), sort=False, dropna=False)
     group = grouped.ngroup().to_numpy()

@@ -16,6 +16,7 @@ from analysis.stats import (
     contrasts,
     factors,
     intervals,
+    mixed,
     mos,
     raters,
     recovery,
@@ -45,6 +46,7 @@ class Options:
     screen: str = "none"
     exclude: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
     bt500_reading: str = "recommendation"
     condition_ci: str = "cluster_t"
     fast_ms: float = raters.FAST_MS
@@ -122,9 +124,15 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     )
     tables["screening.csv"] = sensitivity(ratings)
     tables["order_effects.csv"] = factors.order_effects(kept, level=options.level)
+    if options.model:
+        effects, refused = mixed.factor_effects(
+            kept, options.model, level=options.level
+        )
+        tables["factor_effects.csv"] = effects
+        notes += refused
     if not ratings.refused.empty:
         tables["refused.csv"] = ratings.refused
-    notes += factors.confounding(factors.factor_columns(kept))
+    notes += factors.confounding(mos.stimulus_factors(kept))
     return Report(
         tables, _summary(ratings, kept, options, rejected, refusals, resamples, notes)
     )
@@ -269,7 +277,7 @@ def _conditions(ratings: Ratings, options: Options) -> pd.DataFrame:
 def _contrasts(ratings: Ratings, options: Options, notes: list[str]) -> pd.DataFrame:
     """Families: all stimuli, then the levels of every single factor asked for."""
     tables = []
-    design = factors.factor_columns(ratings)
+    design = mos.stimulus_factors(ratings)
     for question, votes in ratings.votes_by_question():
         families: list[tuple[str, np.ndarray, list[object], np.ndarray | None]] = []
         if votes.n_items * (votes.n_items - 1) // 2 <= contrasts.MAX_PAIRS:
