@@ -20,7 +20,8 @@ SHOWN = 20  # sentences of one kind before "and … more"
 def read_ratings(path: str | Path, *, rows: str | None = None) -> pd.DataFrame:
     """The tidy frame in a CSV file, its index named ``line`` after the file's lines.
 
-    Long files have `participant` (or `subject`), `stimulus` and `rating`. A wide matrix
+    Long files have `participant` (or `subject`), `stimulus` and `rating` (or, for
+    pairs, `second` and `choice`). A wide matrix
     names its first column after what its rows are (participant, subject, rater, … or
     stimulus, image, clip, …); `rows` = ``people`` or ``stimuli`` says it otherwise.
 
@@ -62,7 +63,7 @@ def read_ratings(path: str | Path, *, rows: str | None = None) -> pd.DataFrame:
             sentences.append(f"… and {len(ragged) - SHOWN} more such lines.")
         raise BrokenRatings(*sentences)
     names = [name.lower() for name in header]
-    long = "stimulus" in names and "rating" in names
+    long = "stimulus" in names and bool({"rating", "choice"} & set(names))
     frame = pd.read_csv(
         io.StringIO(text),
         sep=delimiter,

@@ -16,6 +16,7 @@ from analysis.stats import (
     contrasts,
     factors,
     intervals,
+    metrics,
     mixed,
     mos,
     raters,
@@ -32,6 +33,8 @@ from analysis.stats.reliability import complete_block
 SCREENS = ("none", "bt500", "bt500-reference", "p913", "pearson", "spearman")
 RESAMPLES = 1999
 FRIEDMAN_ITEMS = 200
+# Each render's own losses are the first objective metrics, where the frame has them.
+METRICS = ("content_loss", "style_loss", "tv_loss")
 # Beyond this many ratings whatever takes seconds is done only when asked for by name.
 LARGE = 200_000
 
@@ -47,6 +50,8 @@ class Options:
     exclude: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = METRICS
+    mapping: str = "cubic"
     bt500_reading: str = "recommendation"
     condition_ci: str = "cluster_t"
     fast_ms: float = raters.FAST_MS
@@ -124,6 +129,13 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     )
     tables["screening.csv"] = sensitivity(ratings)
     tables["order_effects.csv"] = factors.order_effects(kept, level=options.level)
+    measured = [name for name in options.metrics if name in table]
+    if measured:
+        figures, differences, refused = metrics.metrics_tables(
+            table, measured, mapping=options.mapping
+        )
+        tables |= {"metrics.csv": figures, "metric_differences.csv": differences}
+        notes += refused
     if options.model:
         effects, refused = mixed.factor_effects(
             kept, options.model, level=options.level
@@ -132,7 +144,8 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
         notes += refused
     if not ratings.refused.empty:
         tables["refused.csv"] = ratings.refused
-    notes += factors.confounding(mos.stimulus_factors(kept))
+    design = mos.stimulus_factors(kept).drop(columns=measured)
+    notes += factors.confounding(design)
     return Report(
         tables, _summary(ratings, kept, options, rejected, refusals, resamples, notes)
     )
@@ -255,7 +268,9 @@ def _mos(
 
 
 def _conditions(ratings: Ratings, options: Options) -> pd.DataFrame:
-    chosen = options.by or factors.worth_pooling(ratings)
+    chosen = options.by or [
+        name for name in factors.worth_pooling(ratings) if name not in options.metrics
+    ]
     tables = [
         factors.by_factor(
             ratings,

@@ -74,12 +74,10 @@ def test_it_gives_the_same_bytes_twice(panel_csv, tmp_path) -> None:
 
 def test_it_keeps_full_precision_in_its_files(panel_csv, panel, tmp_path) -> None:
     main(["report", str(panel_csv), "--out", str(tmp_path)])
-    written = pd.read_csv(
-        tmp_path / "mos_by_stimulus.csv", float_precision="round_trip"
-    )
+    written = pd.read_csv(tmp_path / "mos_by_stimulus.csv", dtype=str)
     expected = build(validate(panel)).tables["mos_by_stimulus.csv"]
     for column in ("mos", "sd", "ci_low", "mos_mle", "p_gob_low"):
-        assert list(written[column]) == list(expected[column])
+        assert [float(cell) for cell in written[column]] == list(expected[column])
 
 
 @pytest.mark.parametrize(
