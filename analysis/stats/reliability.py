@@ -6,11 +6,11 @@ ICC(2,k) for the mean. What cannot be computed is NaN with a note.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
@@ -18,6 +18,7 @@ from analysis.stats.mos import mean_and_sd
 from analysis.stats.screening import retest_pairs
 
 METRICS = ("ordinal", "interval", "nominal", "ratio")
+MAX_CROSSED = 400  # the smaller of stimuli and raters, for crossed components
 SPLITS = 200
 SPLIT_VISITS = 20_000_000  # ratings × splits worth visiting in a table
 
@@ -136,15 +137,16 @@ def icc(block: np.ndarray, *, level: float = 0.95) -> list[Statistic]:
 
 
 def icc_from_mean_squares(
-    msr: float, msc: float, mse: float, msw: float, n: int, k: int, *, level: float
+    msr: float, msc: float, mse: float, msw: float, n: int, k: float, *, level: float
 ) -> list[Statistic]:
     """The six ICCs of n stimuli × k raters from their mean squares, F intervals."""
     top = (1 + level) / 2
 
-    def one_way(error: float, df: int) -> np.ndarray:
-        f = divide(msr, error) / [1, stats.f.ppf(top, n - 1, df), 1]
-        f[2] *= stats.f.ppf(top, df, n - 1)
-        return divide(f - 1, f + k - 1)
+    def one_way(error: float, df: float) -> np.ndarray:
+        ratio = divide(msr, error)
+        ends = ratio / stats.f.ppf(top, n - 1, df), ratio * stats.f.ppf(top, df, n - 1)
+        value = divide(msr - error, msr + (k - 1) * error)
+        return np.array([value, *(divide(f - 1, f + k - 1) for f in ends)])
 
     icc1 = one_way(msw, n * (k - 1))
     icc3 = one_way(mse, (n - 1) * (k - 1))
@@ -165,10 +167,101 @@ def icc_from_mean_squares(
     single = [icc1, icc2, icc3]
     mean = [divide(k * x, 1 + (k - 1) * x) for x in single]  # Spearman–Brown
     return [
-        Statistic(f"icc_{form}_{unit}", float(x[0]), float(x[1]), float(x[2]), k, n)
+        Statistic(
+            f"icc_{form}_{unit}", float(x[0]), float(x[1]), float(x[2]), int(k), n
+        )
         for unit, forms in (("1", single), ("k", mean))
         for form, x in enumerate(forms, start=1)
     ]
+
+
+def icc_from_components(
+    votes: Votes, *, k: float | None = None, level: float = 0.95
+) -> list[Statistic]:
+    """The six ICCs from everyone's ratings, missing ones and all.
+
+    Variance components of stimuli, raters and noise by REML with crossed random
+    effects (as psych::ICC with lmer). `k` is the number of ratings a mean rests on,
+    their harmonic mean by stimulus if None. NaN above 400 stimuli and raters.
+    """
+    n = int((votes.n_by_item > 0).sum())
+    raters = int((votes.n_by_rater > 0).sum())
+    names = [
+        f"icc_{form}_{unit}_components" for unit in ("1", "k") for form in (1, 2, 3)
+    ]
+    small = min(n, raters) <= MAX_CROSSED
+    if not small or n < 2 or raters < 2 or len(votes.rating) < n + raters:
+        note = "too many people and stimuli" if not small else "too few ratings"
+        return [
+            Statistic(name, np.nan, n_raters=raters, n_stimuli=n, note=note)
+            for name in names
+        ]
+    if k is None:
+        k = float(stats.hmean(votes.n_by_item[votes.n_by_item > 0]))
+    stimulus, rater, noise = crossed_components(votes)
+    found = icc_from_mean_squares(
+        k * stimulus + noise,
+        n * rater + noise,
+        noise,
+        noise + rater,
+        n,
+        k,
+        level=level,
+    )
+    note = f"REML, k = {k:.3g} ratings a stimulus"
+    return [
+        replace(statistic, statistic=name, n_raters=raters, note=note)
+        for name, statistic in zip(names, found, strict=True)
+    ]
+
+
+def crossed_components(votes: Votes) -> tuple[float, float, float]:
+    """Variances of stimuli, raters and noise by REML, both effects random and crossed.
+
+    Henderson's equations with the larger effect eliminated (its block is diagonal), so
+    that only a system of the smaller effect's size is factorised.
+    """
+    items, item = np.unique(votes.item, return_inverse=True)
+    raters, rater = np.unique(votes.rater, return_inverse=True)
+    swap = len(items) > len(raters)
+    large, small = (item, rater) if swap else (rater, item)
+    y = votes.rating - votes.rating.mean()
+    n_large, n_small = np.bincount(large), np.bincount(small)
+    shape = (len(n_large), len(n_small))
+    cross = np.zeros(shape)
+    np.add.at(cross, (large, small), 1)
+    cross = np.column_stack([cross, n_large])  # the intercept joins the small block
+    sum_large = np.bincount(large, y)
+    sum_small = np.append(np.bincount(small, y), y.sum())
+    inner = np.diag(np.append(n_small, len(y)).astype(float))
+    inner[-1, :-1] = inner[:-1, -1] = n_small
+    df = len(y) - 1
+
+    def solve(logs: np.ndarray) -> tuple[float, float]:
+        """REML deviance and noise at log(variance/noise) of the large and the small."""
+        large_ratio, small_ratio = np.exp(logs)
+        pivot = n_large + 1 / large_ratio
+        ridge = np.append(np.full(shape[1], 1 / small_ratio), 0)
+        reduced = inner + np.diag(ridge) - cross.T @ (cross / pivot[:, None])
+        right = sum_small - cross.T @ (sum_large / pivot)
+        factor = np.linalg.cholesky(reduced)
+        half = np.linalg.solve(factor, right)
+        explained = (sum_large**2 / pivot).sum() + half @ half
+        noise = max(float(y @ y - explained), 1e-12) / df
+        logdet = np.log(pivot).sum() + 2 * np.log(np.diag(factor)).sum()
+        logdet += shape[0] * logs[0] + shape[1] * logs[1]
+        return df * np.log(noise) + logdet, noise
+
+    best = optimize.minimize(
+        lambda logs: solve(logs)[0],
+        [0.0, 0.0],
+        method="L-BFGS-B",
+        bounds=[(-14, 8)] * 2,
+        options={"ftol": 1e-14, "gtol": 1e-8},
+    ).x
+    noise = solve(best)[1]
+    first, second = (noise * np.exp(best)).tolist()
+    return (first, second, noise) if swap else (second, first, noise)
 
 
 def kendall_w(block: np.ndarray) -> Statistic:
@@ -317,6 +410,7 @@ def reliability_table(
         block = complete_block(votes)
         rows = [krippendorff(votes, metric, **options) for metric in METRICS]  # type: ignore[arg-type]
         rows += icc(block, level=level)
+        rows += icc_from_components(votes, level=level)
         rows.append(kendall_w(block))
         rows.append(sos(votes, scale, **options))  # type: ignore[arg-type]
         splits = min(SPLITS, max(20, SPLIT_VISITS // max(len(votes.rating), 1)))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.stats import reliability
-from analysis.stats.frame import validate
+from analysis.stats.frame import Votes, validate
 
 
 @pytest.fixture
@@ -98,6 +98,35 @@ def test_it_equals_other_libraries_on_a_public_set(rating_sets) -> None:
     assert reliability.sos(votes, (1, 5)).value == pytest.approx(
         expected["sos_a_least_squares_var_ddof1"], rel=1e-9
     )
+
+
+def test_it_equals_r_on_intraclass_correlations_with_missing_ratings(
+    votes, vectors
+) -> None:
+    expected = vectors["irr.icc_all_raters_lmer"]
+    table = reliability.icc_from_components(votes, k=12)
+    for ours, icc, low, high in zip(
+        table, *(expected[key] for key in ("ICC", "lb", "ub")), strict=True
+    ):
+        assert ours.value == pytest.approx(icc, rel=1e-4)
+        assert ours.ci_low == pytest.approx(low, rel=1e-3)
+        assert ours.ci_high == pytest.approx(high, rel=1e-3)
+
+
+def test_it_finds_the_components_of_a_simulated_panel() -> None:
+    rng = np.random.default_rng(8)
+    people, stimuli = 60, 150
+    score = rng.normal(0, 1, stimuli) + rng.normal(0, 0.5, people)[:, None]
+    score = score + rng.normal(0, 0.8, score.shape)
+    seen = rng.random(score.shape) < 0.5
+    rater, item = np.nonzero(seen)
+    votes = Votes(
+        rater, item, score[seen], pd.RangeIndex(people), pd.RangeIndex(stimuli)
+    )
+    stimulus, person, noise = reliability.crossed_components(votes)
+    assert stimulus == pytest.approx(1, abs=0.25)
+    assert person == pytest.approx(0.25, abs=0.12)
+    assert noise == pytest.approx(0.64, abs=0.04)
 
 
 def test_it_says_why_there_is_no_icc_without_complete_raters(panel) -> None:
