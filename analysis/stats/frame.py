@@ -41,6 +41,7 @@ KNOWN_COLUMNS = [
     "exclusion_reason",
     "passed",
 ]
+KINDS = ("rating", "training", "catch", "repeat")
 BOOLEANS = ("is_reference", "simulated", "pilot", "excluded", "passed")
 TRUTH = {
     "true": True,
@@ -325,6 +326,16 @@ def validate(
             refusals.add(
                 other.to_numpy(), column, tidy[column], "rated on another scale"
             )
+    if "kind" in tidy:
+        kind = tidy["kind"].astype(object).where(tidy["kind"].notna(), "rating")
+        kind = kind.where(kind != "", "rating")
+        refusals.add(
+            ~kind.isin(KINDS).to_numpy(),
+            "kind",
+            tidy["kind"],
+            f"kind is none of {', '.join(KINDS)}",
+        )
+        tidy = tidy.assign(kind=kind)
     flags: dict[str, pd.Series] = {}
     for column in BOOLEANS:
         if column in tidy:

@@ -171,7 +171,8 @@ def _reference_groups(ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
     rows = ratings.rows
     first = rows.drop_duplicates(ratings.votes.items.names)
     groups = [c for c in ("content", "question") if c in rows]
-    group = first.groupby(groups, sort=False).ngroup() if groups else 0 * first.index
+    grouped = first.groupby(groups, sort=False, dropna=False) if groups else None
+    group = np.zeros(len(first), int) if grouped is None else grouped.ngroup()
     return np.asarray(group), first["is_reference"].to_numpy(bool)
 
 

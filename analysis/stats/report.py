@@ -112,10 +112,9 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
         reading=options.bt500_reading,
         fast_ms=options.fast_ms,
     )
-    rater_table["excluded"] = rater_table["participant"].isin(list(rejected))
-    rater_table["exclusion_reason"] = [
-        rejected.get(p) for p in rater_table["participant"]
-    ]
+    names = rater_table["participant"].astype(str)
+    rater_table["excluded"] = names.isin(list(rejected))
+    rater_table["exclusion_reason"] = names.map(rejected)
     tables = {
         "mos_by_stimulus.csv": table,
         "mos_by_condition.csv": _conditions(kept, options),
@@ -153,6 +152,9 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
 
 def screened_out(ratings: Ratings, options: Options) -> dict[str, str]:
     """Whom the chosen rule rejects on any question, and why."""
+    unknown = set(options.exclude) - set(ratings.votes.raters.astype(str))
+    if unknown:
+        raise ValueError(f"Nobody is called {', '.join(sorted(unknown))}.")
     reasons = dict.fromkeys(options.exclude, "excluded by name")
     for _, votes in ratings.votes_by_question():
         for name in votes.raters[_rejected(votes, options.screen)]:

@@ -199,6 +199,8 @@ def test_it_refuses_with_a_sentence_and_status_2(tmp_path, capsys) -> None:
         (["--recovery", "magic"], "recovery is none, mos, bt500"),
         (["--screen", "magic"], "screen is none, bt500"),
         (["--ci", "magic"], "ci_method is one of"),
+        (["--exclude", "Nemo"], "Nobody is called Nemo."),
+        (["--model", "colour"], "No factor colour; the stimuli have content"),
         (["--by", "colour"], "No factor colour; the stimuli have content, condition"),
     ],
 )
