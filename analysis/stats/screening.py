@@ -65,21 +65,6 @@ def _all_trials(votes: Votes) -> int:
     return votes.n_items * int(repeats.max(initial=1))
 
 
-def correlations(votes: Votes) -> pd.DataFrame:
-    """Pearson's r and Spearman's ρ of each rater with the MOS of all, rater included.
-
-    As the ITU procedures have it; NaN where the rater or the means do not vary.
-    """
-    mos = divide(votes.sum_by_item(votes.rating), votes.n_by_item)[votes.item]
-    return pd.DataFrame(
-        {
-            "pearson": pearson_by_rater(votes, mos),
-            "spearman": spearman_by_rater(votes, mos),
-        },
-        index=votes.raters,
-    )
-
-
 def leave_one_out(votes: Votes) -> pd.DataFrame:
     """r_loo and rho_loo: the correlation with the mean of the others.
 
@@ -137,9 +122,12 @@ def _rank_within(votes: Votes, values: np.ndarray) -> np.ndarray:
 def correlation_screen(votes: Votes, *, method: str = "pearson") -> pd.DataFrame:
     """The one-pass rule of BT.1788 and the reference code: r, threshold, rejected.
 
-    Rejects r ≤ min(0.7, mean r - SD r) (SD with N), `method` pearson or spearman.
+    r is `method` (pearson or spearman) with the MOS, the rater included; rejects
+    r ≤ min(0.7, mean r - SD r), SD with N.
     """
-    r = correlations(votes)[method].to_numpy()
+    mos = divide(votes.sum_by_item(votes.rating), votes.n_by_item)
+    correlate = {"pearson": pearson_by_rater, "spearman": spearman_by_rater}[method]
+    r = correlate(votes, mos[votes.item])
     known = r[~np.isnan(r)]
     threshold = min(0.7, known.mean() - known.std()) if len(known) else np.nan
     return pd.DataFrame(

@@ -25,7 +25,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 def _cells(column: pd.Series) -> list[str]:
     """The cells of a column; equal values, of which there are many, only once."""
     codes, values = pd.factorize(column)
-    cells = [csv_cell(plain(value)) for value in values]
+    cells = map(csv_cell, values.tolist())
     return np.array([*cells, ""], object)[codes].tolist()  # code -1 is missing
 
 
