@@ -7,6 +7,7 @@ intervals too short, so everything here clusters by participant.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -49,13 +50,7 @@ def by_factor(
     group = grouped.ngroup().to_numpy()
     levels = chosen.drop_duplicates().reset_index(drop=True)
     # Items × groups of the same shape as items × stimuli: the sums then do the rest.
-    pooled = Votes(
-        votes.rater,
-        group[votes.item],
-        votes.rating,
-        votes.raters,
-        pd.RangeIndex(len(levels)),
-    )
+    pooled = replace(votes, item=group[votes.item], items=levels.index)
     n = pooled.n_by_item
     mos = divide(pooled.sum_by_item(pooled.rating), n)
     se, clusters = clustered_se(pooled, mos)
@@ -133,9 +128,7 @@ def level_matrix(
     of_item = of_item[~of_item.index.duplicated()].reindex(votes.items)
     code, levels = pd.factorize(of_item)
     known = votes.take(code[votes.item] >= 0)
-    by_level = Votes(
-        known.rater, code[known.item], known.rating, votes.raters, pd.Index(levels)
-    )
+    by_level = replace(known, item=code[known.item], items=pd.Index(levels))
     return by_level.matrix(), list(levels)
 
 
@@ -241,13 +234,7 @@ def _means(votes: Votes, values: np.ndarray, where: np.ndarray) -> np.ndarray:
 def _slopes(votes: Votes, trial: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Each rater's least-squares slope of the values on the trial, per ten trials."""
     known = ~np.isnan(trial) & ~np.isnan(values)
-    part = Votes(
-        votes.rater[known],
-        votes.item[known],
-        values[known],
-        votes.raters,
-        votes.items,
-    )
+    part = replace(votes.take(known), rating=values[known])
     n = part.n_by_rater
     x = trial[known] / 10
     x = x - divide(part.sum_by_rater(x), n)[part.rater]

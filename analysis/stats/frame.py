@@ -9,7 +9,7 @@ answers, so that a sparse million of ratings costs megabytes and not a matrix.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,7 @@ KNOWN_COLUMNS = [
     "pilot",
     "excluded",
     "exclusion_reason",
+    "expected",
     "passed",
 ]
 KINDS = ("rating", "training", "catch", "repeat")
@@ -130,12 +131,8 @@ class Votes:
 
     def take(self, keep: np.ndarray) -> Votes:
         """The votes where `keep` (bool, one per vote); codes stay as they are."""
-        return Votes(
-            self.rater[keep],
-            self.item[keep],
-            self.rating[keep],
-            self.raters,
-            self.items,
+        return replace(
+            self, rater=self.rater[keep], item=self.item[keep], rating=self.rating[keep]
         )
 
 
@@ -260,9 +257,8 @@ def averaged(votes: Votes) -> Votes:
     if len(cells) == len(code):
         return votes
     mean = np.bincount(code, votes.rating) / np.bincount(code)
-    return Votes(
-        cells // votes.n_items, cells % votes.n_items, mean, votes.raters, votes.items
-    )
+    rater, item = np.divmod(cells, votes.n_items)
+    return replace(votes, rater=rater, item=item, rating=mean)
 
 
 def validate(
@@ -299,12 +295,21 @@ def validate(
     line = frame.index if frame.index.name == "line" else None
     tidy = frame.reset_index(drop=True)
     refusals = _Refusals(len(tidy), line)
+    counts = np.ones(len(tidy), bool)  # rows of kind rating
+    if "kind" in tidy:
+        kind = tidy["kind"].astype(object)
+        kind = kind.where(kind.notna() & (kind != ""), "rating")
+        known = kind.isin(KINDS).to_numpy()
+        refusals.add(~known, "kind", kind, f"kind is none of {', '.join(KINDS)}")
+        tidy = tidy.assign(kind=kind)
+        counts = (kind == "rating").to_numpy()
     text: dict[str, pd.Categorical] = {}
-
     for column in ("participant", "stimulus", "question"):
         if column in tidy:
             codes, labels = pd.factorize(tidy[column])
             empty = (codes < 0) | np.isin(codes, np.flatnonzero(labels == ""))
+            if column == "question":
+                empty &= counts  # a catch trial may belong to none
             refusals.add(empty, column, tidy[column], f"{column} is empty")
             # Plain labels: from_codes would take a CategoricalIndex for its categories.
             names = pd.Index(np.asarray(labels))
@@ -322,20 +327,9 @@ def validate(
         refusals.add(given.to_numpy() & bad, "rating", tidy["rating"], reason)
     for column, bound in (("scale_min", low), ("scale_max", high)):
         if column in tidy:
-            other = tidy[column].notna() & (tidy[column].astype(float) != bound)
-            refusals.add(
-                other.to_numpy(), column, tidy[column], "rated on another scale"
-            )
-    if "kind" in tidy:
-        kind = tidy["kind"].astype(object).where(tidy["kind"].notna(), "rating")
-        kind = kind.where(kind != "", "rating")
-        refusals.add(
-            ~kind.isin(KINDS).to_numpy(),
-            "kind",
-            tidy["kind"],
-            f"kind is none of {', '.join(KINDS)}",
-        )
-        tidy = tidy.assign(kind=kind)
+            stated = pd.to_numeric(tidy[column], errors="coerce")
+            other = (tidy[column].notna() & (stated != bound)).to_numpy()
+            refusals.add(other, column, tidy[column], "rated on another scale")
     flags: dict[str, pd.Series] = {}
     for column in BOOLEANS:
         if column in tidy:

@@ -7,6 +7,7 @@ the counts and proportions as in ETSI and P.800 practice (%GoB, %PoW).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -152,9 +153,7 @@ def dmos(
         value = (votes.rating - base + ratings.scale_max)[paired]
         if crush:
             value = np.where(value > ratings.scale_max, 7 * value / (2 + value), value)
-        differences = Votes(
-            votes.rater[paired], votes.item[paired], value, votes.raters, votes.items
-        )
+        differences = replace(votes.take(paired), rating=value)
         n = differences.n_by_item.astype(float)
         mean, sd = mean_and_sd(differences)
     low, high = intervals.student(mean, divide(sd, np.sqrt(n)), n - 1, level)

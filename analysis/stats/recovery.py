@@ -8,7 +8,7 @@ Krasula, Janowski and Katsavounidis, HVEI 2020). All work on flat `Votes`; none 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -100,7 +100,7 @@ def p913(
     missing. With `reject` BT.500 then judges the shifted ratings of all.
     """
     bias = _bias(votes)
-    shifted = _with_rating(votes, votes.rating - bias[votes.rater])
+    shifted = replace(votes, rating=votes.rating - bias[votes.rater])
     if not reject:
         return mean_opinion(shifted, method="p913", bias=bias)
     rejected = bt500(shifted, reading=reading)["rejected"].to_numpy()
@@ -198,10 +198,6 @@ def _residuals(votes: Votes, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
     left = votes.rating - quality[votes.item]
     bias = divide(votes.sum_by_rater(left), votes.n_by_rater)
     return bias, left - bias[votes.rater]
-
-
-def _with_rating(votes: Votes, rating: np.ndarray) -> Votes:
-    return Votes(votes.rater, votes.item, rating, votes.raters, votes.items)
 
 
 def _check_connected(votes: Votes) -> None:

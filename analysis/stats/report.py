@@ -365,11 +365,9 @@ def _summary(
             "refused": len(ratings.refused),
             "left_out": ratings.left_out,
             "ratings_per_stimulus": {
-                "min": per_stimulus.min(initial=0)
-                if len(per_stimulus) == 0
-                else per_stimulus.min(),
-                "median": float(np.median(per_stimulus)) if len(per_stimulus) else None,
-                "max": per_stimulus.max(initial=0),
+                "min": min(per_stimulus, default=None),
+                "median": np.median(per_stimulus) if len(per_stimulus) else None,
+                "max": max(per_stimulus, default=None),
             },
         },
         "screened_out": rejected,

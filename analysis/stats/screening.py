@@ -123,15 +123,16 @@ def correlation_screen(votes: Votes, *, method: str = "pearson") -> pd.DataFrame
     """The one-pass rule of BT.1788 and the reference code: r, threshold, rejected.
 
     r is `method` (pearson or spearman) with the MOS, the rater included; rejects
-    r ≤ min(0.7, mean r - SD r), SD with N.
+    r ≤ min(0.7, mean r - SD r), SD with N; nobody where that would be everybody.
     """
     mos = divide(votes.sum_by_item(votes.rating), votes.n_by_item)
     correlate = {"pearson": pearson_by_rater, "spearman": spearman_by_rater}[method]
     r = correlate(votes, mos[votes.item])
     known = r[~np.isnan(r)]
     threshold = min(0.7, known.mean() - known.std()) if len(known) else np.nan
+    low = r <= threshold
     return pd.DataFrame(
-        {"r": r, "threshold": threshold, "rejected": r <= threshold},
+        {"r": r, "threshold": threshold, "rejected": low & (not low.all())},
         index=votes.raters,
     )
 
@@ -167,11 +168,8 @@ def p913_correlation(
         worst = int(judged.argmin()) if len(judged) else -1
         if worst < 0 or judged[worst] >= threshold:
             break
-        rejected[worst], order[worst], r_then[worst] = (
-            True,
-            rejected.sum() + 1,
-            r[worst],
-        )
+        rejected[worst] = True
+        order[worst], r_then[worst] = rejected.sum(), r[worst]
         own = by_rater[rater_at[worst] : rater_at[worst + 1]]
         np.subtract.at(total, votes.item[own], votes.rating[own])
         np.subtract.at(n_item, votes.item[own], 1)
@@ -290,15 +288,11 @@ def _retest(ratings: Ratings) -> pd.DataFrame:
 def retest_pairs(ratings: Ratings) -> tuple[pd.Series, pd.Series]:
     """First and second answer of every participant who saw a stimulus twice."""
     frame = ratings.frame
-    kinds = set(frame["kind"].unique()) if "kind" in frame else set()
-    if (
-        "repeat" not in kinds
-        and ratings.votes.n_by_item.sum() == len(ratings.answers.rating)
-        and ratings.repeats == "mean"
-    ):
-        frame = frame.iloc[:0]  # nobody saw anything twice: spare the search
-    if kinds:
+    if "kind" in frame:
         frame = frame[frame["kind"].isin(["rating", "repeat"])]
+    answered_once = len(ratings.votes.rating) == len(ratings.answers.rating)
+    if len(frame) == len(ratings.rows) and answered_once and ratings.repeats == "mean":
+        frame = frame.iloc[:0]  # nobody saw anything twice: spare the search
     keys = ["participant", "stimulus", *({"question"} & set(frame.columns))]
     answered = frame[frame["rating"].notna()]
     answered = answered[answered.duplicated(keys, keep=False)]

@@ -130,3 +130,15 @@ def test_it_wants_booleans_that_are_booleans() -> None:
 def test_it_refuses_options_that_mean_nothing(options) -> None:
     with pytest.raises(ValueError, match=r"repeats is|no width"):
         validate(tidy(("P1", "A", 4)), **options)
+
+
+def test_it_accepts_a_catch_trial_that_belongs_to_no_question() -> None:
+    frame = tidy(
+        ("P1", "A", 4, "rating", "style"),
+        ("P1", "B", 4, "catch", None),
+        ("P1", "A", 4, "rating", None),
+        columns="participant stimulus rating kind question",
+    )
+    ratings = validate(frame)
+    assert list(ratings.frame["kind"]) == ["rating", "catch"]
+    assert list(ratings.refused["reason"]) == ["question is empty"]
