@@ -15,6 +15,7 @@ from analysis.stats.raters import raters_table
 from analysis.stats.report import Options, build
 from analysis.stats.writing import write_csv
 
+QUICK = ["--resamples", "99"]
 FILES = {
     "mos_by_stimulus.csv": "stimulus n mos sd ci_low ci_high mos_mle "
     "mos_bias_removed flags n_missing se ci_level ci_half_width ci_method median q1 "
@@ -41,7 +42,7 @@ def panel_csv(vectors_dir):
 
 
 def test_it_writes_every_file_with_the_columns_promised(panel_csv, tmp_path) -> None:
-    assert main(["report", str(panel_csv), "--out", str(tmp_path)]) == 0
+    assert main(["report", str(panel_csv), "--out", str(tmp_path), *QUICK]) == 0
     for name, columns in FILES.items():
         table = pd.read_csv(tmp_path / name)
         assert set(columns.split()) <= set(table.columns), name
@@ -53,7 +54,7 @@ def test_it_writes_every_file_with_the_columns_promised(panel_csv, tmp_path) -> 
 
 
 def test_it_states_how_the_numbers_were_made(panel_csv, tmp_path) -> None:
-    main(["report", str(panel_csv), "--out", str(tmp_path), "--seed", "7"])
+    main(["report", str(panel_csv), "--out", str(tmp_path), "--seed", "7", *QUICK])
     analysis = json.loads((tmp_path / "analysis.json").read_text())
     assert analysis["options"]["seed"] == 7
     assert analysis["counts"]["ratings"] == 91
@@ -67,15 +68,17 @@ def test_it_states_how_the_numbers_were_made(panel_csv, tmp_path) -> None:
 
 def test_it_gives_the_same_bytes_twice(panel_csv, tmp_path) -> None:
     for name in ("a", "b"):
-        main(["report", str(panel_csv), "--out", str(tmp_path / name)])
+        main(["report", str(panel_csv), "--out", str(tmp_path / name), *QUICK])
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
 def test_it_keeps_full_precision_in_its_files(panel_csv, panel, tmp_path) -> None:
-    main(["report", str(panel_csv), "--out", str(tmp_path)])
+    main(["report", str(panel_csv), "--out", str(tmp_path), *QUICK])
     written = pd.read_csv(tmp_path / "mos_by_stimulus.csv", dtype=str)
-    expected = build(validate(panel)).tables["mos_by_stimulus.csv"]
+    expected = build(validate(panel), Options(resamples=99)).tables[
+        "mos_by_stimulus.csv"
+    ]
     for column in ("mos", "sd", "ci_low", "mos_mle", "p_gob_low"):
         assert [float(cell) for cell in written[column]] == list(expected[column])
 
@@ -95,7 +98,7 @@ def test_it_gives_the_reference_values_from_the_command_line(
     name, method, model, rating_sets, tmp_path
 ) -> None:
     path = str(rating_sets / f"{name}.csv")
-    command = ["report", path, "--out", str(tmp_path), "--repeats", "votes"]
+    command = ["report", path, "--out", str(tmp_path), "--repeats", "votes", *QUICK]
     assert main([*command, "--recovery", method, "--bt500", "reference"]) == 0
     reference = json.loads((rating_sets / f"{name}_sureal.json").read_text())
     expected = reference["models"][model]
@@ -119,7 +122,8 @@ def test_it_gives_the_reference_values_from_the_command_line(
 def test_it_screens_on_request_and_says_who_and_why(panel) -> None:
     ratings = validate(panel)
     plain, screened = (
-        build(ratings, Options(screen=rule)).tables for rule in ("none", "p913")
+        build(ratings, Options(screen=rule, resamples=99)).tables
+        for rule in ("none", "p913")
     )
     assert plain["mos_by_stimulus.csv"]["n"].max() == 12
     assert screened["mos_by_stimulus.csv"]["n"].max() == 9
@@ -130,31 +134,37 @@ def test_it_screens_on_request_and_says_who_and_why(panel) -> None:
 
 
 def test_it_excludes_people_by_name(panel) -> None:
-    tables = build(validate(panel), Options(exclude=("R12",))).tables
+    tables = build(validate(panel), Options(exclude=("R12",), resamples=99)).tables
     assert tables["mos_by_stimulus.csv"]["n"].max() == 11
     assert set(tables["mos_by_stimulus.csv"]["screening"]) == {"custom"}
 
 
 def test_it_shows_every_screening_side_by_side(panel, vectors) -> None:
-    table = build(validate(panel)).tables["screening.csv"].set_index("stimulus")
+    table = (
+        build(validate(panel), Options(resamples=99))
+        .tables["screening.csv"]
+        .set_index("stimulus")
+    )
     expected = vectors["screen.p913_r1_iterative"]["mos_final"]
     assert table["mos_p913"].to_dict() == pytest.approx(expected)
 
 
 def test_it_compares_the_levels_of_a_factor(panel) -> None:
-    table = build(validate(panel), Options(by=("condition",))).tables["contrasts.csv"]
+    table = build(validate(panel), Options(by=("condition",), resamples=99)).tables[
+        "contrasts.csv"
+    ]
     assert set(table["family"]) == {"stimulus: 28 pairs", "condition: 6 pairs"}
 
 
 def test_it_reports_each_question_on_its_own(panel) -> None:
     both = pd.concat([panel.assign(question="style"), panel.assign(question="content")])
-    tables = build(validate(both), Options(by=("condition",))).tables
+    tables = build(validate(both), Options(by=("condition",), resamples=99)).tables
     for name in ("mos_by_stimulus.csv", "raters.csv", "contrasts.csv", "screening.csv"):
         assert set(tables[name]["question"]) == {"style", "content"}, name
     table = tables["mos_by_stimulus.csv"]
     style, content = (table[table["question"] == q] for q in ("style", "content"))
     assert style["mos_mle"].to_list() == content["mos_mle"].to_list()
-    alone = build(validate(panel)).tables["mos_by_stimulus.csv"]
+    alone = build(validate(panel), Options(resamples=99)).tables["mos_by_stimulus.csv"]
     assert style["mos_mle"].to_list() == pytest.approx(alone["mos_mle"].to_list())
 
 
@@ -162,7 +172,7 @@ def test_it_leaves_a_refused_likelihood_empty_and_says_why() -> None:
     frame = pd.DataFrame(
         {"participant": list("AABB"), "stimulus": list("abcd"), "rating": [1, 2, 3, 4]}
     )
-    report = build(validate(frame))
+    report = build(validate(frame), Options(resamples=99))
     table = report.tables["mos_by_stimulus.csv"]
     assert table["mos_mle"].isna().all()
     assert all("mle_refused" in cell.split(";") for cell in table["flags"])
@@ -171,7 +181,7 @@ def test_it_leaves_a_refused_likelihood_empty_and_says_why() -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 9])
 def test_it_survives_a_study_that_has_hardly_begun(rows, panel) -> None:
-    report = build(validate(panel.iloc[:rows]))
+    report = build(validate(panel.iloc[:rows]), Options(resamples=99))
     assert len(report.tables["mos_by_stimulus.csv"]) == min(rows, 8)
 
 
