@@ -16,7 +16,7 @@ from scipy import stats
 
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
-from analysis.stats.mos import mean_and_sd, stimulus_factors
+from analysis.stats.mos import mean_and_sd
 
 FEW_CLUSTERS = 10
 FLAGS = {
@@ -43,7 +43,7 @@ def by_factor(
     if ci_method not in ("cluster_t", "cluster_bootstrap"):
         raise ValueError(f"cluster_t or cluster_bootstrap, not {ci_method!r}")
     votes = ratings.votes
-    table = stimulus_factors(ratings, factors)
+    table = ratings.checked_factors(factors)
     keys = votes.items.to_frame(index=False)
     chosen = pd.concat([keys.drop(columns="stimulus"), table[list(factors)]], axis=1)
     grouped = chosen.groupby(list(chosen.columns), sort=False, dropna=False)
@@ -114,7 +114,7 @@ def _bootstrap(
 
 def worth_pooling(ratings: Ratings) -> list[str]:
     """The factors that vary and put several stimuli together at some level."""
-    table = stimulus_factors(ratings)
+    table = ratings.factors
     n = ratings.votes.items.get_level_values("stimulus").nunique()
     return [str(name) for name in table if 1 < table[name].nunique() < n]
 
@@ -124,7 +124,7 @@ def level_matrix(
 ) -> tuple[np.ndarray, list[object]]:
     """Participants × levels: each person's mean over the stimuli of a level."""
     stimuli = ratings.votes.items.get_level_values("stimulus")
-    of_item = pd.Series(stimulus_factors(ratings)[factor].to_numpy(), stimuli)
+    of_item = pd.Series(ratings.factors[factor].to_numpy(), stimuli)
     of_item = of_item[~of_item.index.duplicated()].reindex(votes.items)
     code, levels = pd.factorize(of_item)
     known = votes.take(code[votes.item] >= 0)

@@ -8,7 +8,7 @@ answers, so that a sparse million of ratings costs megabytes and not a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -200,6 +200,31 @@ class Ratings:
         return np.bincount(
             missing % max(self.votes.n_items, 1), minlength=self.votes.n_items
         )
+
+    @cached_property
+    def factors(self) -> pd.DataFrame:
+        """Items × factor columns: those that do not vary within any stimulus."""
+        columns = self.rows.columns.difference(KNOWN_COLUMNS, sort=False)
+        factors = {}
+        if not columns.empty:
+            codes, _ = pd.factorize(self.rows["stimulus"])
+            first = np.flatnonzero(~pd.Series(codes).duplicated())
+            of_item = codes[~self.rows.duplicated(self.answers.items.names).to_numpy()]
+            for name in columns:
+                levels, _ = pd.factorize(self.rows[name])
+                if np.array_equal(levels, levels[first][codes]):
+                    factors[name] = self.rows[name].iloc[first[of_item]].to_numpy()
+        return pd.DataFrame(factors, index=range(self.answers.n_items))
+
+    def checked_factors(self, wanted: Sequence[str]) -> pd.DataFrame:
+        """`factors`; raises ValueError, naming those there are, if one is wanting."""
+        unknown = [name for name in wanted if name not in self.factors]
+        if unknown:
+            raise ValueError(
+                f"No factor {', '.join(unknown)}; the stimuli have "
+                f"{', '.join(map(str, self.factors)) or 'no factor columns'}."
+            )
+        return self.factors
 
     def votes_by_question(self) -> Iterator[tuple[str | None, Votes]]:
         """Votes of one question at a time, items named by their stimulus alone."""

@@ -17,7 +17,6 @@ import pandas as pd
 from scipy import optimize, special, stats
 
 from analysis.stats.frame import Ratings, divide
-from analysis.stats.mos import stimulus_factors
 
 MAX_CLMM_RATINGS = 20_000  # above this the cumulative-link model takes minutes
 
@@ -417,7 +416,7 @@ def factor_effects(
     estimate, se, ci_low, ci_high, df, p, chi2, n_ratings. Also the sentences of models
     that could not be fitted.
     """
-    table = stimulus_factors(ratings, factors)
+    table = ratings.checked_factors(factors)
     stimuli = ratings.votes.items.get_level_values("stimulus")
     table = table[~stimuli.duplicated()].set_axis(stimuli[~stimuli.duplicated()])
     rows: list[dict[str, object]] = []

@@ -6,7 +6,7 @@ the counts and proportions as in ETSI and P.800 practice (%GoB, %PoW).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats import intervals
-from analysis.stats.frame import KNOWN_COLUMNS, Ratings, Votes, divide
+from analysis.stats.frame import Ratings, Votes, divide
 
 FLAGS = {
     "no_ratings": "Nobody has rated this stimulus: nothing can be computed.",
@@ -110,7 +110,7 @@ def mos_table(
         }
     )
     keys = votes.items.to_frame(index=False)
-    parts = [keys[["stimulus"]], stimulus_factors(ratings), keys.iloc[:, 1:]]
+    parts = [keys[["stimulus"]], ratings.factors, keys.iloc[:, 1:]]
     return pd.concat([*parts, pd.DataFrame(columns, index=keys.index)], axis=1)
 
 
@@ -182,35 +182,6 @@ def join_flags(words: Mapping[str, np.ndarray | pd.Series]) -> list[str]:
         for row in np.flatnonzero(holds):
             rows[row].append(word)
     return [";".join(row) for row in rows]
-
-
-def stimulus_factors(
-    ratings: Ratings, wanted: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """The factor columns, a row an item: those that do not vary within any stimulus.
-
-    Raises ValueError, naming the factors there are, when one that is `wanted` is not.
-    """
-    rows = ratings.rows
-    columns = rows.columns.difference(KNOWN_COLUMNS, sort=False)
-    factors = {}
-    if not columns.empty:
-        codes, _ = pd.factorize(rows["stimulus"])
-        first = np.flatnonzero(~pd.Series(codes).duplicated())
-        of_item = ratings.votes.items.get_level_values("stimulus")
-        for column in columns:
-            levels, _ = pd.factorize(rows[column])
-            if np.array_equal(levels, levels[first][codes]):
-                by_stimulus = rows[column].iloc[first]
-                by_stimulus = by_stimulus.set_axis(rows["stimulus"].iloc[first])
-                factors[column] = by_stimulus.reindex(of_item).to_numpy()
-    unknown = [name for name in wanted or () if name not in factors]
-    if unknown:
-        raise ValueError(
-            f"No factor {', '.join(unknown)}; the stimuli have "
-            f"{', '.join(factors) or 'no factor columns'}."
-        )
-    return pd.DataFrame(factors, index=range(ratings.votes.n_items))
 
 
 def _counts(ratings: Ratings) -> np.ndarray:

@@ -143,7 +143,7 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
         notes += refused
     if not ratings.refused.empty:
         tables["refused.csv"] = ratings.refused
-    design = mos.stimulus_factors(kept).drop(columns=measured)
+    design = kept.factors.drop(columns=measured)
     notes += factors.confounding(design)
     return Report(
         tables, _summary(ratings, kept, options, rejected, refusals, resamples, notes)
@@ -294,7 +294,6 @@ def _conditions(ratings: Ratings, options: Options) -> pd.DataFrame:
 def _contrasts(ratings: Ratings, options: Options, notes: list[str]) -> pd.DataFrame:
     """Families: all stimuli, then the levels of every single factor asked for."""
     tables = []
-    design = mos.stimulus_factors(ratings)
     for question, votes in ratings.votes_by_question():
         families: list[tuple[str, np.ndarray, list[object], np.ndarray | None]] = []
         if votes.n_items * (votes.n_items - 1) // 2 <= contrasts.MAX_PAIRS:
@@ -307,7 +306,7 @@ def _contrasts(ratings: Ratings, options: Options, notes: list[str]) -> pd.DataF
                 f"{votes.n_items} stimuli make more than {contrasts.MAX_PAIRS} pairs: "
                 "contrasts.csv compares the levels of factors only."
             )
-        for factor in (name for name in options.by if name in design):
+        for factor in (name for name in options.by if name in ratings.factors):
             matrix, levels = factors.level_matrix(votes, ratings, factor)
             families.append((factor, matrix, levels, None))
         for family, matrix, names, nemenyi in families:
