@@ -305,7 +305,7 @@ def _pairs(options: argparse.Namespace) -> None:
 
 
 def _scale(text: str) -> tuple[int, int]:
-    low, _, high = text.partition("-")
+    low, _, high = text.rpartition("-")
     return int(low), int(high)
 
 

@@ -14,6 +14,7 @@ from analysis.stats.frame import BrokenRatings
 PEOPLE = {"participant", "subject", "rater", "observer", "worker", "person", "user"}
 PICTURES = {"stimulus", "image", "picture", "item", "clip", "pvs", "video", "file"}
 DELIMITERS = ",;\t"
+MISSING = ["", "NA", "NaN", "nan"]
 SHOWN = 20  # sentences of one kind before "and … more"
 
 
@@ -21,9 +22,9 @@ def read_ratings(path: str | Path, *, rows: str | None = None) -> pd.DataFrame:
     """The tidy frame in a CSV file, its index named ``line`` after the file's lines.
 
     Long files have `participant` (or `subject`), `stimulus` and `rating` (or, for
-    pairs, `second` and `choice`). A wide matrix
-    names its first column after what its rows are (participant, subject, rater, … or
-    stimulus, image, clip, …); `rows` = ``people`` or ``stimuli`` says it otherwise.
+    pairs, `second` and `choice`). A matrix names its first column after what its rows
+    are (participant, subject, rater, … or stimulus, image, clip, …); `rows` says
+    otherwise: ``people`` or ``stimuli``. Comma, semicolon or tab, as in the first line.
 
     Raises BrokenRatings with line numbers: not UTF-8, no header, a repeated column,
     lines with too many or too few cells, a matrix that does not say what its rows are.
@@ -37,16 +38,12 @@ def read_ratings(path: str | Path, *, rows: str | None = None) -> pd.DataFrame:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise BrokenRatings(f"Line {line}: the file is not text.")
-    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+    first_line = text.lstrip("\r\n").partition("\n")[0]
+    delimiter = max(DELIMITERS, key=first_line.count)
     lines, widths = _layout(text, delimiter)
     if len(lines) == 0:
         raise BrokenRatings("The file is empty.")
-    header = [
-        name.strip()
-        for name in next(
-            csv.reader(io.StringIO(text[_start(text) :]), delimiter=delimiter)
-        )
-    ]
+    header = [*map(str.strip, next(csv.reader([first_line], delimiter=delimiter)))]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise BrokenRatings(
@@ -64,30 +61,31 @@ def read_ratings(path: str | Path, *, rows: str | None = None) -> pd.DataFrame:
         raise BrokenRatings(*sentences)
     names = [name.lower() for name in header]
     long = "stimulus" in names and bool({"rating", "choice"} & set(names))
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=delimiter,
-        header=0,
-        names=names if long else header,
-        dtype=dict.fromkeys(("participant", "subject", "stimulus"), "category")
-        | {"question": "str", "kind": "str"},
-        keep_default_na=False,
-        na_values=["", "NA", "NaN", "nan"] if not long else _missing(names),
-        index_col=False,
-        low_memory=False,
-    )
-    frame.index = pd.Index(lines[1:], name="line")
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=delimiter,
+            header=0,
+            names=names if long else header,
+            dtype=dict.fromkeys(("participant", "subject", "stimulus"), "category")
+            | {"question": "str", "kind": "str"},
+            keep_default_na=False,
+            na_values=_missing(names) if long else MISSING,
+            index_col=False,
+            low_memory=False,
+        )
+        frame.index = pd.Index(lines[1:], name="line")
+    except ValueError as problem:  # as good as always a quotation mark too many
+        raise BrokenRatings(
+            f"The quotation marks of the file do not pair up ({problem})."
+        ) from None
     return frame if long else _melt(frame, rows)
 
 
 def _missing(names: list[str]) -> dict[str, list[str]]:
     """A stimulus may be called NA; a rating that says NA is missing."""
     text = {"participant", "subject", "stimulus", "question", "kind"}
-    return {name: [""] if name in text else ["", "NA", "NaN", "nan"] for name in names}
-
-
-def _start(text: str) -> int:
-    return len(text) - len(text.lstrip("\r\n"))
+    return {name: [""] if name in text else MISSING for name in names}
 
 
 def _layout(text: str, delimiter: str) -> tuple[np.ndarray, np.ndarray]:

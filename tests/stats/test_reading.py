@@ -40,7 +40,7 @@ CELLS = [("A", "x", 1), ("A", "y", 2), ("B", "x", 3), ("B", "y", 4)]
         LONG.replace(",", "\t"),
         LONG.replace("\n", "\r\n"),
         "\ufeff" + LONG,
-        "\n" + LONG.replace("\nB", "\n\nB"),
+        "\n" + LONG.replace("\nB", "\n\nB").replace(",", ";"),
         LONG.replace("x", '"x"'),
         "participant,x,y\nA,1,2\nB,3,4\n",
         "stimulus,A,B\nx,1,3\ny,2,4\n",
@@ -107,6 +107,8 @@ def test_it_counts_lines_inside_quoted_cells(write) -> None:
         ("a,a\n1,2\n", "Line 1: the column a appears more than once"),
         (LONG.encode() + b"B,\xff,1\n", "Line 6: the file is not UTF-8 text"),
         (LONG + "B,\0,1\n", "Line 6: the file is not text"),
+        (LONG + 'B,"z,1\n', "Line 6: 2 cells where the header has 3"),
+        (LONG + 'B,z,"1\n', "The quotation marks of the file do not pair up"),
     ],
 )
 def test_it_says_in_which_line_a_file_is_broken(text, sentence, write) -> None:
