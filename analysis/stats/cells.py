@@ -1,4 +1,4 @@
-"""One value as it stands in a CSV cell. No pandas: the web process uses it too."""
+"""One value as it stands in a CSV cell. No pandas: the web process uses it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def csv_cell(value: Any) -> str:
     """Empty for None and NaN, true/false, shortest repr of numbers, harmless text.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it;
-    numbers never do.
+    numbers never do. Line ends become "\\n": a lone "\\r" breaks readers of CSV.
     """
     if value is None:
         return ""
@@ -28,4 +28,5 @@ def csv_cell(value: Any) -> str:
             str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
         )
     text = str(value)
-    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{lines}" if text.startswith(FORMULA_SIGNS) else lines
