@@ -49,9 +49,8 @@ def resized(picture: Image.Image, size: Size, resample: str) -> Image.Image:
     return picture.resize(size, Image.Resampling[resample.upper()])
 
 
-def to_tensor(picture: Image.Image, size: Size, resample: str = "lanczos") -> Tensor:
-    """An RGB picture at `size` as float32."""
-    picture = resized(picture, size, resample)
+def to_tensor(picture: Image.Image) -> Tensor:
+    """An RGB picture as float32."""
     flat = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
     height, width = picture.height, picture.width
     return flat.view(1, height, width, 3).permute(0, 3, 1, 2).float().contiguous()
@@ -82,7 +81,7 @@ def start_pixels(
     if kind == "content":
         return content.clone()
     if kind == "style":
-        return to_tensor(style, (width, height), settings.resample)
+        return to_tensor(resized(style, (width, height), settings.resample))
     if kind == "picture":
         if picture is None or pixel_sha256(picture) != named:
             raise SettingsError(
@@ -90,7 +89,7 @@ def start_pixels(
                 f"start names a picture whose pixels have the sha256 {named}: "
                 "give that picture.",
             )
-        return to_tensor(picture, (width, height), settings.resample)
+        return to_tensor(resized(picture, (width, height), settings.resample))
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.rand(content.shape, generator=generator) * 255
     offset = OBJECTIVES[settings.objective].noise_offset
@@ -139,7 +138,7 @@ def recoloured(settings: RenderSettings, painted: Tensor, content: Tensor) -> Te
 
 
 def _flat(picture: Image.Image) -> Tensor:
-    return to_tensor(picture, picture.size)[0].flatten(1).T.double()
+    return to_tensor(picture)[0].flatten(1).T.double()
 
 
 def _picture(pixels: Tensor, size: Size) -> Image.Image:

@@ -84,27 +84,38 @@ class Problem:
         everyone = len(layer.rows) == len(self.cells)
         return features if everyone else features[layer.rows]
 
+    def layer_losses(
+        self, pictures: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Content and style by layer, before w_l; shape (pictures that read it,)."""
+        objective = self.objective
+        read = self.network.features(pictures, self.layers, objective.means)
+        pixels = pictures.shape[2] * pictures.shape[3]
+        content = {
+            name: content_loss(self._read(read[name], layer), layer.target, objective)
+            for name, layer in self.content.items()
+        }
+        style = {
+            name: style_loss(
+                self._read(read[name], layer), layer.target, objective, pixels
+            )
+            for name, layer in self.style.items()
+        }
+        return content, style
+
     def terms(self, pictures: Tensor) -> Tensor:
         """Total, content, style and TV (Eq. 1, 4, 6, 7), shape (batch, 4).
 
         `pictures`: (batch, 3, height, width), RGB, 0-255.
         """
-        objective = self.objective
-        read = self.network.features(pictures, self.layers, objective.means)
-        pixels = pictures.shape[2] * pictures.shape[3]
         content = style = tv = torch.zeros_like(self.alpha)
-        for name, layer in self.content.items():
-            features = self._read(read[name], layer)
-            content = layer.add(
-                content, content_loss(features, layer.target, objective)
-            )
-        for name, layer in self.style.items():
-            features = self._read(read[name], layer)
-            style = layer.add(
-                style, style_loss(features, layer.target, objective, pixels)
-            )
+        contents, styles = self.layer_losses(pictures)
+        for name, losses in contents.items():
+            content = self.content[name].add(content, losses)
+        for name, losses in styles.items():
+            style = self.style[name].add(style, losses)
         if self.has_tv:
-            tv = tv_loss(pictures, objective)
+            tv = tv_loss(pictures, self.objective)
         total = self.alpha * content + self.beta * style + self.tv_weight * tv
         return torch.stack([total, content, style, tv], 1)
 

@@ -20,6 +20,7 @@ from generation.engine.canvas import (
     canvas_size,
     prepared,
     recoloured,
+    resized,
     start_pixels,
     style_size,
     to_image,
@@ -35,11 +36,17 @@ from generation.engine.errors import (
 from generation.engine.images import pixel_sha256
 from generation.engine.network import Network
 from generation.engine.objectives import OBJECTIVES
-from generation.engine.optimisers import Adam, Lbfgs, Minimiser, ScipyLbfgsb
+from generation.engine.optimisers import (
+    Adam,
+    Lbfgs,
+    Minimiser,
+    ScipyLbfgsb,
+    SmoothFirst,
+)
 from generation.engine.problem import Cell, Problem, gram
 from generation.engine.provenance import environment
 from generation.engine.settings import RenderSettings
-from generation.engine.weights import expects, is_random, state_dict
+from generation.engine.weights import StateDict, expects, is_random, state_dict
 
 TERMS = ("total", "content", "style", "tv")
 DTYPES = {"float64": torch.float64, "bf16": torch.bfloat16}
@@ -247,8 +254,10 @@ class Painter:
             for first in range(0, len(members), room):
                 yield members[first : first + room]
 
-    def network(self, settings: RenderSettings) -> Network:
-        """The network that the settings name, loaded once."""
+    def network(
+        self, settings: RenderSettings, *, state: StateDict | None = None
+    ) -> Network:
+        """The network that the settings name, loaded once, from `state` if given."""
         if settings.precision in ("tf32", "bf16") and self.device.type != "cuda":
             raise SettingsError(
                 "precision",
@@ -264,7 +273,10 @@ class Painter:
         if key not in self._networks:
             spec = settings.weights
             self._networks[key] = Network(
-                state_dict(spec, network=settings.network, folder=self.weights_folder),
+                state
+                or state_dict(
+                    spec, network=settings.network, folder=self.weights_folder
+                ),
                 name=settings.network,
                 pooling=settings.pooling,
                 expects=expects(spec),
@@ -278,42 +290,46 @@ class Painter:
         self,
         settings: RenderSettings,
         network: Network,
-        content: tuple[str, Tensor],
-        style: tuple[str, Tensor],
-    ) -> Cell:
-        """The targets of one render from named pixels, computed or remembered."""
+        content: Image.Image,
+        style: Image.Image,
+        side: int,
+    ) -> tuple[Cell, Tensor]:
+        """The targets of a render whose side is `side`, computed or remembered, and
+        the content's pixels."""
         contents = [layer for layer, _ in settings.content_layers if settings.alpha]
         styles = [layer for layer, _ in settings.style_layers if settings.beta]
-        return Cell(
+        filter = settings.resample
+        seen = resized(content, canvas_size(settings, content, side), filter)
+        read = resized(style, style_size(settings, style, side), filter)
+        cell = Cell(
             settings=settings,
-            contents=self._read("content", settings, network, *content, contents),
-            grams=self._read("style", settings, network, *style, styles),
+            contents=self._read("content", settings, network, seen, contents),
+            grams=self._read("style", settings, network, read, styles),
         )
+        return cell, to_tensor(seen)
 
     def _read(
         self,
         role: str,
         settings: RenderSettings,
         network: Network,
-        name: str,
-        pixels: Tensor,
+        picture: Image.Image,
         layers: list[str],
     ) -> dict[str, Tensor]:
         objective = OBJECTIVES[settings.objective]
         kept = self._targets
         choice = objective.gram if role == "style" else ""
-        shared = role, choice, name, id(network), pixels.shape, objective.means
+        shared = role, choice, pixel_sha256(picture), id(network), objective.means
         missing = [layer for layer in layers if (*shared, layer) not in kept]
         if missing:
+            pixels = to_tensor(picture).to(network.device, network.term_dtype)
             with torch.no_grad():
-                read = network.features(
-                    pixels.to(network.device), missing, objective.means
-                )
+                read = network.features(pixels, missing, objective.means)
                 for layer, features in read.items():
                     kept[*shared, layer] = (
-                        features.to(network.term_dtype)
-                        if role == "content"
-                        else gram(features, objective)
+                        gram(features, objective)
+                        if role == "style"
+                        else features.to(network.term_dtype)
                     )
         for layer in layers:
             kept.move_to_end((*shared, layer))
@@ -352,7 +368,6 @@ class _Painting:
             "style": pixel_sha256(request.style),
             "weights": self.network.weights_sha256,
         }
-        self.names = pixel_sha256(self.content), pixel_sha256(self.style)
 
     def begin(self) -> bool:
         """Set the first level up, or the one a checkpoint left; whether it could be."""
@@ -375,15 +390,14 @@ class _Painting:
     ) -> None:
         settings = self.request.settings
         self.level = level
-        side = settings.level_size(level)
-        self.size = canvas_size(settings, self.content, side)
-        content = to_tensor(self.content, self.size, settings.resample)
-        seen = to_tensor(
-            self.style, style_size(settings, self.style, side), settings.resample
+        self.cell, content = self.painter.cell(
+            settings,
+            self.network,
+            self.content,
+            self.style,
+            settings.level_size(level),
         )
-        self.cell = self.painter.cell(
-            settings, self.network, (self.names[0], content), (self.names[1], seen)
-        )
+        self.size = content.shape[3], content.shape[2]
         if before is None:
             start = start_pixels(
                 settings, content, self.style, self.request.start_picture
@@ -483,7 +497,7 @@ class _Painting:
             )
         request, settings = self.request, self.request.settings
         objective = OBJECTIVES[settings.objective]
-        content = to_tensor(request.content, self.size, settings.resample)
+        content = to_tensor(resized(request.content, self.size, settings.resample))
         image, last = (
             to_image(recoloured(settings, pixels.cpu(), content), objective)
             for pixels in (self.best, self.last)
@@ -513,7 +527,7 @@ def _minimiser(
     if settings.optimiser == "scipy":
         evaluations = settings.level_evaluations(level)
         return ScipyLbfgsb(start, -(-evaluations // ScipyLbfgsb.ROUND), state)
-    return Lbfgs(start, state)
+    return Lbfgs(start, SmoothFirst(start), state)
 
 
 def _bound(call: Callable[..., Any] | None, index: int) -> Callable[..., Any] | None:

@@ -112,15 +112,23 @@ def imagenet_at_hand(*, network: str = "vgg16", try_download: bool) -> bool:
     return True
 
 
+def open_file(path: Path) -> tuple[str, str, StateDict]:
+    """A VGG state dict from a path: its name `file:SHA256`, its network, itself.
+
+    Raises `WeightsRefused`.
+    """
+    state = _read(path)
+    is_vgg19 = isinstance(state, dict) and "features.34.weight" in state
+    network = "vgg19" if is_vgg19 else "vgg16"
+    return f"file:{_file_sha256(path)}", network, _checked(state, network)
+
+
 def add_file(path: Path, folder: Path) -> str:
     """Check a VGG state dict and keep it in `folder`; its name, `file:SHA256`.
 
     Raises `WeightsRefused` when it is anything else.
     """
-    state = _read(path)
-    is_vgg19 = isinstance(state, dict) and "features.34.weight" in state
-    _checked(state, "vgg19" if is_vgg19 else "vgg16")
-    sha256 = _file_sha256(path)
+    spec, _, _ = open_file(path)
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
@@ -129,11 +137,11 @@ def add_file(path: Path, folder: Path) -> str:
                 target.write(block)
             target.flush()
             os.fsync(target.fileno())
-        os.replace(temporary, folder / f"{sha256}.pth")
+        os.replace(temporary, folder / f"{spec[5:]}.pth")
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return f"file:{sha256}"
+    return spec
 
 
 def _file_sha256(path: Path) -> str:
