@@ -108,14 +108,14 @@ class Problem:
 
         `pictures`: (batch, 3, height, width), RGB, 0-255.
         """
-        content = style = tv = torch.zeros_like(self.alpha)
+        content = style = torch.zeros_like(self.alpha)
         contents, styles = self.layer_losses(pictures)
         for name, losses in contents.items():
             content = self.content[name].add(content, losses)
         for name, losses in styles.items():
             style = self.style[name].add(style, losses)
-        if self.has_tv:
-            tv = tv_loss(pictures, self.objective)
+        seen = pictures if self.has_tv else pictures.detach()
+        tv = tv_loss(seen, self.objective)
         total = self.alpha * content + self.beta * style + self.tv_weight * tv
         return torch.stack([total, content, style, tv], 1)
 
