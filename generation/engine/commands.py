@@ -26,12 +26,12 @@ from generation.engine.settings import (
     RESAMPLES,
     Layers,
     RenderSettings,
+    request_digest,
 )
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from generation.engine.network import Network
     from generation.engine.render import Painted, Painter, Progress
 
 DESCRIPTION = """\
@@ -139,12 +139,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, usage: str
+    ) -> Any:
         added = commands.add_parser(
             name,
             help=text,
             description=text,
             epilog=EXAMPLES[name],
+            usage=f"python -m generation.engine {name} {usage} [options]",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         added.set_defaults(run=run)
@@ -152,7 +155,12 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--threads", type=int, help="CPU threads")
         return added
 
-    render = command("render", _render, "Paint one picture.")
+    render = command(
+        "render",
+        _render,
+        "Paint one picture.",
+        "--content C --style S --out PNG --alpha A",
+    )
     _add_pictures(render, required=True)
     render.add_argument("--out", type=Path, required=True, metavar="PNG")
     render.add_argument("--last", type=Path, metavar="PNG", help="the last iterate too")
@@ -162,18 +170,30 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--checkpoint-seconds", type=float, default=60, metavar="S")
     _add_settings(render)
 
-    grid = command("grid", _grid, "Paint every combination of a specification.")
+    grid = command(
+        "grid",
+        _grid,
+        "Paint every combination of a specification.",
+        "SPEC --out DIR",
+    )
     grid.add_argument("spec", type=Path)
     grid.add_argument("--out", type=Path, required=True, metavar="DIR")
-    grid.add_argument("--weights", help="a weights file that the settings name")
+    grid.add_argument("--weights", help="for settings that name none")
 
-    losses = command("losses", _losses, "Evaluate an objective on a finished picture.")
+    losses = command(
+        "losses",
+        _losses,
+        "Evaluate an objective on a finished picture.",
+        "--content C --style S --image G",
+    )
     _add_pictures(losses, required=True)
     losses.add_argument("--image", type=Path, required=True, help="the picture judged")
     losses.add_argument("--json", action="store_true", help="on one line")
     _add_settings(losses)
 
-    rerender = command("rerender", _rerender, "Paint a picture again and compare.")
+    rerender = command(
+        "rerender", _rerender, "Paint a picture again and compare.", "PICTURE"
+    )
     rerender.add_argument("picture", type=Path)
     _add_pictures(rerender, required=False)
     rerender.add_argument("--weights", help="the weights file, if it was one")
@@ -257,39 +277,26 @@ def _settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
     return RenderSettings.from_dict(values)
 
 
-class _Session:
-    """A painter on the device asked for, and the pictures and weights it is given."""
+def _painter(options: argparse.Namespace) -> Painter:
+    """A painter on the device asked for. A path in `--weights` is read, and replaced
+    by the name of the file that lies there."""
+    import torch
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        import torch
+    from generation.engine.render import Painter
+    from generation.engine.weights import open_file
 
-        from generation.engine.render import Painter
-
-        device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.painter: Painter = Painter(device=device)
-        self.given: tuple[str, dict[str, Any]] | None = None
-        self.network_name = ""
-
-    def take_weights(self, options: argparse.Namespace) -> None:
-        """Replace a path in `--weights` by the name of the file that lies there."""
-        from generation.engine.weights import open_file
-
-        named = options.weights
-        if not named or named.split(":")[0] in ("imagenet", "imagenet-v1", "random"):
-            return
-        spec, self.network_name, state = open_file(Path(named))
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    painter = Painter(device=device)
+    named = options.weights
+    if named and named.split(":")[0] not in ("imagenet", "imagenet-v1", "random"):
+        spec, network, state = open_file(Path(named))
         if getattr(options, "weights_input", "features") == "v1":
             spec += ":v1"
-        self.given = spec, state
+        painter.states[spec] = state
         options.weights = spec
         if getattr(options, "network", None) is None:
-            options.network = self.network_name
-
-    def network(self, settings: RenderSettings) -> Network | None:
-        """The network of the weights file given, when the settings name that one."""
-        if self.given is None or self.given[0] != settings.weights:
-            return None
-        return self.painter.network(settings, state=self.given[1])
+            options.network = network
+    return painter
 
 
 def _opened(path: Path) -> Image.Image:
@@ -300,11 +307,10 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _render(options: argparse.Namespace) -> int:
-    session = _Session(options)
-    session.take_weights(options)
+    painter = _painter(options)
     start_picture = _take_start(options)
     settings = _settings(options)
-    with session.painter as painter, _Bar("") as bar:
+    with _Bar() as bar:
         painted = painter.render(
             settings,
             _opened(options.content),
@@ -313,7 +319,6 @@ def _render(options: argparse.Namespace) -> int:
             checkpoint=options.checkpoint,
             checkpoint_seconds=options.checkpoint_seconds,
             on_progress=bar,
-            network=session.network(settings),
         )
     _write(options.out, settings, painted, [options.content, options.style])
     if options.last:
@@ -347,57 +352,66 @@ def _write(
 
 
 def _grid(options: argparse.Namespace) -> int:
-    session = _Session(options)
-    options.network = None
-    session.take_weights(options)
+    from generation.engine.render import Request
+
+    painter = _painter(options)
     try:
         spec = json.loads(options.spec.read_text())
-        cells = list(_cells(spec, options.spec.parent))
+        cells = list(_cells(spec, options))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, EngineError):
             raise
         raise SettingsError("spec", f"{options.spec} is no grid: {error}.") from error
-    pictures: dict[Path, Image.Image] = {}
-    rows = []
-    for index, (content, style, settings) in enumerate(cells, start=1):
-        for path in (content, style):
-            if path not in pictures:
-                pictures[path] = _opened(path)
-        name = f"{index:05d}-{settings.digest()[:8]}.png"
-        out = options.out / name
-        if not out.exists():
-            with _Bar(f"{index}/{len(cells)} ") as bar:
-                painted = session.painter.render(
-                    settings,
-                    pictures[content],
-                    pictures[style],
-                    on_progress=bar,
-                    network=session.network(settings),
-                )
-            _write(out, settings, painted, [content, style])
-        rows.append(
-            {
-                "picture": name,
-                "content": content.name,
-                "style": style.name,
-                **settings.columns(),
-            }
-        )
+    pictures = {path: _opened(path) for cell in cells for path in cell[:2]}
+    names = {path: pixel_sha256(picture) for path, picture in pictures.items()}
+    outs = [
+        options.out / f"{_request(settings, names[content], names[style])[:16]}.png"
+        for content, style, settings in cells
+    ]
+    options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "grid.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return 0
+        table = csv.writer(file)
+        for out, (content, style, settings) in zip(outs, cells, strict=True):
+            columns = settings.columns()
+            if out is outs[0]:
+                table.writerow(["picture", "content", "style", *columns])
+            table.writerow([out.name, content.name, style.name, *columns.values()])
+
+    todo = [at for at, out in enumerate(outs) if not out.exists()]
+    requests = [
+        Request(settings=settings, content=pictures[content], style=pictures[style])
+        for content, style, settings in (cells[at] for at in todo)
+    ]
+    refused = 0
+    with _Bar() as bar:
+        for index, result in painter.render_many(
+            requests,
+            on_progress=lambda index, step: bar(step, f"{index + 1}/{len(todo)} "),
+        ):
+            content, style, settings = cells[todo[index]]
+            if isinstance(result, EngineError):
+                refused += 1
+                print(f"{outs[todo[index]].name}: {result}", file=sys.stderr)
+            else:
+                _write(outs[todo[index]], settings, result, [content, style])
+    return 2 if refused else 0
+
+
+def _request(settings: RenderSettings, content: str, style: str) -> str:
+    return request_digest(settings, content_sha256=content, style_sha256=style)
 
 
 def _cells(
-    spec: dict[str, Any], folder: Path
+    spec: dict[str, Any], options: argparse.Namespace
 ) -> Iterator[tuple[Path, Path, RenderSettings]]:
     pairs = spec.get("pairs") or itertools.product(spec["contents"], spec["styles"])
+    base = {"weights": options.weights} if options.weights else {}
+    base |= spec.get("settings", {})
     factors = spec.get("factors", {})
+    folder = options.spec.parent
     for content, style in list(pairs):
         for levels in itertools.product(*factors.values()):
-            values = spec.get("settings", {}) | dict(zip(factors, levels, strict=True))
+            values = base | dict(zip(factors, levels, strict=True))
             objective = values.get("objective", "paper")
             mixes = {"content_layers": "johnson", "style_layers": objective}
             for name, mix in mixes.items():
@@ -412,11 +426,9 @@ def _losses(options: argparse.Namespace) -> int:
     from generation.engine.canvas import prepared, resized, to_tensor
     from generation.engine.problem import Problem, tv_loss
 
-    session = _Session(options)
-    session.take_weights(options)
+    painter = _painter(options)
     settings = _settings(options, alpha=1.0, precision="float64")
-    painter = session.painter
-    network = session.network(settings) or painter.network(settings)
+    network = painter.network(settings)
     content, style = prepared(
         settings, _opened(options.content), _opened(options.style)
     )
@@ -451,10 +463,8 @@ def _rerender(options: argparse.Namespace) -> int:
 
     told = read_story(options.picture)
     settings = RenderSettings.from_dict(told["settings"])
-    session = _Session(options)
-    options.network = settings.network
     options.weights_input = "v1" if settings.weights.endswith(":v1") else "features"
-    session.take_weights(options)
+    painter = _painter(options)
     pictures = {}
     for role in ("content", "style"):
         path = getattr(options, role) or _found(told, role, options.picture.parent)
@@ -463,13 +473,12 @@ def _rerender(options: argparse.Namespace) -> int:
             raise SettingsError(
                 role, f"{path} is not the {role} picture this was painted from."
             )
-    with session.painter as painter, _Bar("") as bar:
+    with _Bar() as bar:
         painted = painter.render(
             settings,
             pictures["content"],
             pictures["style"],
             on_progress=bar,
-            network=session.network(settings),
         )
     if options.out:
         from generation.engine.images import png_bytes
@@ -497,8 +506,7 @@ def _found(told: dict[str, Any], role: str, folder: Path) -> Path:
 class _Bar:
     """A progress bar on the terminal; nothing where standard error is none."""
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self) -> None:
         self.shown = 0.0
 
     def __enter__(self) -> _Bar:
@@ -508,7 +516,7 @@ class _Bar:
         if self.shown:
             print(file=sys.stderr)
 
-    def __call__(self, step: Progress) -> None:
+    def __call__(self, step: Progress, label: str = "") -> None:
         now = time.monotonic()
         last = step.evaluations == step.budget
         if not sys.stderr.isatty() or (now - self.shown < 0.1 and not last):
@@ -516,7 +524,7 @@ class _Bar:
         self.shown = now
         done = round(30 * step.evaluations / step.budget)
         print(
-            f"\r{self.label}[{'#' * done}{'.' * (30 - done)}] "
+            f"\r{label}[{'#' * done}{'.' * (30 - done)}] "
             f"{step.evaluations}/{step.budget} loss {step.total:.4g} "
             f"{step.seconds:.0f} s ",
             end="",

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ from generation.engine.weights import StateDict, expects, is_random, state_dict
 TERMS = ("total", "content", "style", "tv")
 DTYPES = {"float64": torch.float64, "bf16": torch.bfloat16}
 TARGET_BYTES = 512 * 2**20
+TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ class Painter:
     ) -> None:
         self.device = torch.device(device)
         self.weights_folder = weights_folder
+        # Weights already read, by name; they need not be in the folder.
+        self.states: dict[str, StateDict] = {}
         self._networks: dict[tuple[str, ...], Network] = {}
         self._targets: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
 
@@ -188,37 +192,26 @@ class Painter:
         on_progress: Callable[[int, Progress], None] | None = None,
         should_stop: Callable[[int], bool] | None = None,
         network: Network | None = None,
-    ) -> list[Painted | EngineError]:
-        """Paint pictures; each one's result, or its refusal, in the same order.
+    ) -> Iterator[tuple[int, Painted | EngineError]]:
+        """Paint pictures; each one's index and result, or its refusal, once settled.
 
         A CPU paints them one by one, so that none can change another's bits; a GPU
         evaluates together those of one shape, as many as its memory holds. The
         callbacks are told the picture's index.
         """
-        results: list[Painted | EngineError] = [EngineError()] * len(requests)
-        paintings: list[tuple[int, _Painting]] = []
-        for index, request in enumerate(requests):
-            try:
-                painting = _Painting(
-                    self,
-                    request,
-                    network,
-                    _bound(on_progress, index),
-                    _bound(should_stop, index),
-                )
-                paintings.append((index, painting))
-            except EngineError as refusal:
-                results[index] = refusal
-        together = len(paintings) if self.device.type == "cuda" else 1
-        for first in range(0, len(paintings), together or 1):
-            chunk = paintings[first : first + together]
-            self._paint([painting for _, painting in chunk])
-            for index, painting in chunk:
+        together = TOGETHER if self.device.type == "cuda" else 1
+        for first in range(0, len(requests), together):
+            wave: dict[int, _Painting | EngineError] = {}
+            for index in range(first, min(first + together, len(requests))):
+                told = None if on_progress is None else partial(on_progress, index)
+                asked = None if should_stop is None else partial(should_stop, index)
                 try:
-                    results[index] = painting.result()
+                    wave[index] = _Painting(self, requests[index], network, told, asked)
                 except EngineError as refusal:
-                    results[index] = refusal
-        return results
+                    wave[index] = refusal
+            self._paint([each for each in wave.values() if isinstance(each, _Painting)])
+            for index, each in wave.items():
+                yield index, each if isinstance(each, EngineError) else each.settled()
 
     def _paint(self, paintings: list[_Painting]) -> None:
         """Drive paintings to their ends, evaluating together what can be."""
@@ -254,10 +247,8 @@ class Painter:
             for first in range(0, len(members), room):
                 yield members[first : first + room]
 
-    def network(
-        self, settings: RenderSettings, *, state: StateDict | None = None
-    ) -> Network:
-        """The network that the settings name, loaded once, from `state` if given."""
+    def network(self, settings: RenderSettings) -> Network:
+        """The network that the settings name, loaded once."""
         if settings.precision in ("tf32", "bf16") and self.device.type != "cuda":
             raise SettingsError(
                 "precision",
@@ -273,7 +264,7 @@ class Painter:
         if key not in self._networks:
             spec = settings.weights
             self._networks[key] = Network(
-                state
+                self.states.get(spec)
                 or state_dict(
                     spec, network=settings.network, folder=self.weights_folder
                 ),
@@ -486,6 +477,12 @@ class _Painting:
     def _is_finite(self) -> bool:
         return math.isfinite(self.best_loss)
 
+    def settled(self) -> Painted | EngineError:
+        try:
+            return self.result()
+        except EngineError as refusal:
+            return refusal
+
     def result(self) -> Painted:
         """The finished picture; raises why there is none."""
         if self.error is not None:
@@ -528,10 +525,6 @@ def _minimiser(
         evaluations = settings.level_evaluations(level)
         return ScipyLbfgsb(start, -(-evaluations // ScipyLbfgsb.ROUND), state)
     return Lbfgs(start, SmoothFirst(start), state)
-
-
-def _bound(call: Callable[..., Any] | None, index: int) -> Callable[..., Any] | None:
-    return None if call is None else lambda *values: call(index, *values)
 
 
 def _room(painting: _Painting) -> int:
