@@ -90,6 +90,7 @@ def demo() -> Iterator[Demo]:
 def photograph(page: Page, name: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     path = IMAGES / f"{name}.png"
+    page.wait_for_function("() => [...document.images].every(i => i.naturalWidth)")
     page.screenshot(path=path, animations="disabled")
     print(path.relative_to(ROOT))
 
