@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -49,9 +49,9 @@ class ReportAdmin(ReadOnlyAdmin):
                 name="analysis_ratings_long",
             ),
             path(
-                "study/<int:pk>/mos_by_stimulus.csv",
-                wrap(self.mos_by_stimulus),
-                name="analysis_mos_by_stimulus",
+                "study/<int:pk>/<str:name>",
+                wrap(self.report_file),
+                name="analysis_report_file",
             ),
             *super().get_urls(),
         ]
@@ -76,7 +76,8 @@ class ReportAdmin(ReadOnlyAdmin):
         )
         stimuli = {stimulus.code: stimulus for stimulus in study.stimuli.all()}
         rows = []
-        for row in csv.DictReader(io.StringIO(report.mos_by_stimulus)):
+        table = report.files.get("mos_by_stimulus.csv", "")
+        for row in csv.DictReader(io.StringIO(table)):
             low, high = row["ci_low"], row["ci_high"]
             row["interval"] = f"{float(low):.2f} – {float(high):.2f}" if low else ""
             row["counts"] = [row[f"n_{value}"] for value in (1, 2, 3, 4, 5)]
@@ -120,21 +121,22 @@ class ReportAdmin(ReadOnlyAdmin):
             headers={"Content-Disposition": 'attachment; filename="ratings_long.csv"'},
         )
 
-    def mos_by_stimulus(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The MOS table of the present report, once it is computed."""
+    def report_file(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        """One table of the present report, once it is computed."""
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
         report = reports.request_report(study, include_simulated=include_simulated)
         if report.state != Report.State.DONE:
             address = reverse("admin:analysis_report_study", args=[pk])
             return redirect(address + ("?simulated=1" if include_simulated else ""))
+        if name not in report.files:
+            raise Http404(f"The report has no file {name}.")
+        kind = "application/json" if name.endswith(".json") else "text/csv"
         return HttpResponse(
-            report.mos_by_stimulus,
-            content_type="text/csv; charset=utf-8",
-            headers={
-                "Content-Disposition": 'attachment; filename="mos_by_stimulus.csv"'
-            },
+            report.files[name],
+            content_type=f"{kind}; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("mos_by_stimulus", "traceback")
+        return super().get_queryset(request).defer("files", "traceback")

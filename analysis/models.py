@@ -27,8 +27,10 @@ class Report(models.Model):
     reason = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     data_sha256 = models.CharField(max_length=64, blank=True)
+    files = models.JSONField(
+        default=dict, help_text="Every table as CSV, by file name."
+    )
     method = models.JSONField(default=dict)
-    mos_by_stimulus = models.TextField("mos_by_stimulus.csv", blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
@@ -51,12 +53,14 @@ class Report(models.Model):
     def _move(self, leaving: Q, **columns: Any) -> bool:
         return bool(Report.objects.filter(leaving, pk=self.pk).update(**columns))
 
-    def finish(self, *, mos_by_stimulus: str, data_sha256: str, method: Any) -> bool:
+    def finish(
+        self, *, files: dict[str, str], data_sha256: str, method: dict[str, Any]
+    ) -> bool:
         """queued → done."""
         return self._move(
             Q(state=self.State.QUEUED),
             state=self.State.DONE,
-            mos_by_stimulus=mos_by_stimulus,
+            files=files,
             data_sha256=data_sha256,
             method=method,
             finished_at=timezone.now(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import tempfile
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,11 @@ from rq import Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
-from analysis.exports import csv_lines
 from analysis.models import Report
 from survey.models import Participant, Rating, Study
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from analysis.stats import report as stats
     from analysis.stats.frame import Ratings
 
 log = logging.getLogger(__name__)
@@ -116,37 +115,42 @@ def worker_present() -> bool:
         return False
 
 
-def mos_by_stimulus(
-    study: Study, *, include_simulated: bool
-) -> tuple[Ratings, pd.DataFrame]:
-    """The ratings that count and their MOS table, in the study's order of stimuli.
+def build(study: Study, *, include_simulated: bool) -> tuple[Ratings, stats.Report]:
+    """The ratings that count and every table on them, stimuli in the study's order.
 
     Imports pandas: call it in a worker or a command only.
     """
-    from analysis.frames import ratings_frame
+    from analysis.frames import FACTORS, ratings_frame
+    from analysis.stats import report as stats
     from analysis.stats.frame import validate
     from analysis.stats.mos import mos_table
 
     ratings = validate(ratings_frame(study), include_simulated=include_simulated)
-    # In the study's order, not in that of the first participant's session.
+    counted = ratings.rows.dropna(subset=["rating"])
+    if counted.empty:  # nothing to compare, and nobody to judge
+        empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
+        return ratings, stats.Report(empty)
+    varied = [name for name in FACTORS if counted[name].nunique() > 1]
+    report = stats.build(ratings, stats.Options(level=LEVEL, by=tuple(varied)))
     codes = study.stimuli.values_list("code", flat=True)
     place = {code: number for number, code in enumerate(codes)}
-    table = mos_table(ratings, level=LEVEL).sort_values(
+    table = report.tables["mos_by_stimulus.csv"]
+    report.tables["mos_by_stimulus.csv"] = table.sort_values(
         "stimulus", key=lambda column: column.map(place), ignore_index=True
     )
-    return ratings, table
+    return ratings, report
 
 
 def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
-    """What a done report keeps: CSV text, the data's hash and the method."""
+    """What a done report keeps: the files' text, the data's hash and the method."""
     from analysis.frames import data_sha256
 
-    ratings, table = mos_by_stimulus(study, include_simulated=include_simulated)
-    values = table.astype(object).where(table.notna(), None).itertuples(index=False)
-    rows = (dict(zip(table.columns, row, strict=True)) for row in values)
+    ratings, report = build(study, include_simulated=include_simulated)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {path.name: path.read_text("utf-8") for path in report.write(folder)}
     counted = ratings.rows.dropna(subset=["rating"])
     return {
-        "mos_by_stimulus": "".join(csv_lines(table.columns, rows)),
+        "files": files,
         "data_sha256": data_sha256(study),
         "method": {
             "scale": "1 bad – 5 excellent (ACR, ITU-T P.910)",
@@ -159,5 +163,6 @@ def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
             "n_stimuli": int(counted["stimulus"].nunique()),
             "left_out": ratings.left_out,
             "simulated": include_simulated,
+            "notes": report.summary.get("notes", []),
         },
     }

@@ -14,6 +14,7 @@ from django.utils import timezone
 from PIL import Image
 
 from generation.engine.images import pixel_sha256, png_bytes
+from generation.models import Render
 from generation.services import picture_bytes
 from survey.design import random_order
 from survey.models import Participant, Rating, Stimulus, Study, Trial, token_hash
@@ -79,12 +80,21 @@ def freeze_stimuli(study: Study) -> int:
                 "content": render.content.title,
                 "style": render.style.title,
                 **render.render_settings().columns(),
+                **_losses(render),
             },
         )
         stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
         stimulus.save()
         added += 1
     return added
+
+
+def _losses(render: Render) -> dict[str, float]:
+    """The losses of the picture that was kept: the evaluation of least total."""
+    kept = min(render.curve, key=lambda point: point["total"], default=None)
+    if kept is None:
+        return {}
+    return {f"{term}_loss": kept[term] for term in ("content", "style", "tv")}
 
 
 def open_study(study: Study) -> None:

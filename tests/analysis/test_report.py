@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import django_rq
 import pytest
+from django.core.management import call_command
 from django_rq import get_worker
 from rq import SimpleWorker
 
@@ -29,7 +31,7 @@ def work_off(queue: str) -> None:
 
 def table(study: Study, **options: Any) -> list[dict[str, str]]:
     computed = reports.compute(study, **{"include_simulated": False} | options)
-    return list(csv.DictReader(io.StringIO(computed["mos_by_stimulus"])))
+    return list(csv.DictReader(io.StringIO(computed["files"]["mos_by_stimulus.csv"])))
 
 
 def test_the_interval_is_students(study: Study) -> None:
@@ -155,9 +157,38 @@ def test_the_page_and_its_files_are_for_those_with_the_right(
     ratings = desk.get(f"{base}ratings_long.csv")
     assert b"".join(ratings.streaming_content).startswith(b"study,study_version,")
     mos = desk.get(f"{base}mos_by_stimulus.csv").content.decode()
-    assert mos == computed["mos_by_stimulus"]
+    assert mos == computed["files"]["mos_by_stimulus.csv"]
     client.force_login(stranger)
     for address in (base, f"{base}ratings_long.csv", f"{base}mos_by_stimulus.csv"):
         assert client.get(address).status_code == 403
     client.logout()
     assert client.get(base).status_code == 302
+
+
+def test_every_table_is_a_file_of_the_report(study: Study) -> None:
+    people_answer(study, 2, 4, 5)
+    files = reports.compute(study, include_simulated=False)["files"]
+    assert {
+        "mos_by_stimulus.csv",
+        "mos_by_condition.csv",
+        "raters.csv",
+        "contrasts.csv",
+        "reliability.csv",
+        "codebook.csv",
+        "analysis.json",
+    } <= set(files)
+    conditions = list(csv.DictReader(io.StringIO(files["mos_by_condition.csv"])))
+    assert {row["alpha"] for row in conditions} == {"0.01", "0.02", "0.03"}
+    assert [float(row["mos"]) for row in conditions] == pytest.approx([11 / 3] * 3)
+
+
+def test_the_command_writes_the_same_tables(study: Study, tmp_path: Path) -> None:
+    people_answer(study, 2, 4)
+    call_command("report", study.slug, out=tmp_path)
+    computed = reports.compute(study, include_simulated=False)["files"]
+    assert set(computed) | {"ratings_long.csv"} == {
+        path.name for path in tmp_path.iterdir()
+    }
+    for name in computed:
+        if name.endswith(".csv"):
+            assert (tmp_path / name).read_text("utf-8") == computed[name]

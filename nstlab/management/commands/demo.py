@@ -23,7 +23,7 @@ from django.urls import reverse
 from tqdm import tqdm
 
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
-from analysis.reports import mos_by_stimulus
+from analysis.reports import build
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
 from generation.services import add_source_image, queue_experiment, reap, retry_renders
 from nstlab.broker import BrokerUnavailable
@@ -263,7 +263,8 @@ class Command(BaseCommand):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", newline="") as file:
             file.writelines(csv_lines(RATINGS_LONG, ratings_rows(study)))
-        _, table = mos_by_stimulus(study, include_simulated=True)
+        _, report = build(study, include_simulated=True)
+        table = report.tables["mos_by_stimulus.csv"]
         table["truth"] = table["stimulus"].map(true_values(study, seed=SEED))
         shown = ["stimulus", "content", "style", "alpha", "weights", "n", "mos", "sd",
                  "ci_low", "ci_high", "truth"]  # fmt: skip
@@ -324,9 +325,13 @@ def _refuse_taken_port(host: str, port: int) -> None:
 
 @contextlib.contextmanager
 def _terminated_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM ends the lab in order, as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends the lab in order, as Ctrl-C does, also in a shell's background."""
+    before = {
+        kind: signal.signal(kind, signal.default_int_handler)
+        for kind in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
