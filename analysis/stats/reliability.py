@@ -19,6 +19,7 @@ from analysis.stats.screening import retest_pairs
 
 METRICS = ("ordinal", "interval", "nominal", "ratio")
 MAX_CROSSED = 400  # the smaller of stimuli and raters, for crossed components
+MAX_PAIRWISE = 1_000_000  # cells of the matrix behind all pairs of raters
 SPLITS = 200
 SPLIT_VISITS = 20_000_000  # ratings × splits worth visiting in a table
 
@@ -362,7 +363,7 @@ def split_half(
     )
 
 
-def test_retest(ratings: Ratings) -> Statistic:
+def retest(ratings: Ratings) -> Statistic:
     """Pearson's r between first and repeated answers of the same person."""
     first, again = retest_pairs(ratings)
     n = len(first)
@@ -376,9 +377,6 @@ def test_retest(ratings: Ratings) -> Statistic:
         note=f"{n} repeated trials"
         + (f", mean absolute difference {difference:.3g}" if n else ""),
     )
-
-
-test_retest.__test__ = False  # type: ignore[attr-defined]
 
 
 def mean_pairwise_pearson(votes: Votes) -> Statistic:
@@ -406,12 +404,14 @@ def reliability_table(
     scale = (ratings.scale_min, ratings.scale_max)
     options = {"level": level, "resamples": resamples, "seed": seed}
     tables = []
-    for question, votes in ratings.votes_by_question():
+    for question, votes in ratings.votes_by_question:
         block = complete_block(votes)
         rows = [krippendorff(votes, metric, **options) for metric in METRICS]  # type: ignore[arg-type]
         rows += icc(block, level=level)
         rows += icc_from_components(votes, level=level)
         rows.append(kendall_w(block))
+        if votes.n_raters * votes.n_items <= MAX_PAIRWISE:
+            rows.append(mean_pairwise_pearson(votes))
         rows.append(sos(votes, scale, **options))  # type: ignore[arg-type]
         splits = min(SPLITS, max(20, SPLIT_VISITS // max(len(votes.rating), 1)))
         rows.append(split_half(votes, splits=splits, seed=seed))
@@ -419,5 +419,5 @@ def reliability_table(
         if question is not None:
             table.insert(0, "question", question)
         tables.append(table)
-    tables.append(pd.DataFrame([test_retest(ratings)]))
+    tables.append(pd.DataFrame([retest(ratings)]))
     return pd.concat(tables, ignore_index=True)

@@ -169,7 +169,7 @@ def test_it_correlates_first_answers_with_repeats() -> None:
         ],
         columns=["participant", "stimulus", "rating", "kind"],
     )
-    statistic = reliability.test_retest(validate(frame))
+    statistic = reliability.retest(validate(frame))
     expected = np.corrcoef([1, 2, 3], [1, 2, 4])[0, 1]
     assert statistic.value == pytest.approx(expected)
     assert statistic.note.startswith("3 repeated trials")
