@@ -7,6 +7,7 @@ ICC(2,k) for the mean. What cannot be computed is NaN with a note.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def krippendorff(
         float(high),
         int((votes.n_by_rater > 0).sum()),
         len(pairs),
-        "" if not np.isnan(value) else "no variation: agreement is not defined",
+        _note(value, resamples, "no variation: agreement is not defined"),
     )
 
 
@@ -101,6 +102,12 @@ def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndar
     chance = marginal[..., :, None] * marginal[..., None, :] * distance
     expected = divide(chance.sum(axis=(-2, -1)), marginal.sum(axis=-1) - 1)
     return 1 - divide(observed, expected)
+
+
+def _note(value: float, resamples: int, reason: str) -> str:
+    if np.isnan(value):
+        return reason
+    return f"{resamples} resamples" if resamples else "no bootstrap asked for"
 
 
 def complete_block(votes: Votes) -> np.ndarray:
@@ -314,7 +321,7 @@ def sos(
         float(high),
         int((votes.n_by_rater > 0).sum()),
         int((~np.isnan(sd)).sum()),
-        "" if not np.isnan(value) else "no stimulus with two ratings off the ends",
+        _note(value, resamples, "no stimulus with two ratings off the ends"),
     )
 
 
@@ -402,17 +409,17 @@ def reliability_table(
 ) -> pd.DataFrame:
     """Every agreement statistic of each question, a tidy row each."""
     scale = (ratings.scale_min, ratings.scale_max)
-    options = {"level": level, "resamples": resamples, "seed": seed}
+    options: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
     tables = []
     for question, votes in ratings.votes_by_question:
         block = complete_block(votes)
-        rows = [krippendorff(votes, metric, **options) for metric in METRICS]  # type: ignore[arg-type]
+        rows = [krippendorff(votes, metric, **options) for metric in METRICS]
         rows += icc(block, level=level)
         rows += icc_from_components(votes, level=level)
         rows.append(kendall_w(block))
         if votes.n_raters * votes.n_items <= MAX_PAIRWISE:
             rows.append(mean_pairwise_pearson(votes))
-        rows.append(sos(votes, scale, **options))  # type: ignore[arg-type]
+        rows.append(sos(votes, scale, **options))
         splits = min(SPLITS, max(20, SPLIT_VISITS // max(len(votes.rating), 1)))
         rows.append(split_half(votes, splits=splits, seed=seed))
         table = pd.DataFrame(rows)
