@@ -128,7 +128,7 @@ def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered
     prior = shrink * noise @ noise / len(noise)
     iterations = 0
     for _ in range(MAX_ITERATIONS):
-        variance = divide(votes.sum_by_rater(noise**2) + prior, n + shrink)
+        variance = divide(votes.sum_by_rater(noise**2) + prior, (n > 0) * (n + shrink))
         weight = (1 / (variance + EPSILON))[votes.rater]
         # Σw(x - bias)/Σw, written as a step from the present quality.
         step = divide(votes.sum_by_item(weight * noise), votes.sum_by_item(weight))

@@ -104,7 +104,7 @@ def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndar
     return 1 - divide(observed, expected)
 
 
-def _note(value: float, resamples: int, reason: str) -> str:
+def _note(value: float | np.ndarray, resamples: int, reason: str) -> str:
     if np.isnan(value):
         return reason
     return f"{resamples} resamples" if resamples else "no bootstrap asked for"

@@ -194,15 +194,18 @@ def recover(
     """By question: the models p913, mle and chosen; and the sentence of a refusal."""
     models: dict[str | None, dict[str, Recovered]] = {}
     refusals: dict[str | None, str] = {}
-    reading = {"reading": options.bt500_reading}
+    chosen = options.recovery
+    method = recovery.METHODS.get(chosen)
+    if chosen.startswith("p910"):
+        how: dict[str, Any] = {"level": options.level}
+    else:
+        screens = chosen in ("bt500", "p913_reject")
+        how = {"reading": options.bt500_reading} if screens else {}
     for question, votes in ratings.votes_by_question:
         named = {"p913": recovery.p913(votes)}
-        chosen = options.recovery
         try:
-            if chosen != "none":
-                screens = chosen in ("bt500", "p913_reject")
-                method = recovery.METHODS[chosen]
-                named["chosen"] = method(votes, **(reading if screens else {}))
+            if method:
+                named["chosen"] = method(votes, **how)
         except recovery.NotIdentifiable as refusal:
             refusals[question] = str(refusal)
         if chosen.startswith("p910") and "chosen" in named:
