@@ -56,38 +56,39 @@ def krippendorff(
         raise ValueError(f"α knows {', '.join(METRICS)}: {metric!r}")
     values, counts = votes.distribution
     m = counts.sum(axis=1)
-    pairable = counts[m > 1].astype(float)
-    # Coincidences of every unit: ordered pairs of its ratings over (m - 1).
-    pairs = pairable[:, :, None] * pairable[:, None, :]
-    diagonal = np.arange(len(values))
-    pairs[:, diagonal, diagonal] -= pairable
-    pairs /= (m[m > 1] - 1)[:, None, None]
-    value = _alpha(pairs.sum(axis=0)[None], values, metric)[0]
+    units = counts[m > 1].astype(float)
+    weight = 1 / (m[m > 1] - 1)
+
+    def alpha(times: np.ndarray) -> float:
+        """α when unit u counts times[u] times: ordered pairs of ratings over m - 1."""
+        weighted = units * (weight * times)[:, None]
+        pairs = units.T @ weighted - np.diag(weighted.sum(axis=0))
+        return _alpha(pairs, values, metric)
+
+    value = alpha(np.ones(len(units)))
     low = high = np.nan
-    if resamples and len(pairs) > 1 and not np.isnan(value):
-        flat = pairs.reshape(len(pairs), -1)
-        shape = (-1, len(values), len(values))
+    if resamples and len(units) > 1 and not np.isnan(value):
         resampled = intervals.cluster_bootstrap(
-            lambda drawn: _alpha((drawn @ flat).reshape(shape), values, metric),
-            len(pairs),
+            lambda drawn: np.array([alpha(times) for times in drawn]),
+            len(units),
             resamples=resamples,
             seed=seed,
         )
         low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Statistic(
         f"krippendorff_alpha_{metric}",
-        float(value),
+        value,
         float(low),
         float(high),
         int((votes.n_by_rater > 0).sum()),
-        len(pairs),
+        len(units),
         _note(value, resamples, "no variation: agreement is not defined"),
     )
 
 
-def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndarray:
-    """α of each (k, k) matrix of a stack; NaN where nothing could disagree."""
-    marginal = coincidences.sum(axis=-1)
+def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> float:
+    """α of a matrix of coincidences; NaN where nothing could disagree."""
+    marginal = coincidences.sum(axis=0)
     if metric == "nominal":
         distance = 1 - np.eye(len(values))
     elif metric == "ratio":
@@ -95,13 +96,12 @@ def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndar
         distance = np.nan_to_num(divide(values[:, None] - values, total)) ** 2
     else:
         # The ordinal distance is the interval one between the marginals' mid-ranks.
-        ordinal = np.cumsum(marginal, axis=-1) - marginal / 2
-        place = ordinal if metric == "ordinal" else values[None]
-        distance = (place[..., :, None] - place[..., None, :]) ** 2
-    observed = (coincidences * distance).sum(axis=(-2, -1))
-    chance = marginal[..., :, None] * marginal[..., None, :] * distance
-    expected = divide(chance.sum(axis=(-2, -1)), marginal.sum(axis=-1) - 1)
-    return 1 - divide(observed, expected)
+        ordinal = np.cumsum(marginal) - marginal / 2
+        place = ordinal if metric == "ordinal" else values
+        distance = (place[:, None] - place) ** 2
+    observed = (coincidences * distance).sum()
+    expected = divide(marginal @ distance @ marginal, marginal.sum() - 1)
+    return float(1 - divide(observed, expected))
 
 
 def _note(value: float | np.ndarray, resamples: int, reason: str) -> str:
@@ -321,7 +321,8 @@ def sos(
         float(high),
         int((votes.n_by_rater > 0).sum()),
         int((~np.isnan(sd)).sum()),
-        _note(value, resamples, "no stimulus with two ratings off the ends"),
+        _note(value, resamples, "no stimulus with two ratings off the ends")
+        + f"; residual SD of the fit {_sos_residual(mean, sd**2, value, scale):.3g}",
     )
 
 
@@ -329,6 +330,14 @@ def _sos(mean: np.ndarray, variance: np.ndarray, scale: tuple[int, int]) -> np.n
     g = np.where(np.isnan(variance), 0, (mean - scale[0]) * (scale[1] - mean))
     g = np.nan_to_num(g)
     return divide((g * np.nan_to_num(variance)).sum(axis=-1), (g**2).sum(axis=-1))
+
+
+def _sos_residual(
+    mean: np.ndarray, variance: np.ndarray, a: np.ndarray, scale: tuple[int, int]
+) -> float:
+    off = variance - a * (mean - scale[0]) * (scale[1] - mean)
+    known = off[~np.isnan(off)]
+    return float(np.sqrt(divide((known**2).sum(), max(len(known) - 1, 0))))
 
 
 def split_half(

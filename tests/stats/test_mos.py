@@ -224,3 +224,11 @@ def test_it_crushes_dmos_above_the_scale_when_told(panel, vectors) -> None:
 def test_it_leaves_dmos_empty_without_a_declared_reference(panel) -> None:
     table = mos_table(validate(panel.drop(columns="is_reference")))
     assert table[["dmos", "dmos_n", "dmos_ci_low"]].isna().all(axis=None)
+
+
+def test_it_takes_a_scale_of_a_hundred_and_one_steps() -> None:
+    frame = pd.DataFrame(
+        {"participant": list("ABCD"), "stimulus": "S", "rating": [0, 70, 70, 100]}
+    )
+    row = mos_table(validate(frame, scale=(0, 100))).iloc[0]
+    assert (row["mos"], row["mode"], row["n_70"], row["n_1"]) == (60, "70", 2, 0)

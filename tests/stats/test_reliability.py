@@ -8,6 +8,7 @@ import pytest
 
 from analysis.stats import reliability
 from analysis.stats.frame import Votes, validate
+from analysis.stats.mos import mos_table
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_it_says_why_there_is_no_icc_without_complete_raters(panel) -> None:
     assert all(np.isnan(s.value) and s.note for s in statistics)
 
 
-def test_it_equals_r_on_kendalls_w_and_the_sos_parameter(votes, vectors) -> None:
+def test_it_equals_r_on_kendalls_w_and_the_sos_parameter(panel, votes, vectors) -> None:
     block = reliability.complete_block(votes)
     assert block.shape == (8, 8)
     assert reliability.kendall_w(block).value == pytest.approx(
@@ -140,6 +141,11 @@ def test_it_equals_r_on_kendalls_w_and_the_sos_parameter(votes, vectors) -> None
     statistic = reliability.sos(votes, (1, 5), resamples=499)
     assert statistic.value == pytest.approx(vectors["sos.a"]["a"], rel=1e-9)
     assert statistic.ci_low < statistic.value < statistic.ci_high
+    # R: lm(v ~ 0 + g) has SE .0442 = residual SD / √Σg².
+    table = mos_table(validate(panel))
+    g = (table["mos"] - 1) * (5 - table["mos"])
+    residual = vectors["sos.a"]["se"] * np.sqrt((g**2).sum())
+    assert f"residual SD of the fit {residual:.3g}" in statistic.note
 
 
 def test_it_equals_pandas_on_the_mean_pairwise_correlation(votes, vectors) -> None:
