@@ -123,6 +123,8 @@ def _report(options: argparse.Namespace) -> None:
             seed=options.seed,
         ),
     )
+    for note in report.summary["notes"]:
+        print(note, file=sys.stderr)
     for path in report.write(options.out):
         print(path)
 

@@ -8,7 +8,7 @@ answers, so that a sparse million of ratings costs megabytes and not a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -226,15 +226,19 @@ class Ratings:
             )
         return self.factors
 
-    def votes_by_question(self) -> Iterator[tuple[str | None, Votes]]:
+    @cached_property
+    def votes_by_question(self) -> list[tuple[str | None, Votes]]:
         """Votes of one question at a time, items named by their stimulus alone."""
         if "question" not in self.frame:
-            yield None, self.votes
-            return
+            return [(None, self.votes)]
+        parts = []
         for question in self.questions:
             part = self.rows[(self.rows["question"] == question).to_numpy()]
             votes = _code(part.drop(columns="question"))[0]
-            yield question, votes if self.repeats == "votes" else averaged(votes)
+            parts.append(
+                (question, votes if self.repeats == "votes" else averaged(votes))
+            )
+        return parts
 
     @cached_property
     def _coded(self) -> tuple[Votes, np.ndarray]:

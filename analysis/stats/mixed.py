@@ -421,7 +421,7 @@ def factor_effects(
     table = table[~stimuli.duplicated()].set_axis(stimuli[~stimuli.duplicated()])
     rows: list[dict[str, object]] = []
     notes: list[str] = []
-    for question, votes in ratings.votes_by_question():
+    for question, votes in ratings.votes_by_question:
         levels = table.loc[votes.items[votes.item]].reset_index(drop=True)
         coded = design_columns(levels, factors)
         if not coded:

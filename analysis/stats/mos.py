@@ -213,12 +213,11 @@ def _quartiles(votes: Votes) -> np.ndarray:
 
 def _modes(counts: np.ndarray, low: int) -> pd.Series:
     top = (counts == counts.max(axis=1, keepdims=True)) & (counts > 0)
-    pattern = top @ (1 << np.arange(counts.shape[1]))
-    names = {
-        code: "|".join(str(low + k) for k in range(counts.shape[1]) if code >> k & 1)
-        for code in np.unique(pattern).tolist()
-    }
-    return pd.Series([names[code] or None for code in pattern.tolist()], dtype=object)
+    patterns, where = np.unique(top, axis=0, return_inverse=True)
+    names = [
+        "|".join(str(low + k) for k in np.flatnonzero(p)) or None for p in patterns
+    ]
+    return pd.Series(np.array([*names, None], object)[where.ravel()], dtype=object)
 
 
 def _consensus(votes: Votes, mos: np.ndarray, width: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def raters_table(
     """
     attention = screening.attention(ratings, fast_ms=fast_ms)
     tables = []
-    for question, votes in ratings.votes_by_question():
+    for question, votes in ratings.votes_by_question:
         n = votes.n_by_rater
         mean = divide(votes.sum_by_rater(votes.rating), n)
         squares = votes.sum_by_rater((votes.rating - mean[votes.rater]) ** 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -127,7 +128,7 @@ def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered
     prior = shrink * noise @ noise / len(noise)
     iterations = 0
     for _ in range(MAX_ITERATIONS):
-        variance = divide(votes.sum_by_rater(noise**2) + prior, n + shrink)
+        variance = divide(votes.sum_by_rater(noise**2) + prior, (n > 0) * (n + shrink))
         weight = (1 / (variance + EPSILON))[votes.rater]
         # Σw(x - bias)/Σw, written as a step from the present quality.
         step = divide(votes.sum_by_item(weight * noise), votes.sum_by_item(weight))
@@ -177,15 +178,25 @@ METHODS: dict[str, Callable[..., Recovered]] = {
 }
 
 
-def _recovered(votes: Votes, method: str, **known: np.ndarray | int) -> Recovered:
+def _recovered(votes: Votes, method: str, **known: Any) -> Recovered:
+    """A result in which everything that is not known is empty."""
+    by_rater = dict.fromkeys(
+        (
+            "bias",
+            "bias_se",
+            "inconsistency",
+            "inconsistency_low",
+            "inconsistency_high",
+            "weight_share",
+        ),
+        np.full(votes.n_raters, np.nan),
+    )
     unknown = {
-        name: np.full(votes.n_raters, np.nan)
-        for name in ("bias", "bias_se", "inconsistency", "weight_share")
+        **by_rater,
+        "rejected": np.zeros(votes.n_raters, bool),
+        "se_from_raters": np.full(votes.n_items, np.nan),
     }
-    unknown["inconsistency_low"] = unknown["inconsistency_high"] = unknown["bias"]
-    unknown["rejected"] = np.zeros(votes.n_raters, bool)
-    unknown["se_from_raters"] = np.full(votes.n_items, np.nan)
-    return Recovered(method=method, **{**unknown, **known})  # type: ignore[arg-type]
+    return Recovered(method=method, **(unknown | known))
 
 
 def _bias(votes: Votes) -> np.ndarray:

@@ -7,6 +7,7 @@ ICC(2,k) for the mean. What cannot be computed is NaN with a note.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from analysis.stats.screening import retest_pairs
 
 METRICS = ("ordinal", "interval", "nominal", "ratio")
 MAX_CROSSED = 400  # the smaller of stimuli and raters, for crossed components
+MAX_PAIRWISE = 1_000_000  # cells of the matrix behind all pairs of raters
 SPLITS = 200
 SPLIT_VISITS = 20_000_000  # ratings × splits worth visiting in a table
 
@@ -54,38 +56,39 @@ def krippendorff(
         raise ValueError(f"α knows {', '.join(METRICS)}: {metric!r}")
     values, counts = votes.distribution
     m = counts.sum(axis=1)
-    pairable = counts[m > 1].astype(float)
-    # Coincidences of every unit: ordered pairs of its ratings over (m - 1).
-    pairs = pairable[:, :, None] * pairable[:, None, :]
-    diagonal = np.arange(len(values))
-    pairs[:, diagonal, diagonal] -= pairable
-    pairs /= (m[m > 1] - 1)[:, None, None]
-    value = _alpha(pairs.sum(axis=0)[None], values, metric)[0]
+    units = counts[m > 1].astype(float)
+    weight = 1 / (m[m > 1] - 1)
+
+    def alpha(times: np.ndarray) -> float:
+        """α when unit u counts times[u] times: ordered pairs of ratings over m - 1."""
+        weighted = units * (weight * times)[:, None]
+        pairs = units.T @ weighted - np.diag(weighted.sum(axis=0))
+        return _alpha(pairs, values, metric)
+
+    value = alpha(np.ones(len(units)))
     low = high = np.nan
-    if resamples and len(pairs) > 1 and not np.isnan(value):
-        flat = pairs.reshape(len(pairs), -1)
-        shape = (-1, len(values), len(values))
+    if resamples and len(units) > 1 and not np.isnan(value):
         resampled = intervals.cluster_bootstrap(
-            lambda drawn: _alpha((drawn @ flat).reshape(shape), values, metric),
-            len(pairs),
+            lambda drawn: np.array([alpha(times) for times in drawn]),
+            len(units),
             resamples=resamples,
             seed=seed,
         )
         low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Statistic(
         f"krippendorff_alpha_{metric}",
-        float(value),
+        value,
         float(low),
         float(high),
         int((votes.n_by_rater > 0).sum()),
-        len(pairs),
-        "" if not np.isnan(value) else "no variation: agreement is not defined",
+        len(units),
+        _note(value, resamples, "no variation: agreement is not defined"),
     )
 
 
-def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndarray:
-    """α of each (k, k) matrix of a stack; NaN where nothing could disagree."""
-    marginal = coincidences.sum(axis=-1)
+def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> float:
+    """α of a matrix of coincidences; NaN where nothing could disagree."""
+    marginal = coincidences.sum(axis=0)
     if metric == "nominal":
         distance = 1 - np.eye(len(values))
     elif metric == "ratio":
@@ -93,13 +96,18 @@ def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndar
         distance = np.nan_to_num(divide(values[:, None] - values, total)) ** 2
     else:
         # The ordinal distance is the interval one between the marginals' mid-ranks.
-        ordinal = np.cumsum(marginal, axis=-1) - marginal / 2
-        place = ordinal if metric == "ordinal" else values[None]
-        distance = (place[..., :, None] - place[..., None, :]) ** 2
-    observed = (coincidences * distance).sum(axis=(-2, -1))
-    chance = marginal[..., :, None] * marginal[..., None, :] * distance
-    expected = divide(chance.sum(axis=(-2, -1)), marginal.sum(axis=-1) - 1)
-    return 1 - divide(observed, expected)
+        ordinal = np.cumsum(marginal) - marginal / 2
+        place = ordinal if metric == "ordinal" else values
+        distance = (place[:, None] - place) ** 2
+    observed = (coincidences * distance).sum()
+    expected = divide(marginal @ distance @ marginal, marginal.sum() - 1)
+    return float(1 - divide(observed, expected))
+
+
+def _note(value: float | np.ndarray, resamples: int, reason: str) -> str:
+    if np.isnan(value):
+        return reason
+    return f"{resamples} resamples" if resamples else "no bootstrap asked for"
 
 
 def complete_block(votes: Votes) -> np.ndarray:
@@ -313,7 +321,8 @@ def sos(
         float(high),
         int((votes.n_by_rater > 0).sum()),
         int((~np.isnan(sd)).sum()),
-        "" if not np.isnan(value) else "no stimulus with two ratings off the ends",
+        _note(value, resamples, "no stimulus with two ratings off the ends")
+        + f"; residual SD of the fit {_sos_residual(mean, sd**2, value, scale):.3g}",
     )
 
 
@@ -321,6 +330,14 @@ def _sos(mean: np.ndarray, variance: np.ndarray, scale: tuple[int, int]) -> np.n
     g = np.where(np.isnan(variance), 0, (mean - scale[0]) * (scale[1] - mean))
     g = np.nan_to_num(g)
     return divide((g * np.nan_to_num(variance)).sum(axis=-1), (g**2).sum(axis=-1))
+
+
+def _sos_residual(
+    mean: np.ndarray, variance: np.ndarray, a: np.ndarray, scale: tuple[int, int]
+) -> float:
+    off = variance - a * (mean - scale[0]) * (scale[1] - mean)
+    known = off[~np.isnan(off)]
+    return float(np.sqrt(divide((known**2).sum(), max(len(known) - 1, 0))))
 
 
 def split_half(
@@ -362,7 +379,7 @@ def split_half(
     )
 
 
-def test_retest(ratings: Ratings) -> Statistic:
+def retest(ratings: Ratings) -> Statistic:
     """Pearson's r between first and repeated answers of the same person."""
     first, again = retest_pairs(ratings)
     n = len(first)
@@ -376,9 +393,6 @@ def test_retest(ratings: Ratings) -> Statistic:
         note=f"{n} repeated trials"
         + (f", mean absolute difference {difference:.3g}" if n else ""),
     )
-
-
-test_retest.__test__ = False  # type: ignore[attr-defined]
 
 
 def mean_pairwise_pearson(votes: Votes) -> Statistic:
@@ -404,20 +418,22 @@ def reliability_table(
 ) -> pd.DataFrame:
     """Every agreement statistic of each question, a tidy row each."""
     scale = (ratings.scale_min, ratings.scale_max)
-    options = {"level": level, "resamples": resamples, "seed": seed}
+    options: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
     tables = []
-    for question, votes in ratings.votes_by_question():
+    for question, votes in ratings.votes_by_question:
         block = complete_block(votes)
-        rows = [krippendorff(votes, metric, **options) for metric in METRICS]  # type: ignore[arg-type]
+        rows = [krippendorff(votes, metric, **options) for metric in METRICS]
         rows += icc(block, level=level)
         rows += icc_from_components(votes, level=level)
         rows.append(kendall_w(block))
-        rows.append(sos(votes, scale, **options))  # type: ignore[arg-type]
+        if votes.n_raters * votes.n_items <= MAX_PAIRWISE:
+            rows.append(mean_pairwise_pearson(votes))
+        rows.append(sos(votes, scale, **options))
         splits = min(SPLITS, max(20, SPLIT_VISITS // max(len(votes.rating), 1)))
         rows.append(split_half(votes, splits=splits, seed=seed))
         table = pd.DataFrame(rows)
         if question is not None:
             table.insert(0, "question", question)
         tables.append(table)
-    tables.append(pd.DataFrame([test_retest(ratings)]))
+    tables.append(pd.DataFrame([retest(ratings)]))
     return pd.concat(tables, ignore_index=True)

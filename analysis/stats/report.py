@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats import (
+    anova,
     contrasts,
     factors,
     intervals,
@@ -141,6 +142,8 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
         )
         tables["factor_effects.csv"] = effects
         notes += refused
+        if len(options.model) == 2 and len(kept.questions) == 1:
+            tables["anova.csv"] = anova.anova_table(kept, *options.model)
     if not ratings.refused.empty:
         tables["refused.csv"] = ratings.refused
     design = kept.factors.drop(columns=measured)
@@ -156,7 +159,7 @@ def screened_out(ratings: Ratings, options: Options) -> dict[str, str]:
     if unknown:
         raise ValueError(f"Nobody is called {', '.join(sorted(unknown))}.")
     reasons = dict.fromkeys(options.exclude, "excluded by name")
-    for _, votes in ratings.votes_by_question():
+    for _, votes in ratings.votes_by_question:
         for name in votes.raters[_rejected(votes, options.screen)]:
             reasons.setdefault(str(name), f"screened by {options.screen}")
     return reasons
@@ -191,15 +194,18 @@ def recover(
     """By question: the models p913, mle and chosen; and the sentence of a refusal."""
     models: dict[str | None, dict[str, Recovered]] = {}
     refusals: dict[str | None, str] = {}
-    reading = {"reading": options.bt500_reading}
-    for question, votes in ratings.votes_by_question():
+    chosen = options.recovery
+    method = recovery.METHODS.get(chosen)
+    if chosen.startswith("p910"):
+        how: dict[str, Any] = {"level": options.level}
+    else:
+        screens = chosen in ("bt500", "p913_reject")
+        how = {"reading": options.bt500_reading} if screens else {}
+    for question, votes in ratings.votes_by_question:
         named = {"p913": recovery.p913(votes)}
-        chosen = options.recovery
         try:
-            if chosen != "none":
-                screens = chosen in ("bt500", "p913_reject")
-                method = recovery.METHODS[chosen]
-                named["chosen"] = method(votes, **(reading if screens else {}))
+            if method:
+                named["chosen"] = method(votes, **how)
         except recovery.NotIdentifiable as refusal:
             refusals[question] = str(refusal)
         if chosen.startswith("p910") and "chosen" in named:
@@ -214,7 +220,7 @@ def sensitivity(ratings: Ratings) -> pd.DataFrame:
     P.913's rounds and Spearman's ranks are left out above 200,000 ratings.
     """
     tables = []
-    for question, votes in ratings.votes_by_question():
+    for question, votes in ratings.votes_by_question:
         table = votes.items.to_frame(index=False)
         if question is not None:
             table["question"] = question
@@ -247,6 +253,7 @@ def _mos(
     added = {
         "mos_mle": ("mle", "quality"),
         "mos_mle_se": ("mle", "se"),
+        "mos_mle_se_raters": ("mle", "se_from_raters"),
         "mos_bias_removed": ("p913", "quality"),
         "mos_recovered": ("chosen", "quality"),
         "mos_recovered_se": ("chosen", "se"),
@@ -294,7 +301,7 @@ def _conditions(ratings: Ratings, options: Options) -> pd.DataFrame:
 def _contrasts(ratings: Ratings, options: Options, notes: list[str]) -> pd.DataFrame:
     """Families: all stimuli, then the levels of every single factor asked for."""
     tables = []
-    for question, votes in ratings.votes_by_question():
+    for question, votes in ratings.votes_by_question:
         families: list[tuple[str, np.ndarray, list[object], np.ndarray | None]] = []
         if votes.n_items * (votes.n_items - 1) // 2 <= contrasts.MAX_PAIRS:
             block = complete_block(votes)
@@ -373,7 +380,7 @@ def _summary(
         "recovery_refused": {q or "": text for q, text in refusals.items()},
         "friedman": {
             question or "": contrasts.friedman(complete_block(votes))
-            for question, votes in kept.votes_by_question()
+            for question, votes in kept.votes_by_question
             if votes.n_items <= FRIEDMAN_ITEMS
         },
         "notes": notes,

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.stats import metrics
+from analysis.stats.codebook import codebook
 from analysis.stats.frame import validate
 from analysis.stats.mos import mos_table
 from analysis.stats.report import build
@@ -128,4 +129,6 @@ def test_it_takes_the_losses_of_the_renders_as_first_metrics() -> None:
     assert table.loc["content_loss", "srocc"] < -0.9
     assert table.loc["content_loss", "plcc"] > 0.9
     assert len(report.tables["metric_differences.csv"]) == 1
+    described = codebook(report.tables)
+    assert "Factor of the study" not in set(described["description"])
     assert "tv_loss: the values do not vary." in report.summary["notes"]

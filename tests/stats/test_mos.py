@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +29,28 @@ def test_it_equals_scipy_and_r_on_the_panel(panel, vectors) -> None:
             vectors["mos.ci95_t"][stimulus], rel=1e-9
         )
     assert table["n_missing"].sum() == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["nflx_public", "nflx_public_last4outliers", "tiny_full"]
+)
+def test_it_equals_other_libraries_on_public_sets(name, rating_sets) -> None:
+    expected = json.loads((rating_sets / f"{name}_independent.json").read_text())
+    frame = pd.read_csv(rating_sets / f"{name}.csv")
+    table = mos_table(validate(frame)).set_index("stimulus").loc[expected["stimuli"]]
+    for ours, theirs in {
+        "n": "n",
+        "mos": "mos",
+        "sd": "sd_ddof1",
+        "ci_half_width": "ci95_halfwidth_student_t",
+    }.items():
+        # A unanimous picture has no interval here, and one of width 0 there.
+        known = table[ours].notna().to_numpy()
+        assert table[ours][known].to_list() == pytest.approx(
+            np.array(expected[theirs])[known].tolist(), rel=1e-9
+        )
+    counts = table[[f"n_{k}" for k in range(1, 6)]].to_numpy()
+    assert counts.tolist() == expected["counts_1_to_5"]
 
 
 def test_it_gives_bt500_intervals_under_the_name_z(panel, vectors) -> None:
@@ -200,3 +224,11 @@ def test_it_crushes_dmos_above_the_scale_when_told(panel, vectors) -> None:
 def test_it_leaves_dmos_empty_without_a_declared_reference(panel) -> None:
     table = mos_table(validate(panel.drop(columns="is_reference")))
     assert table[["dmos", "dmos_n", "dmos_ci_low"]].isna().all(axis=None)
+
+
+def test_it_takes_a_scale_of_a_hundred_and_one_steps() -> None:
+    frame = pd.DataFrame(
+        {"participant": list("ABCD"), "stimulus": "S", "rating": [0, 70, 70, 100]}
+    )
+    row = mos_table(validate(frame, scale=(0, 100))).iloc[0]
+    assert (row["mos"], row["mode"], row["n_70"], row["n_1"]) == (60, "70", 2, 0)

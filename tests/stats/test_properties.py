@@ -279,7 +279,7 @@ def test_it_splits_by_question_as_if_asked_alone(frame) -> None:
     both = pd.concat([frame.assign(question=q) for q in ("style", "content")])
     ratings: Ratings = validate(both)
     alone = validate(frame).votes
-    for _, votes in ratings.votes_by_question():
+    for _, votes in ratings.votes_by_question:
         np.testing.assert_array_equal(votes.rating, alone.rating)
         assert list(votes.items) == list(alone.items)
     table = mos_table(ratings)

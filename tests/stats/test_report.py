@@ -10,6 +10,7 @@ import pytest
 
 from analysis.stats import recovery
 from analysis.stats.__main__ import main
+from analysis.stats.codebook import codebook
 from analysis.stats.frame import validate
 from analysis.stats.raters import raters_table
 from analysis.stats.report import Options, build
@@ -154,6 +155,16 @@ def test_it_compares_the_levels_of_a_factor(panel) -> None:
         "contrasts.csv"
     ]
     assert set(table["family"]) == {"stimulus: 28 pairs", "condition: 6 pairs"}
+
+
+def test_it_models_two_factors_and_explains_every_column(panel) -> None:
+    options = Options(model=("condition", "content"), resamples=99)
+    tables = build(validate(panel), options).tables
+    assert set(tables["factor_effects.csv"]["model"]) == {"lmm", "clmm"}
+    assert list(tables["anova.csv"]["method"]) == ["rm_anova"] * 3 + ["art"] * 3
+    described = codebook(tables)
+    unknown = described[described["description"] == "Factor of the study"]
+    assert set(unknown["column"]) == {"condition"}
 
 
 def test_it_reports_each_question_on_its_own(panel) -> None:

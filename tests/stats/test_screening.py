@@ -151,3 +151,20 @@ def test_it_does_not_let_a_correlation_reject_everybody() -> None:
     frame = pd.DataFrame(rows, columns=["participant", "stimulus", "rating"])
     table = screening.correlation_screen(validate(frame).votes)
     assert not table["rejected"].all()
+
+
+def test_it_keeps_its_running_sums_exact_over_many_removals() -> None:
+    rng = np.random.default_rng(9)
+    rows = [
+        (f"P{p:02d}", s, rng.integers(1, 6) if p < 40 else 1 + s % 5)
+        for p in range(60)
+        for s in range(30)
+        if rng.random() < 0.7
+    ]
+    frame = pd.DataFrame(rows, columns=["participant", "stimulus", "rating"])
+    table = screening.p913_correlation(validate(frame).votes)
+    assert 20 <= table["rejected"].sum() <= 45
+    kept = frame[~frame["participant"].map(table["rejected"])]
+    afresh = screening.p913_correlation(validate(kept).votes)
+    assert not afresh["rejected"].any()
+    pd.testing.assert_series_equal(afresh["r"], table["r"][~table["rejected"]])
