@@ -31,7 +31,7 @@ lint: install
 	NSTLAB_VAR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 format: install
 	$(BIN)/ruff check --fix .

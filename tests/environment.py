@@ -17,7 +17,8 @@ os.environ["NSTLAB_VAR"] = VAR
 os.environ["NSTLAB_HTTPS"] = "0"
 os.environ["NSTLAB_HOSTS"] = "localhost,127.0.0.1,testserver"
 os.environ["NSTLAB_LEASE_SECONDS"] = "2"
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Two test processes share two cores, and threads that wait for each other burn them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Playwright's event loop in the main thread makes Django's guard see async code
 # where there is none.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
