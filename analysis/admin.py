@@ -81,6 +81,8 @@ class ReportAdmin(ReadOnlyAdmin):
             low, high = row["ci_low"], row["ci_high"]
             row["interval"] = f"{float(low):.2f} – {float(high):.2f}" if low else ""
             row["counts"] = [row[f"n_{value}"] for value in (1, 2, 3, 4, 5)]
+            for name in ("alpha", "beta", "tv_weight"):
+                row[name] = f"{float(row[name]):g}"
             for name in ("mos", "sd"):
                 row[name] = f"{float(row[name]):.2f}" if row[name] else ""
             rows.append({**row, "stimulus": stimuli[row["stimulus"]]})

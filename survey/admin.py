@@ -85,6 +85,16 @@ class StudyAdmin(admin.ModelAdmin):
                 return HttpResponseRedirect(request.path)
         return super().response_change(request, obj)
 
+    def response_add(
+        self, request: HttpRequest, obj: Study, post_url_continue: Any = None
+    ) -> HttpResponse:
+        if {"_open", "_pilot"} & set(request.POST):
+            self.response_change(request, obj)
+            return HttpResponseRedirect(
+                reverse("admin:survey_study_change", args=[obj.pk])
+            )
+        return super().response_add(request, obj, post_url_continue)
+
     @admin.display(description="pictures")
     def pictures(self, study: Any) -> int:
         return int(study.picture_count)

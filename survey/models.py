@@ -83,7 +83,7 @@ class Study(models.Model):
         "answers are stored without my name, e-mail or address.",
     )
     thanks = models.TextField(
-        "thanks text", default="Thank you. Your answers are stored."
+        "thanks text", default="That was the last picture. You can close this page."
     )
     controller = models.CharField(
         max_length=200, blank=True, help_text="Who is responsible for the data."

@@ -44,10 +44,12 @@ def test_an_unknown_address_is_answered_with_a_sentence(client: Any, db: None) -
     assert "check the link" in response.content.decode()
 
 
-def test_pages_forbid_inline_scripts_and_say_no_referrer(client: Any, db: None) -> None:
+def test_pages_forbid_inline_scripts_and_tell_other_sites_nothing(
+    client: Any, db: None
+) -> None:
     response = client.get("/admin/login/")
     policy = response["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe-inline" not in policy
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == "same-origin"
     assert response["X-Frame-Options"] == "DENY"

@@ -44,6 +44,19 @@ def test_it_opens_and_shows_its_address(desk: Any, draft: Study) -> None:
     assert "QR code of http://testserver/s/" in page
 
 
+def test_a_new_study_opens_in_one_step(desk: Any, draft: Study) -> None:
+    fields = ("question", "welcome", "consent", "thanks", "seed", "experiment_id")
+    form = {name.removesuffix("_id"): getattr(draft, name) for name in fields}
+    texts = {"controller": "x", "contact": "y", "ethics_reference": "z"}
+    response = desk.post(
+        "/admin/survey/study/add/",
+        form | texts | {"title": "Second", "_open": "1"},
+        follow=True,
+    )
+    assert "“Second” is open" in response.content.decode()
+    assert Study.objects.get(title="Second").state == Study.State.OPEN
+
+
 def test_the_texts_of_an_opened_study_are_frozen(desk: Any, study: Study) -> None:
     change(desk, study, question="Something else?")
     study.refresh_from_db()

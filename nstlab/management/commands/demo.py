@@ -182,8 +182,9 @@ class Command(BaseCommand):
 
     def _paint(self, experiment: Experiment, lab: Lab) -> None:
         """Queue what is missing and wait for the workers, showing evaluations done."""
-        queue_experiment(experiment)
         renders = experiment.renders
+        if not renders.exists():  # a newer engine would ask for other renders
+            queue_experiment(experiment)
         retry_renders(renders.all())
         budget = experiment.evaluations * renders.count()
         with progress_bar(budget, "painting", "evaluation") as bar:
