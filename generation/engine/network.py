@@ -47,7 +47,9 @@ class Network:
         self.convolutions = [
             (
                 layer,
-                state[f"{key}.weight"].to(device, dtype),
+                state[f"{key}.weight"].to(
+                    device, dtype, memory_format=torch.channels_last
+                ),
                 state[f"{key}.bias"].to(device, dtype),
             )
             for layer, key, _, _ in convolutions(name)
@@ -102,7 +104,7 @@ class Network:
         values = pictures - shift
         if any(abs(scale - 1) > 1e-12 for scale in self.scales):
             values = values * pictures.new_tensor(self.scales).view(1, 3, 1, 1)
-        return values.to(self.dtype)
+        return values.to(self.dtype, memory_format=torch.channels_last)
 
 
 def _digest(state: StateDict, name: str) -> str:
