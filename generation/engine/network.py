@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -88,6 +89,14 @@ class Network:
             if layer in layers:
                 read[layer] = values
         return read
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """On a GPU, the precision of convolutions; Grams are never TF32."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        return torch.backends.cudnn.flags(
+            enabled=True, benchmark=True, deterministic=False, allow_tf32=self.tf32
+        )
 
     def bytes_per_pixel(self, layers: Collection[str]) -> float:
         """About what one picture's evaluation holds, per pixel of the picture."""

@@ -123,8 +123,9 @@ class Problem:
     def evaluate(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The terms, and the gradient of each total by its picture."""
         pictures = pictures.detach().requires_grad_()
-        terms = self.terms(pictures)
-        (gradient,) = torch.autograd.grad(terms[:, 0].sum(), pictures)
+        with self.network.arithmetic():
+            terms = self.terms(pictures)
+            (gradient,) = torch.autograd.grad(terms[:, 0].sum(), pictures)
         return terms.detach(), gradient
 
 

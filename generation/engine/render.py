@@ -314,7 +314,7 @@ class Painter:
         missing = [layer for layer in layers if (*shared, layer) not in kept]
         if missing:
             pixels = to_tensor(picture).to(network.device, network.term_dtype)
-            with torch.no_grad():
+            with torch.no_grad(), network.arithmetic():
                 read = network.features(pixels, missing, objective.means)
                 for layer, features in read.items():
                     kept[*shared, layer] = (
