@@ -56,6 +56,8 @@ class Network:
             for layer, key, _, _ in convolutions(name)
         ]
         self.weights_sha256 = _digest(state, name)
+        # Two networks with one identity compute the same features.
+        self.identity = self.weights_sha256, name, pooling, expects, str(dtype), tf32
         means, stds = STANDARDISATIONS[expects]
         self.means = tuple(255 * mean for mean in means)
         self.scales = tuple(1 / (255 * std) for std in stds)

@@ -52,7 +52,6 @@ from generation.engine.weights import StateDict, expects, is_random, state_dict
 TERMS = ("total", "content", "style", "tv")
 DTYPES = {"float64": torch.float64, "bf16": torch.bfloat16}
 TARGET_BYTES = 512 * 2**20
-TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,8 @@ class Painter:
     ) -> None:
         self.device = torch.device(device)
         self.weights_folder = weights_folder
+        # How many renders are under way at once.
+        self.together = 64 if self.device.type == "cuda" else 1
         # Weights already read, by name; they need not be in the folder.
         self.states: dict[str, StateDict] = {}
         self._networks: dict[tuple[str, ...], Network] = {}
@@ -199,7 +200,7 @@ class Painter:
         evaluates together those of one shape, as many as its memory holds. The
         callbacks are told the picture's index.
         """
-        together = TOGETHER if self.device.type == "cuda" else 1
+        together = self.together
         for first in range(0, len(requests), together):
             wave: dict[int, _Painting | EngineError] = {}
             for index in range(first, min(first + together, len(requests))):
@@ -239,7 +240,7 @@ class Painter:
     def _groups(self, paintings: list[_Painting]) -> Iterator[list[_Painting]]:
         def shape(painting: _Painting) -> tuple[Any, ...]:
             settings = painting.request.settings
-            return id(painting.network), painting.size, settings.objective
+            return painting.network.identity, painting.size, settings.objective
 
         for _, group in groupby(sorted(paintings, key=shape), key=shape):
             members = list(group)
@@ -310,7 +311,7 @@ class Painter:
         objective = OBJECTIVES[settings.objective]
         kept = self._targets
         choice = objective.gram if role == "style" else ""
-        shared = role, choice, pixel_sha256(picture), id(network), objective.means
+        shared = role, choice, pixel_sha256(picture), network.identity, objective.means
         missing = [layer for layer in layers if (*shared, layer) not in kept]
         if missing:
             pixels = to_tensor(picture).to(network.device, network.term_dtype)
@@ -531,7 +532,7 @@ def _room(painting: _Painting) -> int:
     """How many pictures like this one are evaluated together."""
     network = painting.network
     if network.device.type != "cuda":
-        return 1
+        return painting.painter.together
     free, _ = torch.cuda.mem_get_info(network.device)
     width, height = painting.size
     needed = network.bytes_per_pixel(painting.request.settings.layers) * width * height
