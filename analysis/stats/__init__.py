@@ -1,3 +1,8 @@
-"""Statistics of opinion scores as pure code: numpy, SciPy, pandas; no Django."""
+"""The statistics of perceptual ratings: numpy, SciPy and pandas, no Django.
+
+Import the module you need (``analysis.stats.mos``, ``.screening``, ``.recovery``, …):
+this package itself stays empty so that importing it costs nothing.
+``docs/statistics.md`` says which method is where and which standard it follows.
+"""
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+# `make demo` shows the lab, `make test` proves it. Everything lives in .venv and var/.
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: help install demo dev test lint format browser screenshots clean
+help:
+	@echo "make demo         install, paint four pictures, serve a study (PORT=8000, LAN=1 for phones)"
+	@echo "make dev          broker, workers and a reloading web server"
+	@echo "make test         lint, types, layers and every test"
+	@echo "make browser      download Chromium for the browser tests"
+	@echo "make screenshots  paint the README's screenshots anew"
+
+install: .venv/installed
+.venv/installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+demo: install
+	@PORT=$(PORT) $(BIN)/python manage.py demo $(if $(LAN),--lan)
+
+dev: install
+	@$(BIN)/python manage.py dev --port $(PORT)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	NSTLAB_VAR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+browser: install
+	$(BIN)/python -m playwright install chromium
+
+screenshots: install
+	$(BIN)/python -m tests.e2e.screenshots
+
+clean:
+	rm -rf .venv var

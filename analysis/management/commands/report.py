@@ -1,0 +1,37 @@
+"""`manage.py report STUDY --out DIR`: every table of a study as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from survey.models import Study
+
+
+class Command(BaseCommand):
+    help = "Writes the report on a study's present data: tables as CSV, analysis.json."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("study", help="the study's address, the part after /s/")
+        parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+        parser.add_argument(
+            "--simulated", action="store_true", help="count simulated participants too"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from analysis.reports import build
+
+        study = Study.objects.filter(slug=options["study"]).first()
+        if study is None:
+            raise CommandError(f"There is no study at /s/{options['study']}/.")
+        folder: Path = options["out"]
+        _, report = build(study, include_simulated=options["simulated"])
+        paths = report.write(folder)
+        paths.append(folder / "ratings_long.csv")
+        with paths[-1].open("w", encoding="utf-8", newline="") as file:
+            file.writelines(csv_lines(RATINGS_LONG, ratings_rows(study)))
+        for path in paths:
+            self.stdout.write(str(path))

@@ -1,0 +1,32 @@
+"""One value as it stands in a CSV cell. No pandas: the web process uses it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+# A spreadsheet would run a text that begins with one of these as a formula.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_cell(value: Any) -> str:
+    """Empty for None and NaN, true/false, shortest repr of numbers, harmless text.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it;
+    numbers never do. Line ends become "\\n": a lone "\\r" breaks readers of CSV.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if math.isnan(value):
+            return ""
+        return (
+            str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        )
+    text = str(value)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{lines}" if text.startswith(FORMULA_SIGNS) else lines

@@ -1,0 +1,424 @@
+"""One tidy frame of ratings in, checked row by row; nothing is imputed.
+
+`validate` turns whatever table a study, a CSV or a public data set offers into
+`Ratings`: rows that can be trusted, and a table of those refused with the reason.
+`Ratings.votes` is what the methods compute on: integer codes and a flat vector of
+answers, so that a sparse million of ratings costs megabytes and not a matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+# Columns with a meaning of their own; every other column is a factor of the stimulus.
+KNOWN_COLUMNS = [
+    "study",
+    "study_version",
+    "dataset",
+    "participant",
+    "stimulus",
+    "question",
+    "rating",
+    "trial",
+    "kind",
+    "is_reference",
+    "response_ms",
+    "rated_at",
+    "device_class",
+    "scale_min",
+    "scale_max",
+    "second",
+    "side",
+    "choice",
+    "simulated",
+    "pilot",
+    "excluded",
+    "exclusion_reason",
+    "expected",
+    "passed",
+]
+KINDS = ("rating", "training", "catch", "repeat")
+BOOLEANS = ("is_reference", "simulated", "pilot", "excluded", "passed")
+TRUTH = {
+    "true": True,
+    "1": True,
+    "1.0": True,
+    "yes": True,
+    "false": False,
+    "0": False,
+    "0.0": False,
+    "no": False,
+}
+
+
+class BrokenRatings(ValueError):
+    """The table cannot be read at all; one sentence a problem, with line numbers."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Answers as flat vectors: vote v is rating[v] by rater[v] of item[v].
+
+    An item is a stimulus, or a stimulus under one question where a study asks several.
+    Codes follow the order of first appearance; raters and items that only ever left
+    their trials unanswered keep their code and have no vote.
+    """
+
+    rater: np.ndarray  # (votes,) int, 0 … n_raters - 1
+    item: np.ndarray  # (votes,) int, 0 … n_items - 1
+    rating: np.ndarray  # (votes,) float, never NaN
+    raters: pd.Index
+    items: pd.Index
+
+    @property
+    def n_raters(self) -> int:
+        return len(self.raters)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def n_by_rater(self) -> np.ndarray:
+        """Number of votes of each rater."""
+        return np.bincount(self.rater, minlength=self.n_raters)
+
+    @cached_property
+    def n_by_item(self) -> np.ndarray:
+        """Number of votes of each item."""
+        return np.bincount(self.item, minlength=self.n_items)
+
+    def sum_by_item(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values`, one per vote, by item."""
+        return np.bincount(self.item, values, self.n_items)
+
+    def sum_by_rater(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values`, one per vote, by rater."""
+        return np.bincount(self.rater, values, self.n_raters)
+
+    def matrix(
+        self, raters: np.ndarray | None = None, items: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Raters × items (codes; all if None), NaN unanswered, repeats averaged."""
+        raters = np.arange(self.n_raters) if raters is None else raters
+        items = np.arange(self.n_items) if items is None else items
+        row, column = (np.full(k, -1) for k in (self.n_raters, self.n_items))
+        row[raters], column[items] = np.arange(len(raters)), np.arange(len(items))
+        i, j = row[self.rater], column[self.item]
+        inside = (i >= 0) & (j >= 0)
+        cell = i[inside] * len(items) + j[inside]
+        size = len(raters) * len(items)
+        total = np.bincount(cell, self.rating[inside], size)
+        n = np.bincount(cell, minlength=size)
+        return divide(total, n).reshape(len(raters), len(items))
+
+    @cached_property
+    def distribution(self) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct ratings (k,), ascending, and items × k counts of each."""
+        code, values = pd.factorize(self.rating, sort=True)
+        k = len(values)
+        cells = np.bincount(self.item * k + code, minlength=self.n_items * k)
+        return np.asarray(values, float), cells.reshape(self.n_items, k)
+
+    def take(self, keep: np.ndarray) -> Votes:
+        """The votes where `keep` (bool, one per vote); codes stay as they are."""
+        return replace(
+            self, rater=self.rater[keep], item=self.item[keep], rating=self.rating[keep]
+        )
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Rows that passed `validate`, and those that did not.
+
+    `frame` keeps every accepted row, in order, whatever its kind: training and catch
+    trials feed the screening, kind `repeat` the test–retest, and only kind `rating`
+    counts in a MOS. A missing `rating` is a trial that was planned and not answered.
+    Participant, stimulus and question are categorical, for speed.
+    """
+
+    frame: pd.DataFrame
+    refused: pd.DataFrame  # line, column, value, reason
+    scale_min: int
+    scale_max: int
+    repeats: str = "mean"
+    left_out: dict[str, int] = field(default_factory=dict)  # reason → rows
+
+    def refusals(self, most: int = 20) -> list[str]:
+        """The refused rows as sentences, the first `most` and how many more."""
+        sentences = [
+            f"{'' if line is pd.NA else f'Line {line}: '}{reason}: {value!r}."
+            for line, value, reason in self.refused[["line", "value", "reason"]]
+            .head(most)
+            .itertuples(index=False)
+        ]
+        if len(self.refused) > most:
+            sentences.append(f"… and {len(self.refused) - most} more rows refused.")
+        return sentences
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The rows that count: kind `rating`, answered or not."""
+        if "kind" not in self.frame:
+            return self.frame
+        return self.frame[(self.frame["kind"] == "rating").to_numpy()]
+
+    @cached_property
+    def questions(self) -> list[str | None]:
+        """The questions asked, in order of appearance; [None] if only one, unnamed."""
+        if "question" not in self.frame:
+            return [None]
+        return list(self.rows["question"].unique())
+
+    @cached_property
+    def answers(self) -> Votes:
+        """Every answered row of kind `rating`, repeats and all."""
+        return self._coded[0]
+
+    @cached_property
+    def votes(self) -> Votes:
+        """What the methods count: `answers`, repeats averaged if `repeats` says so."""
+        return self.answers if self.repeats == "votes" else averaged(self.answers)
+
+    @cached_property
+    def n_missing(self) -> np.ndarray:
+        """By item: planned and unanswered (and never answered, if repeats average)."""
+        missing = self._coded[1]
+        if self.repeats == "mean" and missing.size:
+            n_items = self.votes.n_items
+            cell = self.votes.rater * np.int64(n_items) + self.votes.item
+            missing = np.setdiff1d(missing, cell)
+        return np.bincount(
+            missing % max(self.votes.n_items, 1), minlength=self.votes.n_items
+        )
+
+    @cached_property
+    def factors(self) -> pd.DataFrame:
+        """Items × factor columns: those that do not vary within any stimulus."""
+        columns = self.rows.columns.difference(KNOWN_COLUMNS, sort=False)
+        factors = {}
+        if not columns.empty:
+            codes, _ = pd.factorize(self.rows["stimulus"])
+            first = np.flatnonzero(~pd.Series(codes).duplicated())
+            of_item = codes[~self.rows.duplicated(self.answers.items.names).to_numpy()]
+            for name in columns:
+                levels, _ = pd.factorize(self.rows[name])
+                if np.array_equal(levels, levels[first][codes]):
+                    factors[name] = self.rows[name].iloc[first[of_item]].to_numpy()
+        return pd.DataFrame(factors, index=range(self.answers.n_items))
+
+    def checked_factors(self, wanted: Sequence[str]) -> pd.DataFrame:
+        """`factors`; raises ValueError, naming those there are, if one is wanting."""
+        unknown = [name for name in wanted if name not in self.factors]
+        if unknown:
+            raise ValueError(
+                f"No factor {', '.join(unknown)}; the stimuli have "
+                f"{', '.join(map(str, self.factors)) or 'no factor columns'}."
+            )
+        return self.factors
+
+    def votes_by_question(self) -> Iterator[tuple[str | None, Votes]]:
+        """Votes of one question at a time, items named by their stimulus alone."""
+        if "question" not in self.frame:
+            yield None, self.votes
+            return
+        for question in self.questions:
+            part = self.rows[(self.rows["question"] == question).to_numpy()]
+            votes = _code(part.drop(columns="question"))[0]
+            yield question, votes if self.repeats == "votes" else averaged(votes)
+
+    @cached_property
+    def _coded(self) -> tuple[Votes, np.ndarray]:
+        return _code(self.rows)
+
+
+def divide(
+    numerator: np.ndarray | float, denominator: np.ndarray | float
+) -> np.ndarray:
+    """Quotient, NaN (never ∞, never a warning) where the denominator is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(
+            denominator == 0, np.nan, np.true_divide(numerator, denominator)
+        )
+
+
+def _code(rows: pd.DataFrame) -> tuple[Votes, np.ndarray]:
+    """The answered rows, and the cells rater × n_items + item of the unanswered."""
+    rater, raters = pd.factorize(rows["participant"])
+    item, labels = pd.factorize(rows["stimulus"])
+    stimuli = np.asarray(labels)
+    items = pd.Index(stimuli, name="stimulus")
+    if "question" in rows:
+        question, questions = pd.factorize(np.asarray(rows["question"]))
+        item, pairs = pd.factorize(item * len(questions) + question)
+        items = pd.MultiIndex.from_arrays(
+            [stimuli[pairs // len(questions)], questions[pairs % len(questions)]],
+            names=["stimulus", "question"],
+        )
+    rating = rows["rating"].to_numpy(float)
+    answered = ~np.isnan(rating)
+    votes = Votes(
+        rater[answered],
+        item[answered],
+        rating[answered],
+        pd.Index(np.asarray(raters), name="participant"),
+        items,
+    )
+    return votes, (rater * np.int64(len(items)) + item)[~answered]
+
+
+def averaged(votes: Votes) -> Votes:
+    """One vote a rater and item: the mean of that rater's answers to it."""
+    code, cells = pd.factorize(votes.rater * np.int64(votes.n_items) + votes.item)
+    if len(cells) == len(code):
+        return votes
+    mean = np.bincount(code, votes.rating) / np.bincount(code)
+    rater, item = np.divmod(cells, votes.n_items)
+    return replace(votes, rater=rater, item=item, rating=mean)
+
+
+def validate(
+    frame: pd.DataFrame,
+    *,
+    scale: tuple[int, int] = (1, 5),
+    include_simulated: bool = False,
+    include_pilot: bool = False,
+    include_excluded: bool = False,
+    repeats: str = "mean",
+) -> Ratings:
+    """Check a tidy frame (one row a rating) and name what was refused.
+
+    Needs `participant` (or `subject`), `stimulus` and `rating`; an index named
+    ``line`` gives the refusals their line numbers. A missing rating is kept as planned
+    and unanswered. `repeats`: ``mean`` averages a participant's answers to the same
+    stimulus first, ``votes`` counts each (as the ITU reference implementation does).
+
+    Raises BrokenRatings when a needed column is absent.
+    """
+    if repeats not in ("mean", "votes"):
+        raise ValueError(f"repeats is 'mean' or 'votes', not {repeats!r}.")
+    low, high = scale
+    if not low < high:
+        raise ValueError(f"The scale {low}–{high} has no width.")
+    if "participant" not in frame and "subject" in frame:
+        frame = frame.rename(columns={"subject": "participant"})
+    absent = [c for c in ("participant", "stimulus", "rating") if c not in frame]
+    if absent:
+        raise BrokenRatings(
+            f"The table has no column {', '.join(absent)}; "
+            f"it has {', '.join(map(str, frame.columns)) or 'none'}."
+        )
+    line = frame.index if frame.index.name == "line" else None
+    tidy = frame.reset_index(drop=True)
+    refusals = _Refusals(len(tidy), line)
+    counts = np.ones(len(tidy), bool)  # rows of kind rating
+    if "kind" in tidy:
+        kind = tidy["kind"].astype(object)
+        kind = kind.where(kind.notna() & (kind != ""), "rating")
+        known = kind.isin(KINDS).to_numpy()
+        refusals.add(~known, "kind", kind, f"kind is none of {', '.join(KINDS)}")
+        tidy = tidy.assign(kind=kind)
+        counts = (kind == "rating").to_numpy()
+    text: dict[str, pd.Categorical] = {}
+    for column in ("participant", "stimulus", "question"):
+        if column in tidy:
+            codes, labels = pd.factorize(tidy[column])
+            empty = (codes < 0) | np.isin(codes, np.flatnonzero(labels == ""))
+            if column == "question":
+                empty &= counts  # a catch trial may belong to none
+            refusals.add(empty, column, tidy[column], f"{column} is empty")
+            # Plain labels: from_codes would take a CategoricalIndex for its categories.
+            names = pd.Index(np.asarray(labels))
+            text[column] = pd.Categorical.from_codes(codes, names)
+    rating = pd.to_numeric(tidy["rating"], errors="coerce").astype(float)
+    given = tidy["rating"].notna()
+    if tidy["rating"].dtype.kind not in "fiu":
+        given &= tidy["rating"].astype(str).str.strip() != ""
+    value = rating.to_numpy()
+    for bad, reason in (
+        (np.isnan(value), "rating is not a number"),
+        ((value < low) | (value > high), f"rating is outside {low}–{high}"),
+        (np.floor(value) != value, "rating is not a whole number"),
+    ):
+        refusals.add(given.to_numpy() & bad, "rating", tidy["rating"], reason)
+    for column, bound in (("scale_min", low), ("scale_max", high)):
+        if column in tidy:
+            stated = pd.to_numeric(tidy[column], errors="coerce")
+            other = (tidy[column].notna() & (stated != bound)).to_numpy()
+            refusals.add(other, column, tidy[column], "rated on another scale")
+    flags: dict[str, pd.Series] = {}
+    for column in BOOLEANS:
+        if column in tidy:
+            flags[column], unclear = _booleans(tidy[column])
+            refusals.add(
+                unclear, column, tidy[column], f"{column} is neither true nor false"
+            )
+
+    keep = ~refusals.refused
+    left_out = {}
+    for column, included in (
+        ("simulated", include_simulated),
+        ("pilot", include_pilot),
+        ("excluded", include_excluded),
+    ):
+        if column in flags and not included:
+            out = keep & flags[column].to_numpy()
+            if out.any():
+                left_out[column] = int(out.sum())
+            keep &= ~out
+    tidy = tidy.assign(rating=rating, **flags, **text)
+    return Ratings(
+        frame=tidy if keep.all() else tidy[keep].reset_index(drop=True),
+        refused=refusals.table(),
+        scale_min=low,
+        scale_max=high,
+        repeats=repeats,
+        left_out=left_out,
+    )
+
+
+def _booleans(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
+    """The column as booleans (missing is false) and where it was neither."""
+    if column.dtype == bool:
+        return column, np.zeros(len(column), bool)
+    text = column.astype(str).str.strip().str.lower()
+    truth = text.map(TRUTH)
+    missing = column.isna() | (text == "")
+    return truth.eq(True), (truth.isna() & ~missing).to_numpy()
+
+
+class _Refusals:
+    """Collects, for each row, the first reason to refuse it."""
+
+    def __init__(self, n: int, line: pd.Index | None) -> None:
+        self.refused = np.zeros(n, bool)
+        self.line = line
+        self.parts: list[pd.DataFrame] = []
+
+    def add(self, bad: np.ndarray, column: str, values: pd.Series, reason: str) -> None:
+        rows = np.flatnonzero(bad & ~self.refused)
+        if len(rows) == 0:
+            return
+        self.refused[rows] = True
+        part = pd.DataFrame({"row": rows, "column": column, "reason": reason})
+        part["value"] = [str(v) for v in values.iloc[rows]]
+        self.parts.append(part)
+
+    def table(self) -> pd.DataFrame:
+        columns = ["line", "column", "value", "reason"]
+        if not self.parts:
+            return pd.DataFrame(columns=columns)
+        table = pd.concat(self.parts).sort_values("row", ignore_index=True)
+        line = pd.Series(pd.NA, table.index, dtype="Int64")
+        if self.line is not None:
+            line[:] = self.line[table["row"]]
+        return table.assign(line=line)[columns]

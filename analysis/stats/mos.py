@@ -1,0 +1,227 @@
+"""The mean opinion score and what must stand beside it, one row a stimulus.
+
+Mean, SD and Student interval as ITU-T P.800.1, P.910, P.913 and P.1401 (2020) 7.4;
+the counts and proportions as in ETSI and P.800 practice (%GoB, %PoW).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.stats import intervals
+from analysis.stats.frame import Ratings, Votes, divide
+
+FLAGS = {
+    "no_ratings": "Nobody has rated this stimulus: nothing can be computed.",
+    "n_too_small": "One rating only: no SD and no interval.",
+    "zero_variance": "All ratings are equal: SD 0; t, z, bootstrap give no interval.",
+    "binomial_refused": (
+        "The ratings spread more than a binomial (SOS a > 0.25): its bounded interval "
+        "would be too narrow, so none is given."
+    ),
+    "repeats_averaged": (
+        "Participants rated this stimulus more than once and their mean was taken: "
+        "n counts participants, n_1 … count answers."
+    ),
+}
+
+
+def mos_table(
+    ratings: Ratings,
+    *,
+    level: float = 0.95,
+    ci_method: str = "t",
+    resamples: int = intervals.RESAMPLES,
+    seed: int = intervals.SEED,
+) -> pd.DataFrame:
+    """The MOS of every stimulus (and question), in order of first appearance.
+
+    `ci_method`: t, z, percentile, bca (bootstraps) or binomial (bounded). Columns as in
+    `mos_by_stimulus.csv`; proportions 0–1, intervals on the rating scale and not
+    clipped to it. What cannot be computed is NaN with its reason in `flags`, words of
+    FLAGS joined by ``;``. Raises ValueError for an unknown method or level.
+    """
+    if ci_method not in CI_METHODS:
+        raise ValueError(f"ci_method is one of {', '.join(CI_METHODS)}: {ci_method!r}")
+    if not 0 < level < 1:
+        raise ValueError(f"A confidence level lies between 0 and 1: {level!r}")
+    votes = ratings.votes
+    low, high = ratings.scale_min, ratings.scale_max
+    n = votes.n_by_item
+    mos, sd = mean_and_sd(votes)
+    se = divide(sd, np.sqrt(n))
+    too_wide = np.zeros(len(n), bool)
+    if ci_method == "t":
+        ci_low, ci_high = intervals.student(mos, se, n - 1, level)
+    elif ci_method == "z":
+        ci_low, ci_high = intervals.normal(mos, se, level)
+    elif ci_method == "binomial":
+        variance = sd**2 * divide(n - 1, n)
+        too_wide = intervals.overdispersed(mos, variance, (low, high))
+        ci_low, ci_high = (
+            np.where(too_wide, np.nan, end)
+            for end in intervals.binomial(mos, n, (low, high), level)
+        )
+    else:
+        ci_low, ci_high = intervals.bootstrap(
+            votes, level, method=ci_method, resamples=resamples, seed=seed
+        )
+    counts = _counts(ratings)
+    q1, median, q3 = _quartiles(votes)
+    columns: dict[str, Any] = {
+        "n": n,
+        "n_missing": ratings.n_missing,
+        "mos": mos,
+        "sd": sd,
+        "se": se,
+        "ci_level": level,
+        "ci_low": ci_low,
+        "ci_high": ci_high,
+        "ci_half_width": (ci_high - ci_low) / 2,
+        "ci_method": ci_method,
+        "median": median,
+        "q1": q1,
+        "q3": q3,
+        "mode": _modes(counts, low),
+    }
+    columns |= {f"n_{low + k}": counts[:, k] for k in range(high - low + 1)}
+    columns["p_top_box"] = divide(votes.sum_by_item(votes.rating >= high), n)
+    for name, chosen in (
+        ("p_gob", votes.rating >= high - 1),
+        ("p_pow", votes.rating <= low + 1),
+    ):
+        k = votes.sum_by_item(chosen)
+        columns[name] = divide(k, n)
+        columns[f"{name}_low"], columns[f"{name}_high"] = intervals.wilson(k, n, level)
+    columns["consensus"] = _consensus(votes, mos, high - low)
+    columns |= dmos(ratings, level=level)
+    columns["flags"] = join_flags(
+        {
+            "no_ratings": n == 0,
+            "n_too_small": n == 1,
+            "zero_variance": (n > 1) & (sd == 0),
+            "binomial_refused": too_wide,
+            "repeats_averaged": counts.sum(axis=1) > n,
+        }
+    )
+    keys = votes.items.to_frame(index=False)
+    parts = [keys[["stimulus"]], ratings.factors, keys.iloc[:, 1:]]
+    return pd.concat([*parts, pd.DataFrame(columns, index=keys.index)], axis=1)
+
+
+CI_METHODS = ("t", "z", "percentile", "bca", "binomial")
+
+
+def mean_and_sd(votes: Votes) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and SD (N - 1) by item; NaN where there are too few votes."""
+    n = votes.n_by_item
+    mean = divide(votes.sum_by_item(votes.rating), n)
+    squares = votes.sum_by_item((votes.rating - mean[votes.item]) ** 2)
+    return mean, np.sqrt(divide(squares, np.maximum(n - 1, 0)))
+
+
+def dmos(
+    ratings: Ratings, *, level: float = 0.95, crush: bool = False
+) -> dict[str, np.ndarray]:
+    """Differential MOS against a hidden reference, paired within participants.
+
+    ACR-HR (ITU-T P.910; P.913 7.2.2): rating - own rating of the reference + top of the
+    scale, over those who rated both; a reference is a stimulus with `is_reference`, for
+    the stimuli of the same `content` if that column exists. Above the top is possible
+    and kept; `crush` applies 7·DV/(2 + DV) there (1–5 scales). By item: dmos, dmos_n,
+    dmos_ci_low, dmos_ci_high; NaN for references and without a declared one.
+    """
+    votes = ratings.votes
+    n_items = votes.n_items
+    n = np.zeros(n_items)
+    mean = sd = np.full(n_items, np.nan)
+    if "is_reference" in ratings.frame and ratings.rows["is_reference"].any():
+        group, is_reference = _reference_groups(ratings)
+        own = votes.rater * np.int64(group.max() + 1) + group[votes.item]
+        refers = is_reference[votes.item]
+        code, cells = pd.factorize(own[refers])
+        reference = pd.Series(
+            np.bincount(code, votes.rating[refers]) / np.bincount(code), cells
+        )
+        base = reference.reindex(own).to_numpy()
+        paired = ~refers & ~np.isnan(base)
+        value = (votes.rating - base + ratings.scale_max)[paired]
+        if crush:
+            value = np.where(value > ratings.scale_max, 7 * value / (2 + value), value)
+        differences = replace(votes.take(paired), rating=value)
+        n = differences.n_by_item.astype(float)
+        mean, sd = mean_and_sd(differences)
+    low, high = intervals.student(mean, divide(sd, np.sqrt(n)), n - 1, level)
+    return {
+        "dmos": mean,
+        "dmos_n": np.where(n > 0, n, np.nan),
+        "dmos_ci_low": low,
+        "dmos_ci_high": high,
+    }
+
+
+def _reference_groups(ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
+    """By item: the group (content and question) it is compared in, and if it refers."""
+    rows = ratings.rows
+    first = rows.drop_duplicates(ratings.votes.items.names)
+    groups = [c for c in ("content", "question") if c in rows]
+    grouped = first.groupby(groups, sort=False, dropna=False) if groups else None
+    group = np.zeros(len(first), int) if grouped is None else grouped.ngroup()
+    return np.asarray(group), first["is_reference"].to_numpy(bool)
+
+
+def join_flags(words: Mapping[str, np.ndarray | pd.Series]) -> list[str]:
+    """One cell a row: the words that hold there, joined by ``;``."""
+    rows: list[list[str]] = [[] for _ in next(iter(words.values()))]
+    for word, holds in words.items():
+        for row in np.flatnonzero(holds):
+            rows[row].append(word)
+    return [";".join(row) for row in rows]
+
+
+def _counts(ratings: Ratings) -> np.ndarray:
+    """Items × categories: answers, repeats included, in each category of the scale."""
+    answers = ratings.answers
+    width = ratings.scale_max - ratings.scale_min + 1
+    category = answers.rating.astype(int) - ratings.scale_min
+    cells = np.bincount(
+        answers.item * width + category, minlength=answers.n_items * width
+    )
+    return cells.reshape(answers.n_items, width)
+
+
+def _quartiles(votes: Votes) -> np.ndarray:
+    """First quartile, median and third quartile by item: numpy's type 7."""
+    values, counts = votes.distribution
+    if len(values) == 0:
+        return np.full((3, votes.n_items), np.nan)
+    up_to = np.cumsum(counts, axis=1)
+    n = up_to[:, -1]
+    position = np.multiply.outer([0.25, 0.5, 0.75], np.maximum(n - 1, 0))
+    below = np.floor(position)
+    lower, upper = (
+        values[(up_to <= rank[..., None]).sum(axis=-1).clip(max=len(values) - 1)]
+        for rank in (below, np.minimum(below + 1, np.maximum(n - 1, 0)))
+    )
+    return np.where(n > 0, lower + (position - below) * (upper - lower), np.nan)
+
+
+def _modes(counts: np.ndarray, low: int) -> pd.Series:
+    top = (counts == counts.max(axis=1, keepdims=True)) & (counts > 0)
+    pattern = top @ (1 << np.arange(counts.shape[1]))
+    names = {
+        code: "|".join(str(low + k) for k in range(counts.shape[1]) if code >> k & 1)
+        for code in np.unique(pattern).tolist()
+    }
+    return pd.Series([names[code] or None for code in pattern.tolist()], dtype=object)
+
+
+def _consensus(votes: Votes, mos: np.ndarray, width: int) -> np.ndarray:
+    """Tastle and Wierman (2007): 1 when unanimous, 0 when split at the ends."""
+    distance = np.abs(votes.rating - mos[votes.item]) / width
+    return 1 + divide(votes.sum_by_item(np.log2(1 - distance)), votes.n_by_item)

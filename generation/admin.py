@@ -1,0 +1,361 @@
+"""The researcher's desk for pictures, experiments and renders."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from generation.forms import ExperimentForm, UploadForm
+from generation.grid import ImpossibleGrid
+from generation.models import Batch, Experiment, Pair, Render, SourceImage
+from generation.services import add_source_image, queue_experiment, retry_renders
+
+
+def picture_tag(url: str, alt: str) -> SafeString:
+    """A picture in the admin; admin.css says how large it is in a list or alone."""
+    return format_html('<img src="{}" alt="{}" class="nst-thumbnail">', url, alt)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that only the lab itself writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class SaysRandomWeights(ReadOnlyAdmin):
+    """Lists and pages of pictures say which of them random features have painted."""
+
+    change_list_template = "generation/pictures_change_list.html"
+    change_form_template = "generation/picture_change_form.html"
+    random_weights: Q
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        random = self.get_queryset(request).filter(self.random_weights).exists()
+        context = {"random_weights": random, **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+
+@admin.register(SourceImage)
+class SourceImageAdmin(admin.ModelAdmin):
+    list_display = ["thumb", "title", "size", "consent", "licence", "created_at"]
+    list_display_links = ["thumb", "title"]
+    list_filter = ["consent"]
+    search_fields = ["title", "credit", "licence", "sha256", "pixel_sha256"]
+    list_per_page = 50
+    readonly_fields = ["large", "size", "notes", "sha256", "pixel_sha256"]
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is None:
+            return UploadForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return UploadForm.Meta.fields
+        return ["large", "title", "credit", "licence", "consent", "size", "notes",
+                "sha256", "pixel_sha256"]  # fmt: skip
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.readonly_fields if obj else []
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> SourceImage:
+        if change:
+            return super().save_form(request, form, change)
+        cleaned = dict(form.cleaned_data)
+        image, notes = add_source_image(
+            data=cleaned.pop("upload"), owner=request.user, **cleaned
+        )
+        for note in notes:
+            messages.info(request, note)
+        form.instance = image
+        form.save_m2m = lambda: None
+        return image
+
+    def save_model(
+        self, request: HttpRequest, obj: SourceImage, form: Any, change: bool
+    ) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+
+    @admin.display(description="")
+    def thumb(self, image: SourceImage) -> SafeString:
+        url = reverse("generation:source_picture", args=[image.pk, "thumbnail"])
+        return picture_tag(url, image.title)
+
+    @admin.display(description="picture")
+    def large(self, image: SourceImage) -> SafeString:
+        url = reverse("generation:source_picture", args=[image.pk, "picture"])
+        return picture_tag(url, image.title)
+
+    @admin.display(description="size", ordering="width")
+    def size(self, image: SourceImage) -> str:
+        return f"{image.width} × {image.height}"
+
+
+class PairInline(admin.TabularInline):
+    model = Pair
+    extra = 1
+    autocomplete_fields = ["content", "style"]
+
+
+@admin.register(Experiment)
+class ExperimentAdmin(admin.ModelAdmin):
+    form = ExperimentForm
+    inlines = [PairInline]
+    list_display = ["name", "progress", "weights_note", "created_at"]
+    search_fields = ["name", "description"]
+    actions = ["queue", "cancel"]
+    change_form_template = "admin/generation/experiment/change_form.html"
+    fieldsets = [
+        (None, {"fields": ["name", "description"]}),
+        ("Grid", {"fields": ["content_layers", "alpha_beta", "tv_weights"]}),
+        (
+            "The same for every render",
+            {
+                "fields": [
+                    ("size", "evaluations", "seed"),
+                    ("pooling", "start"),
+                    ("weights", "network", "objective"),
+                ]
+            },
+        ),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                planned=Count("renders"),
+                painted=Count("renders", filter=Q(renders__status="done")),
+            )
+        )
+
+    @admin.display(description="renders done")
+    def progress(self, experiment: Any) -> SafeString:
+        return format_html(
+            '<a href="{}">{} of {}</a>',
+            reverse("admin:generation_experiment_sheet", args=[experiment.pk]),
+            experiment.painted,
+            experiment.planned,
+        )
+
+    @admin.display(description="weights")
+    def weights_note(self, experiment: Experiment) -> str:
+        return experiment.weights
+
+    def save_model(
+        self, request: HttpRequest, obj: Experiment, form: Any, change: bool
+    ) -> None:
+        if not change and request.user.is_authenticated:
+            obj.owner = request.user
+        super().save_model(request, obj, form, change)
+
+    def save_related(
+        self, request: HttpRequest, form: ModelForm, formsets: Any, change: bool
+    ) -> None:
+        super().save_related(request, form, formsets, change)
+        try:
+            count = len(form.instance.cells())
+        except ImpossibleGrid as refused:
+            messages.warning(request, str(refused))
+        else:
+            messages.info(request, f"The grid has {count:,} renders.")
+
+    def response_change(self, request: HttpRequest, obj: Experiment) -> HttpResponse:
+        if "_queue" in request.POST:
+            self._queue(request, obj)
+            return HttpResponseRedirect(
+                reverse("admin:generation_experiment_sheet", args=[obj.pk])
+            )
+        return super().response_change(request, obj)
+
+    def response_add(
+        self, request: HttpRequest, obj: Experiment, post_url_continue: Any = None
+    ) -> HttpResponse:
+        if "_queue" in request.POST:
+            return self.response_change(request, obj)
+        return super().response_add(request, obj, post_url_continue)
+
+    def has_queue_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("generation.queue_experiment")
+
+    def _queue(self, request: HttpRequest, experiment: Experiment) -> None:
+        if not self.has_queue_permission(request):
+            messages.error(request, "You may not queue renders; ask for the right.")
+            return
+        try:
+            queued = queue_experiment(experiment)
+        except ImpossibleGrid as refused:
+            messages.error(request, f"{experiment}: {refused}")
+        else:
+            messages.success(
+                request,
+                f"{experiment}: {queued.new:,} of {queued.total:,} renders are queued"
+                " now; the others were already there.",
+            )
+
+    @admin.action(description="Queue the renders", permissions=["queue"])
+    def queue(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
+        for experiment in queryset:
+            self._queue(request, experiment)
+
+    @admin.action(description="Cancel what is not painted yet", permissions=["queue"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
+        count = Render.objects.filter(experiment__in=list(queryset)).cancel()
+        messages.success(request, f"{count:,} renders were cancelled.")
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            path(
+                "<int:pk>/sheet/",
+                self.admin_site.admin_view(self.sheet),
+                name="generation_experiment_sheet",
+            ),
+            *super().get_urls(),
+        ]
+
+    def sheet(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """All renders of an experiment as pictures; asks again while some are open."""
+        experiment = get_object_or_404(Experiment, pk=pk)
+        if not self.has_view_permission(request, experiment):
+            raise PermissionDenied
+        renders = list(
+            experiment.renders.select_related("content", "style").defer(
+                "settings", "curve", "environment", "traceback"
+            )
+        )
+        states = Counter(render.status for render in renders)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Renders of {experiment}",
+            "experiment": experiment,
+            "renders": renders,
+            "states": dict(states),
+            "done": states["done"],
+            "unfinished": states["queued"] + states["running"],
+            "opts": self.opts,
+        }
+        if request.headers.get("HX-Request"):
+            return render(request, "generation/_sheet.html", context)
+        return TemplateResponse(request, "generation/sheet.html", context)
+
+
+@admin.register(Render)
+class RenderAdmin(SaysRandomWeights):
+    random_weights = Q(weights__startswith="random:")
+    list_display = [
+        "thumb", "pair", "content_layer", "alpha", "tv_weight", "weights",
+        "state", "evaluations_shown", "seconds_shown",
+    ]  # fmt: skip
+    list_display_links = ["thumb", "pair"]
+    list_filter = ["status", "experiment", "content_layer", "tv_weight", "weights"]
+    list_select_related = ["content", "style", "experiment"]
+    search_fields = ["digest", "pixel_sha256", "content__title", "style__title"]
+    actions = ["cancel", "retry"]
+    show_full_result_count = False
+    list_per_page = 50
+    fields = (
+        "large", "experiment", "content", "style", "state", "reason", "settings_shown",
+        "digest", "pixel_sha256", "environment_shown", "curve_shown", "seconds_shown",
+        "attempt", "worker", "created_at", "started_at", "finished_at", "traceback",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def has_queue_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("generation.queue_experiment")
+
+    @admin.display(description="")
+    def thumb(self, row: Render) -> SafeString | str:
+        return self._picture(row)
+
+    @admin.display(description="picture")
+    def large(self, row: Render) -> SafeString | str:
+        return self._picture(row)
+
+    def _picture(self, row: Render) -> SafeString | str:
+        if not row.picture:
+            return "–"
+        url = reverse("generation:render_picture", args=[row.pk])
+        return picture_tag(url, str(row))
+
+    @admin.display(description="content × style", ordering="content__title")
+    def pair(self, row: Render) -> str:
+        return f"{row.content} × {row.style}"
+
+    @admin.display(description="state", ordering="status")
+    def state(self, row: Render) -> SafeString:
+        return format_html(
+            '<span class="nst-state nst-{}">{}</span>', row.status, row.status
+        )
+
+    @admin.display(description="evaluations")
+    def evaluations_shown(self, row: Render) -> str:
+        budget = row.settings.get("evaluations")
+        done = budget if row.status == Render.Status.DONE else None
+        done = done or row.progress.get("evaluations", 0)
+        return f"{done} / {budget}"
+
+    @admin.display(description="seconds", ordering="seconds")
+    def seconds_shown(self, row: Render) -> str:
+        return "–" if row.seconds is None else f"{row.seconds:.1f}"
+
+    @admin.display(description="settings")
+    def settings_shown(self, row: Render) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(row.settings, indent=1))
+
+    @admin.display(description="environment")
+    def environment_shown(self, row: Render) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(row.environment, indent=1))
+
+    @admin.display(description="last losses")
+    def curve_shown(self, row: Render) -> str:
+        last = row.curve[-1] if row.curve else {}
+        return ", ".join(f"{name} {value:g}" for name, value in last.items()) or "–"
+
+    @admin.action(description="Cancel", permissions=["queue"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
+        count = Render.objects.filter(pk__in=queryset.values("pk")).cancel()
+        messages.success(request, f"{count:,} renders were cancelled.")
+
+    @admin.action(description="Retry", permissions=["queue"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
+        count = retry_renders(queryset)
+        messages.success(request, f"{count:,} renders are queued again.")
+
+
+@admin.register(Batch)
+class BatchAdmin(ReadOnlyAdmin):
+    list_display = ["job_id", "experiment", "size", "attempt", "lease_until"]
+    list_select_related = ["experiment"]
+    search_fields = ["experiment__name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
+        return super().get_queryset(request).annotate(size=Count("renders"))
+
+    @admin.display(description="renders")
+    def size(self, batch: Any) -> int:
+        return int(batch.size)

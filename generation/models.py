@@ -1,0 +1,516 @@
+"""Source images, experiments and renders: what is to be painted and what was.
+
+A render's row is the truth about it; the queue only carries batches. `start`,
+`finish`, `fail`, `refuse`, `cancel` and `requeue` are the only writers of a status.
+Each is one conditional UPDATE that names the state it leaves, so a job delivered
+twice, a cancelled render or a worker that outlived its claim changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from generation.engine.settings import PAPER_STYLE_LAYERS, RenderSettings
+from generation.grid import Cell, expand
+
+RANDOM_FEATURES = "random features: not the paper's network"
+
+
+def random_png_name(folder: str) -> str:
+    return f"{folder}/{secrets.token_urlsafe(16)}.png"
+
+
+def source_image_path(_image: SourceImage, _name: str) -> str:
+    return random_png_name("source")
+
+
+def thumbnail_path(_image: SourceImage, _name: str) -> str:
+    return random_png_name("thumbnail")
+
+
+def render_path(_render: Render | None, _name: str) -> str:
+    return random_png_name("render")
+
+
+class SourceImage(models.Model):
+    """A content or style picture: upright sRGB pixels without metadata.
+
+    The uploaded file itself is not kept: it may say where and by whom a photo was
+    taken. Its sha256 is, so that the owner can prove which file it was.
+    """
+
+    class Consent(models.TextChoices):
+        NOBODY = "nobody", "Nobody recognisable is shown"
+        GIVEN = "given", "The person shown has agreed"
+        UNKNOWN = "unknown", "Not known: do not show to participants"
+
+    title = models.CharField(max_length=120)
+    picture = models.ImageField(upload_to=source_image_path, max_length=200)
+    thumbnail = models.ImageField(
+        upload_to=thumbnail_path, editable=False, max_length=200
+    )
+    width = models.PositiveIntegerField(editable=False)
+    height = models.PositiveIntegerField(editable=False)
+    sha256 = models.CharField("sha256 of the uploaded file", max_length=64)
+    pixel_sha256 = models.CharField("sha256 of the pixels", max_length=64)
+    notes = models.TextField(
+        "what was done to it", blank=True, help_text="Conversions made at upload."
+    )
+    credit = models.CharField(max_length=200, blank=True)
+    licence = models.CharField(max_length=120, blank=True)
+    consent = models.CharField(
+        "people shown", max_length=10, choices=Consent, default=Consent.NOBODY
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["title", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(consent__in=["nobody", "given", "unknown"]),
+                name="source_image_consent_is_known",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+def default_content_layers() -> list[str]:
+    return ["conv3_1"]
+
+
+def default_alpha_beta() -> list[float]:
+    return [0.01]
+
+
+def default_tv_weights() -> list[float]:
+    return [0.0]
+
+
+class Experiment(models.Model):
+    """Pairs of pictures × a grid of settings; expanding it gives its renders."""
+
+    name = models.CharField(max_length=120, unique=True)
+    description = models.TextField(blank=True)
+    content_layers = models.JSONField(default=default_content_layers)
+    alpha_beta = models.JSONField("α/β", default=default_alpha_beta)
+    tv_weights = models.JSONField("TV weights", default=default_tv_weights)
+    pooling = models.CharField(
+        max_length=10,
+        choices=[("max", "max, as the paper"), ("average", "average, as Gatys")],
+        default="max",
+    )
+    start = models.CharField(
+        max_length=10,
+        choices=[("noise", "white noise, as the paper"), ("content", "content image")],
+        default="noise",
+    )
+    weights = models.CharField(
+        max_length=80,
+        default="imagenet",
+        help_text="imagenet, file:SHA256 (manage.py weights add FILE) or random:SEED.",
+    )
+    objective = models.CharField(
+        max_length=20, choices=[("paper", "paper: Eq. 1–7 as printed")], default="paper"
+    )
+    network = models.CharField(
+        max_length=10, choices=[("vgg16", "VGG-16")], default="vgg16"
+    )
+    seed = models.PositiveIntegerField(default=0)
+    size = models.PositiveIntegerField(
+        default=300, help_text="Side of the square picture, in pixels."
+    )
+    evaluations = models.PositiveIntegerField(
+        default=240, validators=[MinValueValidator(1)]
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        permissions = [("queue_experiment", "Can queue renders")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def fixed_settings(self) -> dict[str, Any]:
+        """The fields of RenderSettings that are the same in every cell."""
+        return {
+            "network": self.network,
+            "weights": self.weights,
+            "pooling": self.pooling,
+            "objective": self.objective,
+            "start": self.start,
+            "seed": self.seed,
+            "size": self.size,
+            "evaluations": self.evaluations,
+            "style_layers": tuple(
+                (layer, 1 / len(PAPER_STYLE_LAYERS)) for layer in PAPER_STYLE_LAYERS
+            ),
+        }
+
+    def cells(self) -> list[Cell]:
+        """The grid's cells, keyed by the pictures' primary keys.
+
+        Raises ImpossibleGrid with a sentence.
+        """
+        pairs = list(self.pairs.select_related("content", "style"))
+        pictures = {
+            image.pk: image.pixel_sha256
+            for pair in pairs
+            for image in (pair.content, pair.style)
+        }
+        return expand(
+            pairs=[(pair.content_id, pair.style_id) for pair in pairs],
+            pixel_digests=pictures,
+            content_layers=self.content_layers,
+            alpha_beta=self.alpha_beta,
+            tv_weights=self.tv_weights,
+            fixed=self.fixed_settings(),
+        )
+
+    @property
+    def random_weights(self) -> bool:
+        return self.weights.startswith("random:")
+
+
+class Pair(models.Model):
+    """A content image and the style image that paints it."""
+
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.CASCADE, related_name="pairs"
+    )
+    content = models.ForeignKey(
+        SourceImage, on_delete=models.PROTECT, related_name="content_pairs"
+    )
+    style = models.ForeignKey(
+        SourceImage, on_delete=models.PROTECT, related_name="style_pairs"
+    )
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["experiment", "content", "style"],
+                name="pair_once_in_experiment",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.content} × {self.style}"
+
+
+class Batch(models.Model):
+    """The renders of one job. Its claim is what tells a dead worker from a slow one."""
+
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.CASCADE, related_name="batches"
+    )
+    attempt = models.PositiveIntegerField(default=1)
+    token = models.UUIDField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    timeout_seconds = models.PositiveIntegerField(default=3600)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "batches"
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.job_id
+
+    @property
+    def job_id(self) -> str:
+        return f"batch-{self.pk}-{self.attempt}"
+
+    def claim(self, *, attempt: int, token: uuid.UUID) -> bool:
+        """Take this attempt for one worker; False if another has it or it is over.
+
+        A worker that lost its lease may be followed by another under a new attempt,
+        never under the same.
+        """
+        return bool(
+            Batch.objects.filter(pk=self.pk, attempt=attempt, token=None).update(
+                token=token, lease_until=lease_end()
+            )
+        )
+
+    def renew(self, token: uuid.UUID) -> bool:
+        """Keep the claim for another lease; False if it was taken away."""
+        return bool(
+            Batch.objects.filter(pk=self.pk, token=token).update(
+                lease_until=lease_end()
+            )
+        )
+
+    def release(self, token: uuid.UUID) -> None:
+        """Let go of a batch whose every row has ended."""
+        Batch.objects.filter(pk=self.pk, token=token).update(lease_until=None)
+
+    def next_attempt(self, seen: int) -> bool:
+        """Open the attempt after `seen`; False if somebody else already did."""
+        return bool(
+            Batch.objects.filter(pk=self.pk, attempt=seen).update(
+                attempt=F("attempt") + 1, token=None, lease_until=None
+            )
+        )
+
+
+def lease_end() -> dt.datetime:
+    return timezone.now() + dt.timedelta(seconds=settings.NSTLAB_LEASE_SECONDS)
+
+
+class RenderQuerySet(models.QuerySet["Render"]):
+    def ready(self) -> RenderQuerySet:
+        """Renders whose picture can be shown."""
+        return self.filter(status=Render.Status.DONE)
+
+    def unfinished(self) -> RenderQuerySet:
+        return self.filter(status__in=[Render.Status.QUEUED, Render.Status.RUNNING])
+
+    def cancel(self) -> int:
+        """Cancel what has not ended; a running one stops at its next evaluation."""
+        return self.unfinished().update(
+            status=Render.Status.CANCELLED,
+            token=None,
+            finished_at=timezone.now(),
+            reason="Cancelled by a researcher.",
+        )
+
+
+RenderManager = models.Manager.from_queryset(RenderQuerySet)
+
+
+class Render(models.Model):
+    """One cell of a grid: the request, its state and, once done, its picture."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "queued"
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+        REFUSED = "refused", "refused"
+        CANCELLED = "cancelled", "cancelled"
+
+    TERMINAL = frozenset({Status.DONE, Status.FAILED, Status.REFUSED, Status.CANCELLED})
+    RETRIABLE = frozenset({Status.FAILED, Status.REFUSED, Status.CANCELLED})
+
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.PROTECT, related_name="renders"
+    )
+    batch = models.ForeignKey(
+        Batch, on_delete=models.SET_NULL, null=True, related_name="renders"
+    )
+    content = models.ForeignKey(
+        SourceImage, on_delete=models.PROTECT, related_name="renders_of"
+    )
+    style = models.ForeignKey(
+        SourceImage, on_delete=models.PROTECT, related_name="renders_in_style_of"
+    )
+    digest = models.CharField("request", max_length=64, editable=False)
+    settings = models.JSONField(editable=False)
+
+    # The factors again, as columns to filter and sort by; `settings` is the truth.
+    content_layer = models.CharField(max_length=200)
+    style_layers = models.CharField(max_length=200)
+    alpha = models.FloatField("α")
+    beta = models.FloatField("β")
+    tv_weight = models.FloatField("TV weight")
+    weights = models.CharField(max_length=80)
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    reason = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    token = models.UUIDField(null=True, editable=False)
+    worker = models.CharField(max_length=120, blank=True)
+    progress = models.JSONField(default=dict, editable=False)
+
+    picture = models.ImageField(upload_to=render_path, blank=True, max_length=200)
+    pixel_sha256 = models.CharField(max_length=64, blank=True)
+    curve = models.JSONField(default=list, editable=False)
+    environment = models.JSONField(default=dict, editable=False)
+    seconds = models.FloatField(null=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = RenderManager()
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["status", "experiment"])]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["experiment", "digest"], name="render_once_in_experiment"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="done") | ~Q(picture=""),
+                name="a_done_render_has_a_picture",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.content} × {self.style}, {self.content_layer}, "
+            f"α/β {self.alpha / self.beta if self.beta else 'α only'}, "
+            f"TV {self.tv_weight:g}"
+        )
+
+    @classmethod
+    def from_cell(cls, cell: Cell, *, experiment: Experiment) -> Render:
+        columns = cell.settings.columns()
+        return cls(
+            experiment=experiment,
+            content_id=cell.content,
+            style_id=cell.style,
+            digest=cell.digest,
+            settings=cell.settings.to_dict(),
+            **{
+                name: columns[name]
+                for name in (
+                    "content_layer",
+                    "style_layers",
+                    "alpha",
+                    "beta",
+                    "tv_weight",
+                    "weights",
+                )
+            },
+        )
+
+    def render_settings(self) -> RenderSettings:
+        return RenderSettings.from_dict(self.settings)
+
+    @property
+    def random_weights(self) -> bool:
+        return self.weights.startswith("random:")
+
+    # Transitions. Each returns whether it happened.
+
+    def _move(self, leaving: Q, **columns: Any) -> bool:
+        moved = Render.objects.filter(leaving, pk=self.pk).update(**columns)
+        if moved:
+            for name, value in columns.items():
+                if not isinstance(value, F):
+                    setattr(self, name, value)
+        return bool(moved)
+
+    def start(self, *, token: uuid.UUID, worker: str) -> bool:
+        """queued → running, for the worker that holds `token`."""
+        return self._move(
+            Q(status=self.Status.QUEUED),
+            status=self.Status.RUNNING,
+            token=token,
+            worker=worker,
+            attempt=F("attempt") + 1,
+            started_at=timezone.now(),
+            finished_at=None,
+            reason="",
+            traceback="",
+            progress={},
+        )
+
+    def show_progress(self, *, token: uuid.UUID, progress: dict[str, Any]) -> bool:
+        """Store how far it is; False if the claim was lost, as when cancelled."""
+        return self._move(Q(status=self.Status.RUNNING, token=token), progress=progress)
+
+    def finish(
+        self,
+        *,
+        token: uuid.UUID,
+        png: bytes,
+        pixel_sha256: str,
+        curve: list[dict[str, float]],
+        environment: dict[str, Any],
+        seconds: float,
+    ) -> bool:
+        """running → done, only under the token it was started with.
+
+        The file is complete on the storage before the row says so, and is taken
+        away again if the row no longer wants it.
+        """
+        storage = self.picture.storage
+        name = storage.save(render_path(self, ""), ContentFile(png))
+        done = self._move(
+            Q(status=self.Status.RUNNING, token=token),
+            status=self.Status.DONE,
+            token=None,
+            picture=name,
+            pixel_sha256=pixel_sha256,
+            curve=curve,
+            environment=environment,
+            seconds=seconds,
+            finished_at=timezone.now(),
+            progress={},
+        )
+        if not done:
+            storage.delete(name)
+        return done
+
+    def fail(self, *, token: uuid.UUID, reason: str, traceback: str = "") -> bool:
+        """running → failed: a crash or exhausted retries. The traceback stays."""
+        return self._end(token, self.Status.FAILED, reason, traceback)
+
+    def refuse(self, *, token: uuid.UUID, reason: str) -> bool:
+        """running → refused: the request cannot be painted, and `reason` says why."""
+        return self._end(token, self.Status.REFUSED, reason, "")
+
+    def _end(
+        self, token: uuid.UUID, status: Status, reason: str, traceback: str
+    ) -> bool:
+        return self._move(
+            Q(status=self.Status.RUNNING, token=token),
+            status=status,
+            token=None,
+            reason=reason,
+            traceback=traceback,
+            finished_at=timezone.now(),
+        )
+
+    def cancel(self) -> bool:
+        """queued or running → cancelled; a worker notices at its next evaluation."""
+        return bool(Render.objects.filter(pk=self.pk).cancel())
+
+    def give_back(self, reason: str) -> bool:
+        """running → queued after its worker died, or → failed after too many tries."""
+        claimed = Q(status=self.Status.RUNNING, token=self.token)
+        if self.attempt >= settings.NSTLAB_MAX_ATTEMPTS:
+            return self._move(
+                claimed,
+                status=self.Status.FAILED,
+                token=None,
+                reason=f"{reason} This was attempt {self.attempt}, the last; look at "
+                "the worker's log, then retry.",
+                finished_at=timezone.now(),
+            )
+        return self._move(claimed, status=self.Status.QUEUED, token=None, reason=reason)
+
+    def retry(self) -> bool:
+        """failed, refused or cancelled → queued, without a batch, counting from 0."""
+        return self._move(
+            Q(status__in=self.RETRIABLE),
+            status=self.Status.QUEUED,
+            batch=None,
+            attempt=0,
+            reason="",
+            traceback="",
+            finished_at=None,
+        )

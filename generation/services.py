@@ -1,0 +1,224 @@
+"""What a researcher or a worker does that touches more than one row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import django_rq
+from django.core.files.base import ContentFile
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from redis.exceptions import RedisError
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
+
+from generation.engine.images import open_picture, pixel_sha256, png_bytes
+from generation.engine.settings import RenderSettings
+from generation.models import Batch, Experiment, Render, SourceImage, lease_end
+
+log = logging.getLogger(__name__)
+
+THUMBNAIL_SIDE = 160
+# A batch is about this long on a laptop's CPU, so that a dead worker costs little.
+BATCH_SECONDS = 45.0
+# One VGG-16 evaluation at 300 × 300 pixels on two cores; other sizes by area.
+SECONDS_PER_EVALUATION_AT_300 = 0.92
+
+
+# Pictures ---------------------------------------------------------------------
+
+
+def add_source_image(
+    *, data: bytes, title: str, **fields: Any
+) -> tuple[SourceImage, tuple[str, ...]]:
+    """Store an uploaded picture upright, in sRGB and without metadata.
+
+    Returns the row and sentences about what was converted. Raises ImageRefused.
+    """
+    opened = open_picture(data)
+    png = png_bytes(opened.image)
+    small = opened.image.copy()
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    image = SourceImage(
+        title=title,
+        width=opened.image.width,
+        height=opened.image.height,
+        sha256=hashlib.sha256(data).hexdigest(),
+        pixel_sha256=pixel_sha256(opened.image),
+        notes="\n".join(opened.notes),
+        **fields,
+    )
+    image.picture.save("", ContentFile(png), save=False)
+    image.thumbnail.save("", ContentFile(png_bytes(small)), save=False)
+    image.save()
+    return image, opened.notes
+
+
+def picture_bytes(field: Any) -> io.BytesIO:
+    """A stored picture's file, read whole."""
+    with field.storage.open(field.name) as file:
+        return io.BytesIO(file.read())
+
+
+# Queueing ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Queued:
+    """What queueing an experiment did: `new` rows of `total` cells, in `batches`."""
+
+    new: int
+    total: int
+    batches: int
+
+
+def expected_seconds(settings: RenderSettings) -> float:
+    """A rough forecast of one render on two CPU cores, for sizing batches only."""
+    area = (settings.size / 300) ** 2
+    return settings.evaluations * SECONDS_PER_EVALUATION_AT_300 * area
+
+
+@transaction.atomic
+def queue_experiment(experiment: Experiment) -> Queued:
+    """Make the rows of the experiment's grid that are missing and queue them.
+
+    Asking again queues nothing twice: a render is named by its request. Raises
+    ImpossibleGrid before anything is written.
+    """
+    cells = experiment.cells()
+    present = set(experiment.renders.values_list("digest", flat=True))
+    new = [cell for cell in cells if cell.digest not in present]
+    Render.objects.bulk_create(
+        (Render.from_cell(cell, experiment=experiment) for cell in new),
+        batch_size=500,
+        ignore_conflicts=True,
+    )
+    waiting = experiment.renders.filter(status=Render.Status.QUEUED, batch=None)
+    batches = _into_batches(experiment, waiting)
+    return Queued(new=len(new), total=len(cells), batches=len(batches))
+
+
+def _into_batches(experiment: Experiment, renders: Iterable[Render]) -> list[Batch]:
+    """Group queued rows into batches of about BATCH_SECONDS and enqueue those."""
+    groups: list[list[int]] = []
+    seconds: list[float] = []
+    for render in renders:
+        cost = expected_seconds(render.render_settings())
+        if not groups or seconds[-1] + cost > BATCH_SECONDS:
+            groups.append([])
+            seconds.append(0.0)
+        groups[-1].append(render.pk)
+        seconds[-1] += cost
+    batches = []
+    for keys, cost in zip(groups, seconds, strict=True):
+        batch = Batch.objects.create(
+            experiment=experiment, timeout_seconds=max(900, int(40 * cost))
+        )
+        Render.objects.filter(pk__in=keys).update(batch=batch)
+        batches.append(batch)
+    if batches:
+        # enqueue_many would bypass django-rq's on-commit mode, so commit first.
+        transaction.on_commit(partial(enqueue, batches))
+    return batches
+
+
+def enqueue(batches: Sequence[Batch]) -> None:
+    """Hand batches to the queue; a broker that is away is left to `reap`."""
+    queue = django_rq.get_queue("render")
+    try:
+        queue.enqueue_many(
+            [
+                queue.prepare_data(
+                    "generation.tasks.render_batch",
+                    args=[batch.pk, batch.attempt],
+                    job_id=batch.job_id,
+                    timeout=batch.timeout_seconds,
+                    result_ttl=3600,
+                    failure_ttl=7 * 24 * 3600,
+                    description=f"{batch.experiment}: {batch.job_id}",
+                )
+                for batch in batches
+            ]
+        )
+    except (RedisError, OSError):
+        log.warning("The broker is away; %d batches wait for reap.", len(batches))
+
+
+@transaction.atomic
+def retry_renders(renders: QuerySet[Render]) -> int:
+    """Queue renders that failed, were refused or were cancelled once more."""
+    by_experiment: dict[Experiment, list[Render]] = {}
+    for render in renders.filter(status__in=Render.RETRIABLE):
+        if render.retry():
+            by_experiment.setdefault(render.experiment, []).append(render)
+    for experiment, group in by_experiment.items():
+        _into_batches(experiment, group)
+    return sum(map(len, by_experiment.values()))
+
+
+# Mending ----------------------------------------------------------------------
+
+
+@transaction.atomic
+def abandon(batch: Batch, reason: str) -> bool:
+    """Take a batch from a worker that is gone and queue what it left undone.
+
+    Returns False if somebody else already did, or nothing was left. What the worker
+    still does afterwards is refused, because its token is no longer on the rows.
+    """
+    if not batch.next_attempt(batch.attempt):
+        return False
+    for render in batch.renders.filter(status=Render.Status.RUNNING):
+        render.give_back(reason)
+    if not batch.renders.filter(status=Render.Status.QUEUED).exists():
+        return False
+    batch.refresh_from_db()
+    transaction.on_commit(partial(enqueue, [batch]))
+    return True
+
+
+def reap() -> int:
+    """Reconcile rows with the queue; returns how many batches were queued again.
+
+    A batch is taken back when its lease ran out (dead worker, dead host), and queued
+    again when its rows wait but no job carries them (lost broker, killed web process).
+    """
+    again = 0
+    waiting = Batch.objects.filter(
+        renders__status__in=[Render.Status.QUEUED, Render.Status.RUNNING]
+    ).distinct()
+    now = timezone.now()
+    for batch in waiting.filter(lease_until__lt=now):
+        again += abandon(batch, "Its worker stopped answering.")
+    connection = django_rq.get_connection("render")
+    serializer = django_rq.get_queue("render").serializer
+    for batch in waiting.filter(lease_until=None):
+        try:
+            job = Job.fetch(batch.job_id, connection=connection, serializer=serializer)
+            carried = _will_run(job.get_status(refresh=False), job.started_at, now)
+        except NoSuchJobError:
+            carried = False
+        except (RedisError, OSError):
+            return again  # without a broker nothing can be queued
+        if not carried:
+            again += abandon(batch, "The queue had lost it.")
+    return again
+
+
+def _will_run(
+    status: JobStatus | None, started_at: dt.datetime | None, now: dt.datetime
+) -> bool:
+    """Whether a job that nobody has claimed will still be worked on."""
+    if status == JobStatus.STARTED:
+        # A worker claims within a moment of starting; one that did not has died.
+        begun = (started_at or now).replace(tzinfo=dt.UTC)
+        return now - begun < 3 * (lease_end() - now)
+    return status in {JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED}

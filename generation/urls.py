@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from generation import views
+
+app_name = "generation"
+urlpatterns = [
+    re_path(
+        r"^source/(?P<pk>\d+)/(?P<kind>picture|thumbnail)\.png$",
+        views.source_picture,
+        name="source_picture",
+    ),
+    path("render/<int:pk>.png", views.render_picture, name="render_picture"),
+]

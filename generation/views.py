@@ -1,0 +1,45 @@
+"""Pictures for the researcher's side. Nothing here is public."""
+
+from __future__ import annotations
+
+from django.contrib.admin.views.decorators import staff_member_required
+from django.core.exceptions import PermissionDenied
+from django.db.models.fields.files import FieldFile
+from django.http import FileResponse, Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET
+
+from generation.models import Render, SourceImage
+
+
+def send_picture(field: FieldFile) -> HttpResponseBase:
+    """A stored PNG, cacheable for ever: its name changes when its pixels do."""
+    if not field.name:
+        raise Http404("There is no picture yet.")
+    try:
+        file = field.storage.open(field.name)
+    except FileNotFoundError as error:
+        raise Http404("The picture's file is missing.") from error
+    response = FileResponse(file, content_type="image/png")
+    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
+@require_GET
+@staff_member_required
+def source_picture(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
+    """A source image or its thumbnail."""
+    if not request.user.has_perm("generation.view_sourceimage"):
+        raise PermissionDenied
+    image = get_object_or_404(SourceImage, pk=pk)
+    return send_picture(image.thumbnail if kind == "thumbnail" else image.picture)
+
+
+@require_GET
+@staff_member_required
+def render_picture(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """A finished render's picture."""
+    if not request.user.has_perm("generation.view_render"):
+        raise PermissionDenied
+    return send_picture(get_object_or_404(Render, pk=pk).picture)

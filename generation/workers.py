@@ -1,0 +1,40 @@
+"""The worker of the `render` queue: forks a horse per batch and outlives it.
+
+The parent imports torch once so that horses start fast, but touches no tensor and
+no `torch.cuda`: neither OpenMP's threads nor a CUDA context survive a fork.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch  # noqa: F401
+from django.db import connections
+from rq import Worker
+from rq.job import Job
+from rq.queue import Queue
+
+import generation.tasks  # noqa: F401
+from generation.models import Batch
+from generation.services import abandon
+from nstlab.processes import die_with_parent
+
+
+class RenderWorker(Worker):
+    """Settles the rows of a horse that was killed, since RQ calls nothing then."""
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        die_with_parent()
+        super().main_work_horse(job, queue)
+
+    def handle_work_horse_killed(
+        self, job: Job, retpid: int, ret_val: int, rusage: Any
+    ) -> None:
+        pk, attempt = job.args
+        batch = Batch.objects.filter(pk=pk, attempt=attempt).first()
+        if batch is not None:
+            abandon(
+                batch,
+                "Its worker process was killed, perhaps because memory ran out.",
+            )
+        connections.close_all()

@@ -1,0 +1,32 @@
+"""`manage.py rqworker QUEUE`: an RQ worker with the lab's serializer and class.
+
+Replaces django-rq's command, where a forgotten `--serializer json` would make a
+worker unpickle whatever is in the broker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django_rq.management.commands import rqworker
+
+WORKER_CLASSES = {
+    "render": "generation.workers.RenderWorker",
+    "report": "analysis.workers.ReportWorker",
+}
+
+
+class Command(rqworker.Command):
+    help = "Works on one queue: render (style transfer) or report (statistics)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.set_defaults(serializer="rq.serializers.JSONSerializer")
+
+    def handle(self, *args: str, **options: Any) -> None:
+        if len(args) != 1 or args[0] not in WORKER_CLASSES:
+            raise CommandError("Name one queue to work on: render or report.")
+        options["serializer"] = "rq.serializers.JSONSerializer"
+        options["worker_class"] = options["worker_class"] or WORKER_CLASSES[args[0]]
+        super().handle(*args, **options)

@@ -1,0 +1,251 @@
+"""Every setting of the lab, read from the environment once.
+
+One machine needs none of them: SQLite, an embedded Valkey and pictures under
+`var/`. The README's table lists the variables.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from nstlab import broker
+from nstlab.environment import (
+    env_bool,
+    env_directory,
+    env_int,
+    env_list,
+    env_text,
+    secret_in,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = env_directory("NSTLAB_VAR", BASE_DIR / "var")
+VAR.mkdir(parents=True, exist_ok=True)
+
+DEBUG = env_bool("NSTLAB_DEBUG", False)
+# Off only where the lab is reached over plain http on purpose: demo, dev, tests.
+HTTPS = env_bool("NSTLAB_HTTPS", not DEBUG)
+SECRET_KEY = env_text("NSTLAB_SECRET_KEY") or secret_in(VAR / "secret_key")
+ALLOWED_HOSTS = env_list("NSTLAB_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = [
+    f"{'https' if HTTPS else 'http'}://{host.lstrip('.')}"
+    for host in ALLOWED_HOSTS
+    if host != "*"
+]
+
+INSTALLED_APPS = [
+    "nstlab",  # before django_rq: its `rqworker` replaces the stock one
+    "generation",
+    "survey",
+    "analysis",
+    "nstlab.apps.LabAdmin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_rq",
+    "django_htmx",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "nstlab.urls"
+WSGI_APPLICATION = "nstlab.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "nstlab" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+
+# Database ---------------------------------------------------------------------
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's settings for `url`; SQLite is made fit for several processes.
+
+    WAL lets readers go on while one writes, IMMEDIATE transactions wait for the
+    lock instead of failing half-way, and synchronous=FULL keeps a committed
+    rating through a power cut.
+    """
+    try:
+        parsed: dict[str, Any] = dict(dj_database_url.parse(url))
+    except Exception as error:
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from error
+    if parsed["ENGINE"] == "django.db.backends.sqlite3":
+        parsed["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        }
+        # Workers and browsers of the test run are processes of their own, so the
+        # test database must be a file they can open, not memory.
+        parsed["TEST"] = {"NAME": VAR / "test.sqlite3"}
+    else:
+        parsed["CONN_MAX_AGE"] = 60
+        parsed["CONN_HEALTH_CHECKS"] = True
+    return parsed
+
+
+DATABASES = {
+    "default": database(
+        env_text("DATABASE_URL") or f"sqlite:///{VAR / 'nstlab.sqlite3'}"
+    )
+}
+
+
+# Queue ------------------------------------------------------------------------
+
+BROKER = broker.connection_settings(env_text("NSTLAB_REDIS_URL"), VAR)
+# JSON, never pickle: whoever can write to the broker must not run code on workers.
+RQ_QUEUES = {
+    name: {
+        **BROKER,
+        "SERIALIZER": "rq.serializers.JSONSerializer",
+        "DEFAULT_TIMEOUT": 3600,
+        "DEFAULT_RESULT_TTL": 3600,
+    }
+    for name in ("render", "report")
+}
+RQ = {"WORKER_CLASS": "rq.Worker"}
+# The stock dashboard lets any staff user empty a queue; nstlab.admin guards it.
+RQ_SHOW_ADMIN_LINK = False
+
+# A worker that has not renewed its claim for this long has lost it.
+NSTLAB_LEASE_SECONDS = env_int("NSTLAB_LEASE_SECONDS", 10, minimum=2)
+# How often a render is begun again after its worker died before it is failed.
+NSTLAB_MAX_ATTEMPTS = env_int("NSTLAB_MAX_ATTEMPTS", 5, minimum=1)
+NSTLAB_DEVICE = env_text("NSTLAB_DEVICE", "auto")
+NSTLAB_WEIGHTS = env_directory("NSTLAB_WEIGHTS", VAR / "weights")
+
+
+# Files ------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR / "static"
+STATICFILES_DIRS: list[Path] = []
+MEDIA_ROOT = env_directory("NSTLAB_MEDIA", VAR / "media")
+FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+
+_pictures: dict[str, Any] = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+if bucket := env_text("NSTLAB_S3_BUCKET"):
+    _pictures = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": bucket,
+            "endpoint_url": env_text("NSTLAB_S3_ENDPOINT") or None,
+            "default_acl": None,
+            "file_overwrite": False,
+            "querystring_auth": True,
+        },
+    }
+STORAGES = {
+    "default": _pictures,
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+
+# People -----------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+
+# Security ---------------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
+SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "nstlab.errors.csrf_failure"
+# Only behind a proxy that sets the header itself on every request.
+if env_bool("NSTLAB_BEHIND_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+if not DEBUG and SECRET_KEY.startswith("insecure"):
+    raise ImproperlyConfigured("NSTLAB_SECRET_KEY must be a random secret.")
+
+
+# Logs -------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env_text("NSTLAB_LOG_LEVEL", "WARNING")},
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        "nstlab": {"level": "INFO"},
+        "generation": {"level": "INFO"},
+        "survey": {"level": "INFO"},
+        "analysis": {"level": "INFO"},
+    },
+}

@@ -1,0 +1,62 @@
+"""Simulated participants with a stated truth, marked as simulated on every row."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from django.conf import settings
+
+from survey.models import Participant, Study, Trial
+from survey.play import InProcess, play
+from survey.services import simulated_mark
+
+BIAS_SD = 0.4
+NOISE_SD = 0.8
+
+
+def true_values(study: Study, *, seed: int) -> dict[str, float]:
+    """Each stimulus's true quality by code: uniform on 1.5–4.5, by seed and pixels."""
+    return {
+        code: random.Random(f"{seed}:{pixels}").uniform(1.5, 4.5)  # noqa: S311
+        for code, pixels in study.stimuli.values_list("code", "pixel_sha256")
+    }
+
+
+def rater(truth: dict[str, float], *, seed: int, number: int) -> Callable[[str], int]:
+    """Somebody who rates truth + own bias + noise, rounded and kept on 1–5."""
+    draw = random.Random(f"{seed}:rater:{number}")  # noqa: S311
+    bias = draw.gauss(0, BIAS_SD)
+    return lambda code: min(
+        5, max(1, round(truth[code] + bias + draw.gauss(0, NOISE_SD)))
+    )
+
+
+def simulate(
+    study: Study,
+    *,
+    participants: int,
+    seed: int,
+    on_finished: Callable[[], None] = lambda: None,
+) -> int:
+    """Let simulated people answer until `participants` have finished; returns how many.
+
+    Those already there count, so a second call adds nobody; half-played sessions of a
+    run that was killed are taken away first.
+    """
+    people = Participant.objects.filter(study=study, simulated=True)
+    broken = people.exclude(status=Participant.Status.FINISHED)
+    Trial.objects.filter(participant__in=broken).delete()
+    broken.delete()
+    truth = true_values(study, seed=seed)
+    present = people.count()
+    host = next((name for name in settings.ALLOWED_HOSTS if name != "*"), "localhost")
+    for number in range(present, participants):
+        play(
+            InProcess(host.lstrip("."), secure=settings.HTTPS),
+            study.get_absolute_url(),
+            choose=rater(truth, seed=seed, number=number),
+            join_with={"simulated": simulated_mark(study)},
+        )
+        on_finished()
+    return max(0, participants - present)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import django_rq
+import pytest
+from django.core.management import call_command
+from django_rq import get_worker
+from rq import SimpleWorker
+
+from analysis import reports
+from analysis.models import Report
+from analysis.tasks import compute_report
+from survey.models import Participant, Study
+from survey.simulation import simulate
+from tests.analysis.test_exports import people_answer
+
+pytestmark = [pytest.mark.broker, pytest.mark.django_db]
+
+
+def work_off(queue: str) -> None:
+    """Run what is queued, here: a fork would take the test's connection along."""
+    worker = get_worker(
+        queue, worker_class=SimpleWorker, serializer="rq.serializers.JSONSerializer"
+    )
+    worker.work(burst=True)
+
+
+def table(study: Study, **options: Any) -> list[dict[str, str]]:
+    computed = reports.compute(study, **{"include_simulated": False} | options)
+    return list(csv.DictReader(io.StringIO(computed["files"]["mos_by_stimulus.csv"])))
+
+
+def test_the_interval_is_students(study: Study) -> None:
+    """Mean 3, SD 1 of 2, 3, 4; on 2 degrees of freedom t has a closed form."""
+    people_answer(study, 2, 3, 4)
+    for row in table(study):
+        assert row["n"] == "3"
+        assert float(row["mos"]) == 3
+        assert float(row["sd"]) == 1
+        half = 0.95 / (2 * 0.975 * 0.025) ** 0.5 / 3**0.5
+        assert float(row["ci_low"]) == pytest.approx(3 - half, rel=1e-12)
+        assert float(row["ci_high"]) == pytest.approx(3 + half, rel=1e-12)
+        assert [row[f"n_{value}"] for value in (1, 2, 3, 4, 5)] == list("01110")
+
+
+def test_one_rating_has_a_mos_and_an_empty_interval_with_a_reason(
+    study: Study,
+) -> None:
+    people_answer(study, 5)
+    for row in table(study):
+        assert float(row["mos"]) == 5
+        assert row["sd"] == row["ci_low"] == row["ci_high"] == ""
+        assert "n_too_small" in row["flags"]
+
+
+def test_a_unanimous_picture_has_sd_0_and_an_empty_interval(study: Study) -> None:
+    people_answer(study, 4, 4, 4)
+    for row in table(study):
+        assert float(row["sd"]) == 0
+        assert row["ci_low"] == ""
+        assert "zero_variance" in row["flags"]
+
+
+def test_what_was_planned_and_not_answered_is_counted(study: Study) -> None:
+    people_answer(study, 2, 4)
+    people_answer(study, 3, most_trials=0)
+    assert [row["n_missing"] for row in table(study)] == ["1", "1", "1"]
+
+
+def test_simulated_pilot_and_excluded_people_do_not_count(study: Study) -> None:
+    people_answer(study, 1, 2, 5)
+    simulate(study, participants=4, seed=1)
+    pilot, excluded, _ = Participant.objects.filter(simulated=False)
+    Participant.objects.filter(pk=pilot.pk).update(pilot=True)
+    Participant.objects.filter(pk=excluded.pk).update(excluded=True)
+    assert [float(row["mos"]) for row in table(study)] == [5, 5, 5]
+    assert {row["n"] for row in table(study, include_simulated=True)} == {"5"}
+
+
+def test_the_table_stands_in_the_studys_order(study: Study) -> None:
+    people_answer(study, 3)
+    codes = list(study.stimuli.values_list("code", flat=True))
+    assert [row["stimulus"] for row in table(study)] == codes
+
+
+def test_nobody_has_rated_yet(study: Study) -> None:
+    assert table(study) == []
+
+
+def test_it_is_computed_once_for_the_same_data(
+    study: Study, queues: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    people_answer(study, 2, 4)
+    with django_capture_on_commit_callbacks(execute=True):
+        report = reports.request_report(study)
+    assert django_rq.get_queue("report").job_ids == [report.job_id]
+    assert reports.request_report(study).pk == report.pk
+    work_off("report")
+    report.refresh_from_db()
+    assert (report.state, report.method["n_ratings"]) == ("done", 6)
+    people_answer(study, 5)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert reports.request_report(study).pk != report.pk
+
+
+def test_an_exclusion_asks_for_a_new_report(study: Study) -> None:
+    people_answer(study, 2)
+    before = reports.fingerprint(study)
+    Participant.objects.update(excluded=True, exclusion_reason="test run")
+    assert reports.fingerprint(study) != before
+
+
+def test_a_report_whose_job_got_lost_is_queued_again(
+    study: Study, queues: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        report = reports.request_report(study)
+    django_rq.get_connection("report").flushdb()
+    with django_capture_on_commit_callbacks(execute=True):
+        again = reports.request_report(study)
+    assert (again.pk, again.attempt) == (report.pk, 2)
+    assert django_rq.get_queue("report").job_ids == [again.job_id]
+
+
+def test_a_crash_is_kept_with_its_traceback(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setattr(reports, "compute", broken)
+    report = Report.objects.create(study=study, fingerprint="x")
+    with pytest.raises(ZeroDivisionError):
+        compute_report(report.pk)
+    report.refresh_from_db()
+    assert report.state == "failed"
+    assert "of all things" in report.reason
+    assert "Traceback" in report.traceback
+
+
+def test_the_page_and_its_files_are_for_those_with_the_right(
+    client: Any, study: Study, desk: Any, stranger: Any, queues: None
+) -> None:
+    people_answer(study, 2, 4)
+    computed = reports.compute(study, include_simulated=False)
+    Report.objects.create(
+        study=study, fingerprint=reports.fingerprint(study), state="done", **computed
+    )
+    base = f"/admin/analysis/report/study/{study.pk}/"
+    page = desk.get(base).content.decode()
+    assert "3.00" in page and "Student t" in page
+    assert "random features" in page
+    ratings = desk.get(f"{base}ratings_long.csv")
+    assert b"".join(ratings.streaming_content).startswith(b"study,study_version,")
+    mos = desk.get(f"{base}mos_by_stimulus.csv").content.decode()
+    assert mos == computed["files"]["mos_by_stimulus.csv"]
+    client.force_login(stranger)
+    for address in (base, f"{base}ratings_long.csv", f"{base}mos_by_stimulus.csv"):
+        assert client.get(address).status_code == 403
+    client.logout()
+    assert client.get(base).status_code == 302
+
+
+def test_every_table_is_a_file_of_the_report(study: Study) -> None:
+    people_answer(study, 2, 4, 5)
+    files = reports.compute(study, include_simulated=False)["files"]
+    assert {
+        "mos_by_stimulus.csv",
+        "mos_by_condition.csv",
+        "raters.csv",
+        "contrasts.csv",
+        "reliability.csv",
+        "codebook.csv",
+        "analysis.json",
+    } <= set(files)
+    conditions = list(csv.DictReader(io.StringIO(files["mos_by_condition.csv"])))
+    assert {row["alpha"] for row in conditions} == {"0.01", "0.02", "0.03"}
+    assert [float(row["mos"]) for row in conditions] == pytest.approx([11 / 3] * 3)
+
+
+def test_the_command_writes_the_same_tables(study: Study, tmp_path: Path) -> None:
+    people_answer(study, 2, 4)
+    call_command("report", study.slug, out=tmp_path)
+    computed = reports.compute(study, include_simulated=False)["files"]
+    assert set(computed) | {"ratings_long.csv"} == {
+        path.name for path in tmp_path.iterdir()
+    }
+    for name in computed:
+        if name.endswith(".csv"):
+            assert (tmp_path / name).read_text("utf-8") == computed[name]

@@ -1,0 +1,185 @@
+"""The cast and the props: a researcher, a stranger, pictures, a study."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+
+
+def missing(what: str, how: str) -> None:
+    """Skip for a missing browser, broker or the like; fail for it in CI."""
+    sentence = f"{what} is missing: {how}"
+    if os.environ.get("CI"):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files() -> None:
+    """The manifest that templates look style sheets and scripts up in."""
+    from django.core.management import call_command
+
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[None]:
+    """A real Valkey for the whole run."""
+    from django.conf import settings
+
+    from nstlab.broker import BrokerUnavailable, EmbeddedBroker
+
+    server = EmbeddedBroker(settings.VAR)
+    try:
+        server.start()
+    except (BrokerUnavailable, ImportError) as error:
+        missing("The broker", str(error))
+    yield
+    server.stop()
+
+
+@pytest.fixture
+def queues(broker: None) -> Iterator[None]:
+    """Empty queues before and after."""
+    import django_rq
+
+    django_rq.get_connection("render").flushdb()
+    yield
+    django_rq.get_connection("render").flushdb()
+
+
+def png(color: Any = (200, 60, 30), size: tuple[int, int] = (48, 32)) -> bytes:
+    """A small picture with some structure, so that two colours are two pictures."""
+    image = Image.new("RGB", size, color)
+    for x in range(0, size[0], 4):
+        image.putpixel((x, x % size[1]), (255, 255, 255))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def researcher(db: None) -> Any:
+    """Somebody of the group Researcher: staff, not a superuser."""
+    from django.contrib.auth import get_user_model
+
+    from nstlab.roles import researchers
+
+    user = get_user_model().objects.create_user(
+        "ada", password="correct horse battery", is_staff=True
+    )
+    user.groups.add(researchers())
+    return user
+
+
+@pytest.fixture
+def stranger(db: None) -> Any:
+    """Staff without any right."""
+    from django.contrib.auth import get_user_model
+
+    return get_user_model().objects.create_user(
+        "mallory", password="correct horse battery", is_staff=True
+    )
+
+
+@pytest.fixture
+def desk(client: Any, researcher: Any) -> Any:
+    """A browser in which the researcher is logged in."""
+    client.force_login(researcher)
+    return client
+
+
+@pytest.fixture
+def make_experiment(db: None) -> Callable[..., Any]:
+    """A factory of experiments that paint 32 × 32 pixels in two evaluations."""
+    from generation.models import Experiment, Pair
+    from generation.services import add_source_image
+
+    def make(*, name: str = "Small", **fields: Any) -> Any:
+        experiment = Experiment.objects.create(
+            name=name,
+            **{
+                "content_layers": ["conv2_1"],
+                "alpha_beta": [0.01, 0.1],
+                "tv_weights": [0.0],
+                "size": 32,
+                "evaluations": 2,
+                "weights": "random:0",
+                "pooling": "average",
+                "start": "content",
+            }
+            | fields,
+        )
+        content, _ = add_source_image(data=png((200, 60, 30)), title="Red")
+        style, _ = add_source_image(data=png((20, 60, 230)), title="Blue")
+        Pair.objects.create(experiment=experiment, content=content, style=style)
+        return experiment
+
+    return make
+
+
+@pytest.fixture
+def experiment(make_experiment: Callable[..., Any]) -> Any:
+    return make_experiment()
+
+
+def put_on_wall(experiment: Any) -> list[Any]:
+    """Finish the experiment's renders without an engine: plain coloured pictures."""
+    from generation.engine.images import open_picture, pixel_sha256
+    from generation.services import queue_experiment
+
+    queue_experiment(experiment)
+    renders = list(experiment.renders.all())
+    for number, render in enumerate(renders):
+        token = uuid.uuid4()
+        data = png((40 * number % 256, 90, 120), (32, 32))
+        assert render.start(token=token, worker="test")
+        assert render.finish(
+            token=token,
+            png=data,
+            pixel_sha256=pixel_sha256(open_picture(data).image),
+            curve=[],
+            environment={},
+            seconds=0.1,
+        )
+    return renders
+
+
+@pytest.fixture
+def make_study(make_experiment: Callable[..., Any]) -> Callable[..., Any]:
+    """A factory of open studies of `pictures` renders."""
+    from survey.models import Study
+    from survey.services import open_study
+
+    def make(*, pictures: int = 3, **fields: Any) -> Any:
+        number = Study.objects.count()
+        experiment = make_experiment(
+            name=f"Wall {number}", alpha_beta=[(n + 1) / 100 for n in range(pictures)]
+        )
+        put_on_wall(experiment)
+        study = Study.objects.create(
+            **{
+                "title": "How good are they?",
+                "experiment": experiment,
+                "controller": "The lab",
+                "contact": "ada@lab.example",
+                "ethics_reference": "2026-1",
+            }
+            | fields,
+        )
+        open_study(study)
+        study.refresh_from_db()
+        return study
+
+    return make
+
+
+@pytest.fixture
+def study(make_study: Callable[..., Any]) -> Any:
+    return make_study()

@@ -1,0 +1,177 @@
+"""The admin of pictures, experiments and renders, used as a Researcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from generation.models import Experiment, Render
+from tests.conftest import put_on_wall
+
+pytestmark = [pytest.mark.broker, pytest.mark.django_db]
+
+ADD = "/admin/generation/experiment/add/"
+
+
+def form(experiment: Any, **changes: Any) -> dict[str, Any]:
+    pair = experiment.pairs.get()
+    return {
+        "name": "New",
+        "description": "",
+        "content_layers": ["conv1_1", "conv2_1"],
+        "alpha_beta": "0.001, 0.01 0.1",
+        "tv_weights": "0",
+        "pooling": "average",
+        "start": "content",
+        "weights": "random:0",
+        "network": "vgg16",
+        "objective": "paper",
+        "seed": "0",
+        "size": "32",
+        "evaluations": "2",
+        "pairs-TOTAL_FORMS": "1",
+        "pairs-INITIAL_FORMS": "0",
+        "pairs-MIN_NUM_FORMS": "0",
+        "pairs-MAX_NUM_FORMS": "1000",
+        "pairs-0-content": str(pair.content_id),
+        "pairs-0-style": str(pair.style_id),
+    } | changes
+
+
+def test_saving_an_experiment_says_how_many_renders_it_has(
+    desk: Any, experiment: Any
+) -> None:
+    response = desk.post(ADD, form(experiment), follow=True)
+    assert "The grid has 6 renders." in response.content.decode()
+    new = Experiment.objects.get(name="New")
+    assert new.alpha_beta == [0.001, 0.01, 0.1]
+    assert new.owner is not None and new.owner.username == "ada"
+    assert not Render.objects.exists()
+
+
+def test_save_and_queue_queues(desk: Any, experiment: Any, queues: None) -> None:
+    response = desk.post(ADD, form(experiment, _queue="1"), follow=True)
+    page = response.content.decode()
+    assert "6 of 6 renders are queued" in page
+    assert "0 of 6 done" in page
+    assert Render.objects.filter(status="queued").count() == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"alpha_beta": "0.1, lots"}, "is not a number"),
+        ({"alpha_beta": "-1"}, "must be 0 or more"),
+        ({"alpha_beta": ""}, "required"),
+        ({"content_layers": []}, "required"),
+        (
+            {
+                "alpha_beta": " ".join(str(n) for n in range(1, 1001)),
+                "tv_weights": " ".join(str(n) for n in range(500)),
+            },
+            "1,000,000 renders for each pair; at most 20,000",
+        ),
+        ({"evaluations": "0"}, "greater than or equal to 1"),
+    ],
+)
+def test_an_impossible_grid_is_refused_with_a_sentence(
+    desk: Any, experiment: Any, changes: dict[str, Any], sentence: str
+) -> None:
+    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    assert response.status_code == 200
+    assert sentence in response.content.decode()
+    assert not Experiment.objects.filter(name="New").exists()
+
+
+def test_a_grid_without_a_pair_is_said_to_have_0_renders(
+    desk: Any, experiment: Any
+) -> None:
+    changes = {"pairs-0-content": "", "pairs-0-style": "", "_queue": "1"}
+    page = desk.post(ADD, form(experiment, **changes), follow=True).content.decode()
+    assert "The grid has 0 renders" in page
+    assert "pair of pictures" in page
+
+
+def test_a_size_too_small_for_the_deepest_layer_is_said(
+    desk: Any, experiment: Any
+) -> None:
+    page = desk.post(
+        ADD, form(experiment, size="8", _queue="1"), follow=True
+    ).content.decode()
+    assert "size must be at least 16" in page
+    assert not Render.objects.exists()
+
+
+def test_the_sheet_shows_pictures_and_says_the_weights(
+    desk: Any, experiment: Any, queues: None
+) -> None:
+    renders = put_on_wall(experiment)
+    page = desk.get(f"/admin/generation/experiment/{experiment.pk}/sheet/")
+    text = page.content.decode()
+    for render in renders:
+        assert f"/pictures/render/{render.pk}.png" in text
+        assert desk.get(f"/pictures/render/{render.pk}.png").status_code == 200
+    assert "random features: not the paper's network" in text
+    assert "hx-trigger" not in text, "a finished sheet need not ask again"
+
+
+@pytest.mark.parametrize(
+    "page", ["generation/render/", "survey/stimulus/", "generation/render/{}/change/"]
+)
+def test_every_page_with_pictures_of_random_features_says_so(
+    desk: Any, study: Any, page: str
+) -> None:
+    address = page.format(study.experiment.renders.all()[0].pk)
+    text = desk.get(f"/admin/{address}").content.decode()
+    assert "random features: not the paper's network" in text
+
+
+def test_actions_cancel_and_retry(desk: Any, experiment: Any, queues: None) -> None:
+    desk.post(
+        "/admin/generation/experiment/",
+        {"action": "queue", "_selected_action": [experiment.pk]},
+    )
+    keys = list(Render.objects.values_list("pk", flat=True))
+    for action, status in (("cancel", "cancelled"), ("retry", "queued")):
+        desk.post(
+            "/admin/generation/render/", {"action": action, "_selected_action": keys}
+        )
+        assert set(Render.objects.values_list("status", flat=True)) == {status}
+
+
+def test_staff_without_the_right_see_and_do_nothing(
+    client: Any, stranger: Any, experiment: Any
+) -> None:
+    client.force_login(stranger)
+    for page in ("sourceimage", "experiment", "render", "batch"):
+        assert client.get(f"/admin/generation/{page}/").status_code == 403
+    address = f"/admin/generation/experiment/{experiment.pk}/sheet/"
+    assert client.get(address).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "generation/sourceimage/", "generation/experiment/", "generation/render/",
+        "generation/batch/", "survey/study/", "survey/stimulus/", "survey/participant/",
+        "survey/rating/", "analysis/report/", "",
+    ],
+)  # fmt: skip
+def test_every_list_of_the_desk_opens(
+    desk: Any, study: Any, page: str, queues: None
+) -> None:
+    assert desk.get(f"/admin/{page}").status_code == 200
+
+
+def test_every_row_of_the_desk_opens(desk: Any, study: Any, queues: None) -> None:
+    render = study.experiment.renders.all()[0]
+    for page in (
+        f"generation/sourceimage/{render.content_id}/change/",
+        f"generation/experiment/{study.experiment_id}/change/",
+        f"generation/render/{render.pk}/change/",
+        f"survey/study/{study.pk}/change/",
+        f"survey/stimulus/{study.stimuli.all()[0].pk}/change/",
+    ):
+        response = desk.get(f"/admin/{page}")
+        assert response.status_code == 200, page

@@ -1,0 +1,119 @@
+"""The job paints for real: VGG-16 with seeded random weights at 32 × 32 pixels."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from generation.engine.images import pixel_sha256
+from generation.models import Batch, Render
+from generation.services import queue_experiment
+from generation.tasks import render_batch
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_it_paints_every_render_of_its_batch(experiment: Any) -> None:
+    queue_experiment(experiment)
+    batch = Batch.objects.get()
+    assert render_batch(batch.pk, 1) == "2 painted"
+    for render in experiment.renders.all():
+        assert render.status == Render.Status.DONE
+        with render.picture.open() as file:
+            picture = Image.open(io.BytesIO(file.read()))
+            picture.load()
+        assert picture.size == (32, 32)
+        assert pixel_sha256(picture) == render.pixel_sha256
+        assert len(render.curve) == 2
+        assert render.environment["torch"]
+        assert render.seconds > 0
+        assert render.weights == "random:0"
+
+
+def test_delivered_twice_it_paints_once(experiment: Any) -> None:
+    queue_experiment(experiment)
+    batch = Batch.objects.get()
+    render_batch(batch.pk, 1)
+    finished = list(experiment.renders.values_list("finished_at", flat=True))
+    assert render_batch(batch.pk, 1) == "not ours"
+    assert list(experiment.renders.values_list("finished_at", flat=True)) == finished
+
+
+def test_a_batch_that_is_gone_does_no_harm(db: None) -> None:
+    assert render_batch(4711, 1) == "not ours"
+
+
+def test_missing_weights_refuse_the_render_with_a_sentence(
+    make_experiment: Callable[..., Any],
+) -> None:
+    experiment = make_experiment(weights="file:" + "0" * 64)
+    queue_experiment(experiment)
+    render_batch(Batch.objects.get().pk, 1)
+    for render in experiment.renders.all():
+        assert render.status == Render.Status.REFUSED
+        assert "manage.py weights add FILE" in render.reason
+        assert render.traceback == ""
+
+
+def test_what_the_engine_refuses_spares_the_others(
+    experiment: Any,
+) -> None:
+    queue_experiment(experiment)
+    first, second = experiment.renders.all()
+    Render.objects.filter(pk=first.pk).update(
+        settings={**first.settings, "nonsense": 1}
+    )
+    render_batch(Batch.objects.get().pk, 1)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert first.status == Render.Status.REFUSED
+    assert "nonsense" in first.reason
+    assert second.status == Render.Status.DONE
+
+
+def test_a_missing_source_file_is_a_crash_with_a_traceback(experiment: Any) -> None:
+    queue_experiment(experiment)
+    image = experiment.pairs.get().content
+    image.picture.storage.delete(image.picture.name)
+    render_batch(Batch.objects.get().pk, 1)
+    render = experiment.renders.first()
+    assert render.status == Render.Status.FAILED
+    assert "FileNotFoundError" in render.traceback
+    assert "Traceback" not in render.reason
+
+
+def test_a_cancelled_render_stops_and_the_next_one_is_painted(
+    make_experiment: Callable[..., Any],
+) -> None:
+    experiment = make_experiment(evaluations=100_000)
+    queue_experiment(experiment)
+    first, second = experiment.renders.all()
+    assert first.batch is not None
+    Render.objects.filter(pk=second.pk).update(
+        batch=first.batch, settings={**second.settings, "evaluations": 1}
+    )
+
+    def cancel_when_it_runs() -> None:
+        from django.db import connection
+
+        for _ in range(600):
+            row = Render.objects.get(pk=first.pk)
+            if row.progress.get("evaluations"):
+                row.cancel()
+                break
+            threading.Event().wait(0.1)
+        connection.close()
+
+    thread = threading.Thread(target=cancel_when_it_runs)
+    thread.start()
+    render_batch(first.batch.pk, 1)
+    thread.join()
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.status, first.picture.name) == ("cancelled", "")
+    assert second.status == Render.Status.DONE

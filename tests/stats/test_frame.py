@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.stats.frame import BrokenRatings, validate
+
+
+def tidy(*rows: tuple, columns: str = "participant stimulus rating") -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns.split())
+
+
+def test_it_reads_subject_as_participant() -> None:
+    ratings = validate(tidy(("S1", "A", 4), columns="subject stimulus rating"))
+    assert list(ratings.frame["participant"]) == ["S1"]
+
+
+def test_it_says_which_column_is_absent() -> None:
+    with pytest.raises(BrokenRatings, match="no column stimulus"):
+        validate(tidy(("P1", 4), columns="participant rating"))
+
+
+@pytest.mark.parametrize(
+    ("rating", "reason"),
+    [
+        ("six", "rating is not a number"),
+        (6, "rating is outside 1–5"),
+        (0, "rating is outside 1–5"),
+        (np.inf, "rating is outside 1–5"),
+        (3.5, "rating is not a whole number"),
+    ],
+)
+def test_it_refuses_a_bad_rating_with_its_line_and_reason(
+    rating: object, reason: str
+) -> None:
+    frame = tidy(("P1", "A", 4), ("P2", "A", rating))
+    frame.index = pd.Index([2, 3], name="line")
+    ratings = validate(frame)
+    assert ratings.refused.to_dict("records") == [
+        {"line": 3, "column": "rating", "value": str(rating), "reason": reason}
+    ]
+    assert len(ratings.frame) == 1
+
+
+def test_it_refuses_a_row_without_participant() -> None:
+    ratings = validate(tidy(("", "A", 4), (None, "A", 4), ("P", "A", 4)))
+    assert list(ratings.refused["reason"]) == ["participant is empty"] * 2
+
+
+def test_it_keeps_a_missing_rating_as_planned_and_unanswered() -> None:
+    ratings = validate(tidy(("P1", "A", np.nan), ("P2", "A", ""), ("P3", "A", "4")))
+    assert ratings.refused.empty
+    assert list(ratings.n_missing) == [2]
+    assert list(ratings.votes.rating) == [4.0]
+
+
+@pytest.mark.parametrize("column", ["simulated", "pilot", "excluded"])
+def test_it_leaves_marked_rows_out_unless_asked(column: str) -> None:
+    frame = tidy(("P1", "A", 4), ("P2", "A", 5)).assign(**{column: ["true", "false"]})
+    ratings = validate(frame)
+    assert list(ratings.frame["participant"]) == ["P2"]
+    assert ratings.left_out == {column: 1}
+    assert len(validate(frame, **{f"include_{column}": True}).frame) == 2
+
+
+def test_it_counts_only_trials_of_kind_rating() -> None:
+    frame = tidy(
+        ("P1", "A", 4, "rating"),
+        ("P1", "A", 1, "training"),
+        ("P1", "A", 1, "catch"),
+        columns="participant stimulus rating kind",
+    )
+    ratings = validate(frame)
+    assert list(ratings.votes.rating) == [4.0]
+    assert len(ratings.frame) == 3
+
+
+def test_it_averages_repeats_by_default_and_counts_them_when_told() -> None:
+    frame = tidy(("P1", "A", 4), ("P1", "A", 5), ("P2", "A", 1))
+    assert list(validate(frame).votes.rating) == [4.5, 1.0]
+    assert list(validate(frame, repeats="votes").votes.rating) == [4.0, 5.0, 1.0]
+
+
+def test_it_accepts_a_table_without_rows() -> None:
+    ratings = validate(tidy())
+    assert ratings.votes.n_items == 0
+
+
+def test_it_does_not_count_a_repeat_that_was_answered_once_as_missing() -> None:
+    frame = tidy(("P1", "A", 4), ("P1", "A", np.nan))
+    assert list(validate(frame).n_missing) == [0]
+    assert list(validate(frame, repeats="votes").n_missing) == [1]
+
+
+def test_it_takes_a_missing_kind_for_rating_and_refuses_an_unknown_one() -> None:
+    frame = tidy(
+        ("P1", "A", 4, None),
+        ("P2", "A", 3, ""),
+        ("P3", "A", 2, "rehearsal"),
+        columns="participant stimulus rating kind",
+    )
+    ratings = validate(frame)
+    assert list(ratings.votes.rating) == [4.0, 3.0]
+    assert list(ratings.refused["reason"]) == [
+        "kind is none of rating, training, catch, repeat"
+    ]
+
+
+def test_it_knows_participants_by_number_too() -> None:
+    ratings = validate(tidy((1, 10, 4), (2, 10, 5), (1, 11, 3)))
+    assert list(ratings.votes.raters) == [1, 2]
+    assert list(ratings.votes.items) == [10, 11]
+
+
+def test_it_refuses_rows_rated_on_another_scale() -> None:
+    frame = tidy(("P1", "A", 4), ("P2", "A", 3)).assign(scale_max=[5, 7])
+    ratings = validate(frame)
+    assert list(ratings.refused["reason"]) == ["rated on another scale"]
+
+
+def test_it_wants_booleans_that_are_booleans() -> None:
+    frame = tidy(("P1", "A", 4), ("P2", "A", 3)).assign(pilot=["no", "perhaps"])
+    assert list(validate(frame).refused["reason"]) == [
+        "pilot is neither true nor false"
+    ]
+
+
+@pytest.mark.parametrize("options", [{"repeats": "last"}, {"scale": (5, 1)}])
+def test_it_refuses_options_that_mean_nothing(options) -> None:
+    with pytest.raises(ValueError, match=r"repeats is|no width"):
+        validate(tidy(("P1", "A", 4)), **options)
+
+
+def test_it_accepts_a_catch_trial_that_belongs_to_no_question() -> None:
+    frame = tidy(
+        ("P1", "A", 4, "rating", "style"),
+        ("P1", "B", 4, "catch", None),
+        ("P1", "A", 4, "rating", None),
+        columns="participant stimulus rating kind question",
+    )
+    ratings = validate(frame)
+    assert list(ratings.frame["kind"]) == ["rating", "catch"]
+    assert list(ratings.refused["reason"]) == ["question is empty"]

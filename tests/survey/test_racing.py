@@ -1,0 +1,102 @@
+"""Two posts that race leave one row, and the first answer wins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test import Client
+
+from survey import services
+from survey.models import Participant, Rating, Study, Trial
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def race(*runners: Callable[[], Any]) -> list[Any]:
+    """Run all at once, each in a thread with a connection of its own."""
+    start = threading.Barrier(len(runners))
+    results: list[Any] = [None] * len(runners)
+
+    def run(place: int, runner: Callable[[], Any]) -> None:
+        try:
+            start.wait()
+            results[place] = runner()
+        except Exception as error:
+            results[place] = error
+        finally:
+            connection.close()
+
+    threads = [
+        threading.Thread(target=run, args=(place, runner))
+        for place, runner in enumerate(runners)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def first_trial(study: Study) -> tuple[Participant, Trial, str]:
+    participant, token = services.join(study, surroundings={})
+    trial = participant.next_trial()
+    assert trial is not None
+    return participant, trial, token
+
+
+def post(study: Study, token: str, trial: Trial, rating: int) -> int:
+    client = Client()
+    client.cookies["participant"] = token
+    response = client.post(
+        f"/s/{study.slug}/rate/", {"trial": trial.pk, "rating": rating}
+    )
+    return response.status_code
+
+
+def test_equal_answers_that_race_leave_one_row(study: Study) -> None:
+    _, trial, token = first_trial(study)
+    codes = race(*[lambda: post(study, token, trial, 4)] * 8)
+    assert codes == [302] * 8
+    assert Rating.objects.get().rating == 4
+
+
+def test_different_answers_that_race_leave_the_first(study: Study) -> None:
+    for _ in range(5):
+        _, trial, token = first_trial(study)
+        codes = race(
+            lambda t=trial, k=token: post(study, k, t, 1),  # type: ignore[misc]
+            lambda t=trial, k=token: post(study, k, t, 5),  # type: ignore[misc]
+        )
+        assert sorted(codes) == [302, 409]
+        assert trial.ratings.get().rating == (1 if codes[0] == 302 else 5)
+
+
+def test_the_database_itself_refuses_a_second_row(study: Study) -> None:
+    _, trial, _ = first_trial(study)
+    Rating.objects.create(trial=trial, rating=5)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Rating.objects.create(trial=trial, rating=2)
+
+
+@pytest.mark.parametrize("rating", [0, 6])
+def test_the_database_itself_refuses_a_rating_off_its_scale(
+    study: Study, rating: int
+) -> None:
+    _, trial, _ = first_trial(study)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Rating.objects.create(trial=trial, rating=rating)
+
+
+def test_a_withdrawal_that_races_an_answer_leaves_nothing(study: Study) -> None:
+    participant, trial, token = first_trial(study)
+    race(
+        lambda: post(study, token, trial, 3),
+        lambda: services.withdraw(participant),
+    )
+    participant.refresh_from_db()
+    assert participant.status == Participant.Status.WITHDRAWN
+    assert not Rating.objects.exists()
