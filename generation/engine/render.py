@@ -216,9 +216,9 @@ class Painter:
 
     def _paint(self, paintings: list[_Painting]) -> None:
         """Drive paintings to their ends, evaluating together what can be."""
-        live = [painting for painting in paintings if painting.begin()]
         problems: dict[tuple[int, ...], Problem] = {}
         try:
+            live = [painting for painting in paintings if painting.begin()]
             while live := [painting for painting in live if not painting.stopped()]:
                 used = {}
                 for group in self._groups(live):
@@ -290,9 +290,9 @@ class Painter:
         the content's pixels."""
         contents = [layer for layer, _ in settings.content_layers if settings.alpha]
         styles = [layer for layer, _ in settings.style_layers if settings.beta]
-        filter = settings.resample
-        seen = resized(content, canvas_size(settings, content, side), filter)
-        read = resized(style, style_size(settings, style, side), filter)
+        how = settings.resample
+        seen = resized(content, canvas_size(settings, content, side), how)
+        read = resized(style, style_size(settings, style, side), how)
         cell = Cell(
             settings=settings,
             contents=self._read("content", settings, network, seen, contents),
@@ -370,6 +370,7 @@ class _Painting:
             else:
                 self.curve, self.level_first = kept["curve"], kept["level_first"]
                 self.best, self.best_loss = kept["best"], kept["best_loss"]
+                self.last = kept["last"]
                 self.best_evaluation = kept["best_evaluation"]
                 self.began -= kept["seconds"]
                 self._enter(kept["level"], None, kept["minimiser"])
@@ -444,11 +445,11 @@ class _Painting:
                 )
             )
         self.minimiser.tell(terms["total"], gradient)
-        self._keep()
         if self._spent() and self.level + 1 < settings.pyramid and self._is_finite():
             self.close()
             self.best_loss, self.level_first = math.inf, len(self.curve)
             self._enter(self.level + 1, self.best)
+        self._keep()
 
     def _keep(self) -> None:
         path = self.request.checkpoint
@@ -466,6 +467,7 @@ class _Painting:
                 "best": self.best,
                 "best_loss": self.best_loss,
                 "best_evaluation": self.best_evaluation,
+                "last": self.last,
                 "minimiser": self.minimiser.state(),
                 "seconds": now - self.began,
             },
