@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -47,12 +48,16 @@ class Network:
         self.convolutions = [
             (
                 layer,
-                state[f"{key}.weight"].to(device, dtype),
+                state[f"{key}.weight"].to(
+                    device, dtype, memory_format=torch.channels_last
+                ),
                 state[f"{key}.bias"].to(device, dtype),
             )
             for layer, key, _, _ in convolutions(name)
         ]
         self.weights_sha256 = _digest(state, name)
+        # Two networks with one identity compute the same features.
+        self.identity = self.weights_sha256, name, pooling, expects, str(dtype), tf32
         means, stds = STANDARDISATIONS[expects]
         self.means = tuple(255 * mean for mean in means)
         self.scales = tuple(1 / (255 * std) for std in stds)
@@ -87,6 +92,14 @@ class Network:
                 read[layer] = values
         return read
 
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """On a GPU, the precision of convolutions; Grams are never TF32."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        return torch.backends.cudnn.flags(
+            enabled=True, benchmark=True, deterministic=False, allow_tf32=self.tf32
+        )
+
     def bytes_per_pixel(self, layers: Collection[str]) -> float:
         """About what one picture's evaluation holds, per pixel of the picture."""
         deepest = max(layers, key=lambda layer: layer.removesuffix(PRE_RELU))
@@ -102,7 +115,7 @@ class Network:
         values = pictures - shift
         if any(abs(scale - 1) > 1e-12 for scale in self.scales):
             values = values * pictures.new_tensor(self.scales).view(1, 3, 1, 1)
-        return values.to(self.dtype)
+        return values.to(self.dtype, memory_format=torch.channels_last)
 
 
 def _digest(state: StateDict, name: str) -> str:

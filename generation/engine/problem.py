@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,8 +123,9 @@ class Problem:
     def evaluate(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The terms, and the gradient of each total by its picture."""
         pictures = pictures.detach().requires_grad_()
-        terms = self.terms(pictures)
-        (gradient,) = torch.autograd.grad(terms[:, 0].sum(), pictures)
+        with self.network.arithmetic():
+            terms = self.terms(pictures)
+            (gradient,) = torch.autograd.grad(terms[:, 0].sum(), pictures)
         return terms.detach(), gradient
 
 
@@ -132,10 +134,14 @@ def gram(features: Tensor, objective: Objective) -> Tensor:
 
     `features`: (batch, N, height, width). Returns (batch, N, N) in float32 or more.
     """
-    maps = features.flatten(2)
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    maps = _maps(features)
     product = maps @ maps.transpose(1, 2)
     return product / maps.shape[2] if objective.gram == "area" else product
+
+
+def _maps(features: Tensor) -> Tensor:
+    maps = features.flatten(2)
+    return maps.to(torch.promote_types(maps.dtype, torch.float32))
 
 
 def content_loss(features: Tensor, target: Tensor, objective: Objective) -> Tensor:
@@ -152,8 +158,36 @@ def style_loss(
 
     `pixels` is the area of the generated picture.
     """
-    squares = (gram(features, objective) - target).square().flatten(1)
-    return squares.sum(1) * objective.style_factor(features.shape[1], pixels)
+    factor = objective.style_factor(features.shape[1], pixels)
+    loss: Tensor = _GramLoss.apply(features, target, objective, factor)
+    return loss
+
+
+class _GramLoss(torch.autograd.Function):
+    """factor * sum (G - target)^2. Its gradient by F is 4 factor (G - target) F over
+    G's divisor: one product, where autograd would need two."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, target: Tensor, objective: Objective, factor: float
+    ) -> Tensor:
+        difference = gram(features, objective) - target
+        ctx.save_for_backward(features, difference)
+        area = features.shape[2] * features.shape[3]
+        ctx.scale = 4 * factor / (area if objective.gram == "area" else 1)
+        return factor * difference.square().sum((1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
+        features, difference = ctx.saved_tensors
+        scaled = difference * (ctx.scale * above)[:, None, None]
+        maps = _maps(features)
+        # Products in the memory order of the features spare their gradient a copy.
+        if features.is_contiguous(memory_format=torch.channels_last):
+            slope = (maps.transpose(1, 2) @ scaled).transpose(1, 2)
+        else:
+            slope = scaled @ maps
+        return slope.view_as(features).to(features.dtype), None, None, None
 
 
 def tv_loss(pictures: Tensor, objective: Objective) -> Tensor:

@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import PIL
 import torch
 from PIL import Image, PngImagePlugin
 
@@ -85,6 +86,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "engine": ENGINE_VERSION,
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "pillow": PIL.__version__,
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "cuda": torch.version.cuda if on_gpu else None,
         "threads": torch.get_num_threads(),

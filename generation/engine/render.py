@@ -52,7 +52,6 @@ from generation.engine.weights import StateDict, expects, is_random, state_dict
 TERMS = ("total", "content", "style", "tv")
 DTYPES = {"float64": torch.float64, "bf16": torch.bfloat16}
 TARGET_BYTES = 512 * 2**20
-TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,8 @@ class Painter:
     ) -> None:
         self.device = torch.device(device)
         self.weights_folder = weights_folder
+        # How many renders are under way at once.
+        self.together = 64 if self.device.type == "cuda" else 1
         # Weights already read, by name; they need not be in the folder.
         self.states: dict[str, StateDict] = {}
         self._networks: dict[tuple[str, ...], Network] = {}
@@ -199,7 +200,7 @@ class Painter:
         evaluates together those of one shape, as many as its memory holds. The
         callbacks are told the picture's index.
         """
-        together = TOGETHER if self.device.type == "cuda" else 1
+        together = self.together
         for first in range(0, len(requests), together):
             wave: dict[int, _Painting | EngineError] = {}
             for index in range(first, min(first + together, len(requests))):
@@ -215,9 +216,9 @@ class Painter:
 
     def _paint(self, paintings: list[_Painting]) -> None:
         """Drive paintings to their ends, evaluating together what can be."""
-        live = [painting for painting in paintings if painting.begin()]
         problems: dict[tuple[int, ...], Problem] = {}
         try:
+            live = [painting for painting in paintings if painting.begin()]
             while live := [painting for painting in live if not painting.stopped()]:
                 used = {}
                 for group in self._groups(live):
@@ -239,7 +240,7 @@ class Painter:
     def _groups(self, paintings: list[_Painting]) -> Iterator[list[_Painting]]:
         def shape(painting: _Painting) -> tuple[Any, ...]:
             settings = painting.request.settings
-            return id(painting.network), painting.size, settings.objective
+            return painting.network.identity, painting.size, settings.objective
 
         for _, group in groupby(sorted(paintings, key=shape), key=shape):
             members = list(group)
@@ -289,9 +290,9 @@ class Painter:
         the content's pixels."""
         contents = [layer for layer, _ in settings.content_layers if settings.alpha]
         styles = [layer for layer, _ in settings.style_layers if settings.beta]
-        filter = settings.resample
-        seen = resized(content, canvas_size(settings, content, side), filter)
-        read = resized(style, style_size(settings, style, side), filter)
+        how = settings.resample
+        seen = resized(content, canvas_size(settings, content, side), how)
+        read = resized(style, style_size(settings, style, side), how)
         cell = Cell(
             settings=settings,
             contents=self._read("content", settings, network, seen, contents),
@@ -310,11 +311,11 @@ class Painter:
         objective = OBJECTIVES[settings.objective]
         kept = self._targets
         choice = objective.gram if role == "style" else ""
-        shared = role, choice, pixel_sha256(picture), id(network), objective.means
+        shared = role, choice, pixel_sha256(picture), network.identity, objective.means
         missing = [layer for layer in layers if (*shared, layer) not in kept]
         if missing:
             pixels = to_tensor(picture).to(network.device, network.term_dtype)
-            with torch.no_grad():
+            with torch.no_grad(), network.arithmetic():
                 read = network.features(pixels, missing, objective.means)
                 for layer, features in read.items():
                     kept[*shared, layer] = (
@@ -369,6 +370,7 @@ class _Painting:
             else:
                 self.curve, self.level_first = kept["curve"], kept["level_first"]
                 self.best, self.best_loss = kept["best"], kept["best_loss"]
+                self.last = kept["last"]
                 self.best_evaluation = kept["best_evaluation"]
                 self.began -= kept["seconds"]
                 self._enter(kept["level"], None, kept["minimiser"])
@@ -443,11 +445,11 @@ class _Painting:
                 )
             )
         self.minimiser.tell(terms["total"], gradient)
-        self._keep()
         if self._spent() and self.level + 1 < settings.pyramid and self._is_finite():
             self.close()
             self.best_loss, self.level_first = math.inf, len(self.curve)
             self._enter(self.level + 1, self.best)
+        self._keep()
 
     def _keep(self) -> None:
         path = self.request.checkpoint
@@ -465,6 +467,7 @@ class _Painting:
                 "best": self.best,
                 "best_loss": self.best_loss,
                 "best_evaluation": self.best_evaluation,
+                "last": self.last,
                 "minimiser": self.minimiser.state(),
                 "seconds": now - self.began,
             },
@@ -531,7 +534,7 @@ def _room(painting: _Painting) -> int:
     """How many pictures like this one are evaluated together."""
     network = painting.network
     if network.device.type != "cuda":
-        return 1
+        return painting.painter.together
     free, _ = torch.cuda.mem_get_info(network.device)
     width, height = painting.size
     needed = network.bytes_per_pixel(painting.request.settings.layers) * width * height

@@ -124,10 +124,24 @@ def test_it_leaves_pixels_alone_that_are_srgb_already() -> None:
 
 
 def test_it_converts_another_colour_space_and_says_so() -> None:
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    opened = open_picture(saved(picture(1), icc_profile=lab))
+    """A profile made of sRGB's by exchanging its red and blue primaries."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exchanged = profile.replace(b"rXYZ", b"tXYZ").replace(b"bXYZ", b"rXYZ")
+    exchanged = exchanged.replace(b"tXYZ", b"bXYZ")
+    named = exchanged.replace("sRGB".encode("utf-16-be"), "SwRB".encode("utf-16-be"))
+    opened = open_picture(saved(Image.new("RGB", (32, 32), "red"), icc_profile=named))
 
-    assert opened.notes == ("Its colour profile does not fit it and was ignored.",)
+    red, green, blue = np.asarray(opened.image)[5, 5].tolist()
+    assert blue >= 250
+    assert red + green <= 10
+    assert opened.notes == ("Converted from SwRB built-in to sRGB.",)
+
+
+def test_it_ignores_a_profile_that_does_not_fit_and_says_so() -> None:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for profile in (lab, b"no profile"):
+        opened = open_picture(saved(picture(1), icc_profile=profile))
+        assert opened.notes == ("Its colour profile does not fit it and was ignored.",)
 
 
 def test_it_writes_png_without_metadata_and_without_loss() -> None:

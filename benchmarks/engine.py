@@ -1,0 +1,480 @@
+"""What one evaluation costs, here and elsewhere; what a pyramid saves; a grid's time.
+
+    python -m benchmarks.engine --size 256 --size 300 \
+        [--pystiche DIR] [--crowsonkb DIR] [--neural-style-pt DIR]
+    python -m benchmarks.engine --pyramid --size 256      (time to equal loss)
+    python -m benchmarks.engine --grid                     (Experiment 1 on a GPU)
+
+Every engine runs in a process of its own, on the same seeded random weights (good for
+time and memory, and for nothing else), the same two pictures, VGG-16 with the paper's
+five style layers and content at conv4_2, from noise, for the same number of
+evaluations. The processes take turns (`--rounds`), so that a neighbour's load hits
+all of them; the first evaluations of each are dropped; the table gives the median of
+the rest in wall-clock and in processor time. The peers' checkouts may need tqdm and
+aiohttp.
+
+`bare` is the limit: forward and backward of the cut network and nothing else, in the
+faster of torch's two memory layouts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+STYLE = [f"conv{block}_1" for block in range(1, 6)]
+CONTENT = "conv4_2"
+# Where torchvision's `features` hold the layers' ReLUs.
+STYLE_INDICES, CONTENT_INDEX = [1, 6, 11, 18, 25], 20
+WARM_UP = 3
+
+
+class Clock:
+    """The wall-clock and processor time at the end of every evaluation."""
+
+    def __init__(self) -> None:
+        self.ticks = [(time.perf_counter(), time.process_time())]
+
+    def __call__(self, *_: object) -> None:
+        self.ticks.append((time.perf_counter(), time.process_time()))
+
+    def costs(self) -> list[list[float]]:
+        steps = np.diff(np.array(self.ticks), axis=0)[WARM_UP:]
+        return steps.tolist()
+
+
+def pictures(size: int) -> tuple[Image.Image, Image.Image]:
+    """Two smooth coloured pictures, always the same."""
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    content, style = (
+        Image.fromarray(each).resize((size, size), Image.Resampling.BICUBIC)
+        for each in noise
+    )
+    return content, style
+
+
+def torchvision_vgg(folder: Path) -> Any:
+    from torchvision.models import vgg16
+
+    with torch.device("meta"):
+        network = vgg16(weights=None)
+    network.features.to_empty(device="cpu")
+    state = torch.load(folder / "features.pth", weights_only=True)
+    own = {name.removeprefix("features."): each for name, each in state.items()}
+    network.features.load_state_dict(own)
+    return network.requires_grad_(False)
+
+
+def bare(folder: Path, size: int, evaluations: int, clock: Clock) -> None:
+    _bare(folder, size, evaluations, clock, torch.contiguous_format)
+
+
+def bare_last(folder: Path, size: int, evaluations: int, clock: Clock) -> None:
+    _bare(folder, size, evaluations, clock, torch.channels_last)
+
+
+def _bare(folder: Path, size: int, evaluations: int, clock: Clock, layout: Any) -> None:
+    network = torchvision_vgg(folder).features[: STYLE_INDICES[-1] + 1]
+    network = network.to(memory_format=layout)
+    picture = torch.rand(1, 3, size, size).to(memory_format=layout)
+    for _ in range(evaluations):
+        point = picture.detach().requires_grad_()
+        torch.autograd.grad(network(point).sum(), point)
+        clock()
+
+
+def ours(folder: Path, size: int, evaluations: int, clock: Clock) -> None:
+    from generation.engine.render import Painter
+    from generation.engine.settings import RenderSettings
+
+    settings = RenderSettings(
+        alpha=1e-3,
+        weights="random:0",
+        content_layers=((CONTENT, 1.0),),
+        tv_weight=1e-3,
+        size=size,
+        evaluations=evaluations,
+    )
+    content, style = pictures(size)
+    with Painter() as painter:
+        state = torch.load(folder / "features.pth", weights_only=True)
+        painter.states["random:0"] = state
+        painter.render(settings, content, style, on_progress=clock)
+
+
+def notebook(folder: Path, size: int, evaluations: int, clock: Clock) -> None:
+    """The published notebook's way: content, style and generated picture go through
+    the network at every evaluation, both Grams are computed each time, SciPy drives."""
+    from scipy.optimize import fmin_l_bfgs_b
+
+    network = torchvision_vgg(folder).features
+    still = torch.stack(
+        [
+            torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1)
+            for picture in pictures(size)
+        ]
+    )
+
+    def gram(maps: torch.Tensor) -> torch.Tensor:
+        flat = maps.flatten(1)
+        return flat @ flat.T
+
+    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
+        point = torch.from_numpy(x).float().view(1, 3, size, size).requires_grad_()
+        values = torch.cat([still, point])
+        loss = torch.zeros(())
+        for index, layer in enumerate(network[: STYLE_INDICES[-1] + 1]):
+            values = functional.relu(values) if index in RELUS else layer(values)
+            if index == CONTENT_INDEX:
+                loss = loss + 1e-3 * (values[2] - values[0]).square().sum() / 2
+            if index in STYLE_INDICES:
+                difference = gram(values[1]) - gram(values[2])
+                loss = loss + difference.square().sum() / (180 * size**4)
+        down = point[..., 1:, :-1] - point[..., :-1, :-1]
+        right = point[..., :-1, 1:] - point[..., :-1, :-1]
+        loss = loss + 1e-3 * (down.square() + right.square()).pow(1.25).sum()
+        (gradient,) = torch.autograd.grad(loss, point)
+        clock()
+        return loss.item(), gradient.double().numpy().ravel()
+
+    x = np.random.default_rng(0).uniform(0, 255, 3 * size * size) - 128
+    while len(clock.ticks) <= evaluations:
+        x, _, _ = fmin_l_bfgs_b(function, x, maxfun=20)
+
+
+RELUS = {1, 3, 6, 8, 11, 13, 15, 18, 20, 22, 25, 27, 29}
+
+
+def pystiche(
+    folder: Path, size: int, evaluations: int, clock: Clock, checkout: str
+) -> None:
+    import torchvision  # noqa: F401
+
+    # It was written for a torchvision that listed its weights' addresses.
+    families = {"alexnet": ["alexnet"]}
+    families["vgg"] = [f"vgg{n}{bn}" for n in (11, 13, 16, 19) for bn in ("", "_bn")]
+    for family, names in families.items():
+        module = sys.modules[f"torchvision.models.{family}"]
+        module.model_urls = dict.fromkeys(names, "")  # type: ignore[attr-defined]
+    sys.path.insert(0, checkout)
+    os.environ["PYSTICHE_HOME"] = str(folder)
+    from pystiche import enc, loss, optim
+
+    encoder = enc.vgg16_multi_layer_encoder(
+        pretrained=False, internal_preprocessing=False
+    )
+    theirs = [each for each in encoder.modules() if isinstance(each, torch.nn.Conv2d)]
+    seeded = torchvision_vgg(folder).features.modules()
+    same = [each for each in seeded if isinstance(each, torch.nn.Conv2d)]
+    for one, other in zip(theirs, same, strict=True):
+        one.load_state_dict(other.state_dict())
+    criterion = loss.PerceptualLoss(
+        loss.FeatureReconstructionLoss(
+            encoder.extract_encoder(CONTENT.replace("conv", "relu"))
+        ),
+        loss.MultiLayerEncodingLoss(
+            encoder,
+            [name.replace("conv", "relu") for name in STYLE],
+            lambda each, weight: loss.GramLoss(each, score_weight=weight),
+            score_weight=1e3,
+        ),
+    )
+    content, style = (
+        torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1)[None]
+        for picture in pictures(size)
+    )
+    criterion.set_content_image(content)
+    criterion.set_style_image(style)
+    criterion.register_forward_hook(clock)
+    optim.image_optimization(
+        torch.rand(content.shape) * 255, criterion, num_steps=evaluations, quiet=True
+    )
+
+
+def crowsonkb(
+    folder: Path, size: int, evaluations: int, clock: Clock, checkout: str
+) -> None:
+    sys.path.insert(0, checkout)
+    package = types.ModuleType("style_transfer")  # without its web interface
+    package.__path__ = [str(Path(checkout) / "style_transfer")]
+    sys.modules["style_transfer"] = package
+    from style_transfer import style_transfer as module
+
+    module.models.vgg19 = lambda **_: torchvision_vgg(folder)
+    engine_init = module.VGGFeatures.__init__
+
+    def at_vgg16s_layers(self: Any, layers: list[int], **options: Any) -> None:
+        engine_init(self, [*STYLE_INDICES, CONTENT_INDEX], **options)
+
+    module.VGGFeatures.__init__ = at_vgg16s_layers
+    engine = module.StyleTransfer()
+    engine.style_layers, engine.content_layers = STYLE_INDICES, [CONTENT_INDEX]
+    content, style = pictures(size)
+    engine.stylize(
+        content,
+        [style],
+        min_scale=size,
+        end_scale=size,
+        initial_iterations=evaluations,
+        init="uniform",
+        callback=clock,
+    )
+
+
+def neural_style_pt(
+    folder: Path, size: int, evaluations: int, clock: Clock, checkout: str
+) -> None:
+    sys.path.insert(0, checkout)
+    for role, picture in zip(("content", "style"), pictures(size), strict=True):
+        picture.save(folder / f"{role}-{size}.png")
+    layers = ",".join(name.replace("conv", "relu") for name in STYLE)
+    sys.argv = (
+        f"neural_style.py -gpu c -model_file {folder / 'vgg16-features.pth'} "
+        f"-disable_check -content_image {folder / f'content-{size}.png'} "
+        f"-style_image {folder / f'style-{size}.png'} -image_size {size} "
+        f"-num_iterations {evaluations} -print_iter 0 -save_iter 0 -seed 0 "
+        f"-content_layers {CONTENT.replace('conv', 'relu')} -style_layers {layers} "
+        f"-output_image {folder / 'out.png'}"
+    ).split()
+    import neural_style  # type: ignore[import-not-found]
+
+    class Timed(torch.optim.LBFGS):
+        def step(self, closure: Any) -> Any:  # type: ignore[override]
+            def timed() -> Any:
+                value = closure()
+                clock()
+                return value
+
+            return super().step(timed)
+
+    neural_style.optim.LBFGS = Timed
+    neural_style.main()
+
+
+ENGINES: dict[str, Callable[..., None]] = {
+    "bare": bare,
+    "bare channels-last": bare_last,
+    "this engine": ours,
+    "the notebook's way": notebook,
+    "pystiche": pystiche,
+    "crowsonkb": crowsonkb,
+    "neural-style-pt": neural_style_pt,
+}
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Run one engine in this process and print its costs."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    clock = Clock()
+    extra = [options.checkout] if options.checkout else []
+    stdout, sys.stdout = sys.stdout, sys.stderr  # some engines talk
+    ENGINES[options.run](
+        Path(options.folder), options.size[0], options.evaluations, clock, *extra
+    )
+    sys.stdout = stdout
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"costs": clock.costs(), "peak": peak}))
+
+
+def compare(options: argparse.Namespace, folder: Path) -> None:
+    """The table: every engine, in turns, at one size after the other."""
+    checkouts = {
+        "pystiche": options.pystiche,
+        "crowsonkb": options.crowsonkb,
+        "neural-style-pt": options.neural_style_pt,
+    }
+    names = [name for name in ENGINES if checkouts.get(name, "here")]
+    for size in options.size:
+        costs: dict[str, list[list[float]]] = {name: [] for name in names}
+        peaks = dict.fromkeys(names, 0.0)
+        for _ in range(options.rounds):
+            for name in names:
+                command = [sys.executable, "-m", "benchmarks.engine", "--run", name]
+                command += ["--size", str(size), "--threads", str(options.threads)]
+                command += ["--evaluations", str(options.evaluations)]
+                command += ["--folder", str(folder)]
+                command += ["--checkout", checkouts.get(name) or ""]
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode:
+                    print(f"{name} failed:\n{done.stderr[-800:]}", file=sys.stderr)
+                    continue
+                result = json.loads(done.stdout.splitlines()[-1])
+                costs[name] += result["costs"]
+                peaks[name] = max(peaks[name], result["peak"])
+        _table(size, costs, peaks)
+
+
+def _table(
+    size: int, costs: dict[str, list[list[float]]], peaks: dict[str, float]
+) -> None:
+    seconds = {
+        name: [median(column) for column in zip(*each, strict=True)]
+        for name, each in costs.items()
+        if each
+    }
+    limit = [
+        min(seconds[name][at] for name in seconds if name.startswith("bare"))
+        for at in (0, 1)
+    ]
+    print(f"\n{size} × {size}, load average {os.getloadavg()[0]:.1f}")
+    print("| engine | s per evaluation | × bare | CPU s | × bare | peak MiB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, (wall, cpu) in seconds.items():
+        print(
+            f"| {name} | {wall:.3f} | {wall / limit[0]:.2f} | {cpu:.3f} "
+            f"| {cpu / limit[1]:.2f} | {peaks[name]:.0f} |"
+        )
+
+
+def time_to_equal_loss(options: argparse.Namespace) -> None:
+    """When a pyramid reaches the loss of single-scale evaluations, both from noise."""
+    from skimage import data
+
+    from generation.engine.render import Painter
+    from generation.engine.settings import RenderSettings
+
+    torch.set_num_threads(options.threads)
+    print("| size | pair | single scale | pyramid | ratio of processor time |")
+    print("| --- | --- | --- | --- | --- |")
+    with Painter() as painter:
+        for size in options.size:
+            for content, style in (("astronaut", "retina"), ("chelsea", "coffee")):
+                pair = [
+                    Image.fromarray(getattr(data, name)()) for name in (content, style)
+                ]
+                spent = {}
+                aim = 0.0
+                for levels, budget in ((1, 240), (options.levels, options.budget)):
+                    clock = Clock()
+                    painted = painter.render(
+                        RenderSettings(
+                            alpha=1e-4,
+                            weights="random:0",
+                            pooling="average",
+                            size=size,
+                            pyramid=levels,
+                            evaluations=budget,
+                        ),
+                        *pair,
+                        on_progress=clock,
+                    )
+                    totals = [
+                        row["total"] if row["level"] == levels else np.inf
+                        for row in painted.curve
+                    ]
+                    aim = aim or min(totals)
+                    reached = [at for at, total in enumerate(totals) if total <= aim]
+                    ticks = [cpu for _, cpu in clock.ticks]
+                    spent[levels] = (
+                        ticks[reached[0] + 1] - ticks[0] if reached else np.nan
+                    )
+                single, coarse_to_fine = spent[1], spent[options.levels]
+                print(
+                    f"| {size} | {content} × {style} | {single:.1f} s "
+                    f"| {coarse_to_fine:.1f} s | {coarse_to_fine / single:.2f} |",
+                    flush=True,
+                )
+
+
+def grid(options: argparse.Namespace) -> None:
+    """Experiment 1's 25 cells × 240 evaluations at 300², after a warm-up."""
+    from generation.engine.render import Painter, Request
+    from generation.engine.settings import RenderSettings
+
+    if not torch.cuda.is_available():
+        print("No GPU here: nothing is measured and nothing is claimed.")
+        return
+    content, style = pictures(300)
+    side = 8192
+    one = torch.randn(side, side, device="cuda", dtype=torch.bfloat16)
+    for precision in ("float32", "tf32", "bf16"):
+
+        def cells(evaluations: int, precision: str = precision) -> list[Request]:
+            return [
+                Request(
+                    settings=RenderSettings(
+                        alpha=alpha,
+                        weights="random:0",
+                        content_layers=((layer, 1.0),),
+                        evaluations=evaluations,
+                        precision=precision,
+                    ),
+                    content=content,
+                    style=style,
+                )
+                for layer in STYLE
+                for alpha in (1e-3, 1e-2, 1e-1, 0.25, 0.5)
+            ]
+
+        with Painter(device="cuda") as painter:
+            list(painter.render_many(cells(10)))
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+            list(painter.render_many(cells(240)))
+            torch.cuda.synchronize()
+            seconds = time.perf_counter() - began
+        print(f"{precision}: 25 × 240 evaluations in {seconds:.2f} s")
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(20):
+        one @ one
+    torch.cuda.synchronize()
+    rate = 20 * 2 * side**3 / (time.perf_counter() - began)
+    print(f"bf16 matrix rate in this run: {rate / 1e12:.0f} TFLOP/s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, action="append")
+    parser.add_argument("--evaluations", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    for peer in ("pystiche", "crowsonkb", "neural-style-pt"):
+        parser.add_argument(f"--{peer}", metavar="DIR", help="a checkout")
+    parser.add_argument("--pyramid", action="store_true")
+    parser.add_argument("--levels", type=int, default=3)
+    parser.add_argument("--budget", type=int, default=300)
+    parser.add_argument("--grid", action="store_true")
+    for hidden in ("--run", "--folder", "--checkout"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.size = options.size or [256, 300]
+    if options.run:
+        measure(options)
+    elif options.pyramid:
+        time_to_equal_loss(options)
+    elif options.grid:
+        grid(options)
+    else:
+        from generation.engine.weights import state_dict
+
+        print(f"torch {torch.__version__}, {options.threads} threads")
+        with tempfile.TemporaryDirectory() as folder:
+            state = state_dict("random:0", network="vgg16", folder=None)
+            for name in ("features.pth", "vgg16-features.pth"):
+                torch.save(state, Path(folder) / name)
+            compare(options, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
