@@ -85,13 +85,15 @@ def allocate(
     """Up to `size` stimuli with the fewest completed ratings and live reservations.
 
     A reservation counts until `free_after` has passed since its participant's last
-    sign of life. Ties are drawn by `seed`; stimuli in `seen` (this participant's
-    own) and those that have reached `quota` are left out, so there may be fewer
-    than `size`, or none.
+    sign of life; freeing one too early costs a rating too many at most, so a few
+    minutes will do. Of equally full stimuli those come first that rest more on
+    reservations, for some will not be kept; what is still equal is drawn by `seed`.
+    Stimuli in `seen` (this participant's own) and those that have reached `quota`
+    are left out, so there may be fewer than `size`, or none.
 
-    Called once per session, the last participants' drop-outs leave holes that
-    nobody fills any more. Called again for every few trials, with `seen`, it keeps
-    the stimuli within 2 ratings of each other (`benchmarks/allocation.py`).
+    Called once per session, it leaves the holes of the last drop-outs for nobody to
+    fill. Called again for every trial, with `seen`, it keeps all stimuli within two
+    ratings of each other; `benchmarks/allocation.py` measures both.
 
     Raises DesignError for size < 1, quota < 1, or a stimulus that is listed twice.
     """
@@ -101,7 +103,7 @@ def allocate(
     for tally in _unseen(tallies, size, seen):
         load = tally.load(now=now, free_after=free_after)
         if quota is None or load < quota:
-            open_ones.append((load, tally.stimulus))
+            open_ones.append(((load, tally.completed), tally.stimulus))
     return least(open_ones, size, seed)
 
 

@@ -257,9 +257,10 @@ def allocate_widest(
             continue
         load = tally.load(now=now, free_after=free_after)
         sd = votes.sd if votes is not None else None
+        rank: tuple[float, float, int]
         if sd is None or load < goal.minimum:
-            rank = (0, float(load))
+            rank = (0.0, load, tally.completed)
         else:
-            rank = (1, -_width(sd, load, goal.level))
+            rank = (1.0, -_width(sd, load, goal.level), 0)
         ranked.append((rank, tally.stimulus))
     return least(ranked, size, seed)
