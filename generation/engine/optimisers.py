@@ -7,25 +7,46 @@ points, one picture at a time or many together.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+import queue
+import threading
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 # A trial: step length, value, gradient and slope along the direction.
 _Trial = tuple[float, float, Tensor, float]
 
+NOT_FINITE = "the objective is not finite"
+
+
+class Minimiser(Protocol):
+    """One minimisation, driven from outside.
+
+    `ask()` is the point to evaluate, `tell(loss, gradient)` its answer; after the
+    telling `finished` may hold the reason why no other point will be asked for.
+    `state()` and `settled` are where a new minimiser can take over: it asks again
+    for what was asked after the first `settled` evaluations.
+    """
+
+    finished: str
+    settled: int
+
+    def ask(self) -> Tensor: ...
+    def tell(self, loss: float, gradient: Tensor) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+
 
 class Lbfgs:
     """Limited-memory BFGS with a safeguarded strong-Wolfe line search.
 
     Nocedal & Wright, *Numerical Optimization* (2006), algorithms 3.5, 3.6 and 7.4.
-    The two-loop recursion runs on inner products (Chen et al., 2014), so one step
-    costs two matrix products over the history and one transfer from the device.
-
-    `ask()` is the point to evaluate, `tell(loss, gradient)` its answer; after the
-    telling `finished` may hold the reason why no better point can be asked for.
-    A value that is not finite counts as a step too long.
+    The two-loop recursion runs on inner products (Chen et al., 2014), so a step
+    costs two matrix products over the history. A value that is not finite counts as
+    a step too long.
     """
 
     HISTORY = 10
@@ -33,49 +54,85 @@ class Lbfgs:
     TRIALS = 20
     NOISE = 1e-7  # what float32 losses are worth, relative
 
-    def __init__(self, start: Tensor) -> None:
+    def __init__(
+        self,
+        start: Tensor,
+        metric: Callable[[Tensor], Tensor] | None = None,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        """`metric` is a symmetric linear A: the search goes over z in start + A z."""
         self.finished = ""
-        self._point = start
-        self._run = self._minimise(start.flatten())
-        self._asked = next(self._run).view_as(start)
+        self.settled = self._told = 0
+        self._origin = start
+        self._metric = metric
+        self._x = torch.zeros_like(start).flatten()
+        self._loss = math.inf
+        self._gradient: Tensor | None = None
+        self._history = _History(self.HISTORY, self._x)
+        if state is not None:
+            self._origin, self._x, self._loss, self._gradient = (
+                state[name] for name in ("origin", "x", "loss", "gradient")
+            )
+            self._history.restore(state["history"])
+        self._run = self._minimise()
+        self._ask(next(self._run))
 
     def ask(self) -> Tensor:
         return self._asked
 
     def tell(self, loss: float, gradient: Tensor) -> None:
+        self._told += 1
         try:
-            self._asked = self._run.send((loss, gradient.flatten())).view_as(
-                self._point
-            )
+            self._ask(self._run.send((loss, self._through(gradient).flatten())))
         except StopIteration as stop:
             self.finished = stop.value
 
-    def _minimise(self, x: Tensor) -> Generator[Tensor, tuple[float, Tensor], str]:
-        loss, gradient = yield x
-        if not math.isfinite(loss) or not bool(gradient.isfinite().all()):
-            return "the first value is not finite"
-        history = _History(self.HISTORY, x)
-        # The first step moves a value by 1 in the root mean square: one grey level.
-        norm = float(gradient.norm())
-        while norm > 0:
-            if history.length:
-                direction, slope = history.direction(gradient), -math.inf
-                slope = float(direction @ gradient)
-            if not history.length or not slope < 0:
+    def _ask(self, x: Tensor) -> None:
+        self._asked = self._origin + self._through(x.view_as(self._origin))
+
+    def _through(self, values: Tensor) -> Tensor:
+        return values if self._metric is None else self._metric(values)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "origin": self._origin,
+            "x": self._x,
+            "loss": self._loss,
+            "gradient": self._gradient,
+            "history": self._history.state(),
+        }
+
+    def close(self) -> None:
+        self._run.close()
+
+    def _minimise(self) -> Generator[Tensor, tuple[float, Tensor], str]:
+        history = self._history
+        if self._gradient is None:
+            self._loss, self._gradient = yield self._x
+            if not _finite(self._loss, self._gradient):
+                return NOT_FINITE
+            self.settled = self._told
+        while (norm := float(self._gradient.norm())) > 0:
+            slope = 0.0
+            if history.slots:
+                direction = history.direction(self._gradient)
+                slope = float(direction @ self._gradient)
+            if not slope < 0:
+                # Downhill, moving values by 1 (one grey level) in the mean square.
                 history.forget()
-                direction = gradient * (-math.sqrt(x.numel()) / norm)
-                slope = -norm * math.sqrt(x.numel())
-            step = yield from self._search(x, loss, direction, slope)
-            if step is None:
-                if not history.length:
-                    return "no step lowers the loss"
+                root = math.sqrt(self._x.numel())
+                direction, slope = self._gradient * (-root / norm), -root * norm
+            step = yield from self._search(self._x, self._loss, direction, slope)
+            if step is not None:
+                length, self._loss, gradient, _ = step
+                move = direction * length
+                history.add(move, gradient - self._gradient)
+                self._x, self._gradient = self._x + move, gradient
+            elif history.slots:
                 history.forget()
-                continue
-            length, loss, new_gradient, _ = step
-            move = direction * length
-            history.add(move, new_gradient - gradient)
-            x, gradient = x + move, new_gradient
-            norm = float(gradient.norm())
+            else:
+                return "no step lowers the loss"
+            self.settled = self._told
         return "the gradient is zero"
 
     def _search(
@@ -130,54 +187,213 @@ def _next_length(low: _Trial, high: _Trial | None) -> float:
     return min(max(guess, min(a, b) + margin), max(a, b) - margin)
 
 
+class SmoothFirst:
+    """A metric for pictures that lets broad changes come before fine grain.
+
+    Amplitudes of f cycles per pixel are scaled by (f^2 + 0.3^2)^-0.35, one on
+    average. It moves no minimum, but a search that starts from it instead of from
+    the identity spends its first evaluations better, as image gradients are mostly
+    grain (Olah et al., *Feature Visualization*, Distill 2017, on preconditioning).
+    """
+
+    CORNER, POWER = 0.3, 0.35
+
+    def __init__(self, like: Tensor) -> None:
+        self._sides = like.shape[-2:]
+        height, width = self._sides
+        device, dtype = like.device, like.dtype
+        rows = torch.fft.fftfreq(height, device=device, dtype=dtype)
+        columns = torch.fft.rfftfreq(width, device=device, dtype=dtype)
+        squares = rows.square()[:, None] + columns.square() + self.CORNER**2
+        scales = squares**-self.POWER
+        self._scales = scales / scales.mean()
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(pictures) * self._scales
+        return torch.fft.irfft2(spectrum, s=self._sides)
+
+
 class _History:
     """The last moves and gradient changes, with all their inner products."""
 
     def __init__(self, size: int, like: Tensor) -> None:
         self.size = size
-        self.length = 0
         self.slots: list[int] = []  # oldest first
         self.rows = like.new_zeros(2 * size, like.numel())  # moves, then changes
-        self.products = torch.zeros(2 * size, 2 * size, dtype=torch.float64)
+        self.products = np.zeros((2 * size, 2 * size))
 
     def forget(self) -> None:
-        self.length, self.slots = 0, []
+        self.slots = []
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "slots": list(self.slots),
+            "rows": self.rows,
+            "products": torch.from_numpy(self.products),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.slots = list(state["slots"])
+        self.rows.copy_(state["rows"])
+        self.products[:] = state["products"].numpy()
 
     def add(self, move: Tensor, change: Tensor) -> None:
-        slot = self.length if self.length < self.size else self.slots[0]
-        s, y = slot, slot + self.size
-        self.rows[s], self.rows[y] = move, change
-        columns = (self.rows @ self.rows[[s, y]].T).double().cpu()
-        curved = columns[s, 1] > 1e-10 * (columns[s, 0] * columns[y, 1]).sqrt()
-        if not bool(curved):
-            # The slot is spent, so a full history loses its oldest pair with it.
-            self.slots = [kept for kept in self.slots if kept != slot]
-            if self.length == self.size:
-                self.forget()
+        """Take a pair in, over the oldest when full, unless it has no curvature."""
+        least = 1e-10 * float(move.norm() * change.norm())
+        if not float(move @ change) > least:
             return
-        self.products[:, [s, y]] = columns
-        self.products[[s, y], :] = columns.T
-        self.slots = [kept for kept in self.slots if kept != slot] + [slot]
-        self.length = len(self.slots)
+        slot = self.slots.pop(0) if len(self.slots) == self.size else len(self.slots)
+        self.slots.append(slot)
+        rows = [slot, slot + self.size]
+        self.rows[rows] = pair = torch.stack([move, change])
+        columns = (self.rows @ pair.T).double().cpu().numpy()
+        self.products[:, rows] = columns
+        self.products[rows, :] = columns.T
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """-H g by the two-loop recursion on coefficients of the rows and g."""
-        size = self.size
+        """-H g: the two-loop recursion on coefficients of the rows and of g."""
         along = (self.rows @ gradient).double().cpu().numpy()
-        products = self.products.numpy()
-        weights = torch.zeros(2 * size, dtype=torch.float64).numpy()
-        scale = 1.0
+        weights = np.zeros(2 * self.size)
+        pairs = [(slot, slot + self.size) for slot in self.slots]
         alphas = {}
-        for slot in reversed(self.slots):
-            s, y = slot, slot + size
-            alphas[slot] = (along[s] + products[s] @ weights) / products[s, y]
-            weights[y] -= alphas[slot]
-        last = self.slots[-1]
-        scale = products[last, last + size] / products[last + size, last + size]
+        for s, y in reversed(pairs):
+            alphas[s] = (along[s] + self.products[s] @ weights) / self.products[s, y]
+            weights[y] -= alphas[s]
+        s, y = pairs[-1]
+        scale = self.products[s, y] / self.products[y, y]
         weights *= scale
-        for slot in self.slots:
-            s, y = slot, slot + size
-            beta = (scale * along[y] + products[y] @ weights) / products[s, y]
-            weights[s] += alphas[slot] - beta
+        for s, y in pairs:
+            beta = scale * along[y] + self.products[y] @ weights
+            weights[s] += alphas[s] - beta / self.products[s, y]
         coefficients = torch.from_numpy(weights).to(self.rows)
         return -(coefficients @ self.rows + scale * gradient)
+
+
+class Adam:
+    """Kingma & Ba, ICLR 2015, algorithm 1; `rate` is in the units of the point."""
+
+    DECAYS = 0.9, 0.999
+    EPSILON = 1e-8
+
+    def __init__(
+        self, start: Tensor, rate: float, state: dict[str, Any] | None = None
+    ) -> None:
+        self.finished = ""
+        self._rate = rate
+        self._x = start
+        self._mean = torch.zeros_like(start)
+        self._square = torch.zeros_like(start)
+        self._steps = 0
+        if state is not None:
+            self._x, self._mean, self._square, self._steps = (
+                state[name] for name in ("x", "mean", "square", "steps")
+            )
+        self.settled = 0
+
+    def ask(self) -> Tensor:
+        return self._x
+
+    def tell(self, loss: float, gradient: Tensor) -> None:
+        if not _finite(loss, gradient):
+            self.finished = NOT_FINITE
+            return
+        self._steps += 1
+        self.settled += 1
+        first, second = self.DECAYS
+        self._mean = first * self._mean + (1 - first) * gradient
+        self._square = second * self._square + (1 - second) * gradient.square()
+        mean = self._mean / (1 - first**self._steps)
+        square = self._square / (1 - second**self._steps)
+        self._x = self._x - self._rate * mean / (square.sqrt() + self.EPSILON)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "x": self._x,
+            "mean": self._mean,
+            "square": self._square,
+            "steps": self._steps,
+        }
+
+    def close(self) -> None:
+        pass
+
+
+class ScipyLbfgsb:
+    """SciPy's L-BFGS-B as the notebook ran it: rounds of `maxfun=20` without bounds,
+    each from where the last one ended and without its history.
+
+    SciPy looks at `maxfun` between its line searches, so that a round may take a few
+    evaluations more. It calls and is not called: it runs in a thread of its own.
+    """
+
+    ROUND = 20
+
+    def __init__(
+        self, start: Tensor, rounds: int, state: dict[str, Any] | None = None
+    ) -> None:
+        self.finished = ""
+        self.settled = self._told = 0
+        self._like = start
+        self._state = state or {"x": start.flatten(), "round": 0}
+        self._points: queue.Queue[Tensor | str | BaseException] = queue.Queue()
+        self._answers: queue.Queue[tuple[float, Any] | None] = queue.Queue()
+        thread = threading.Thread(target=self._work, args=(rounds,), daemon=True)
+        thread.start()
+        self._take()
+
+    def ask(self) -> Tensor:
+        return self._asked
+
+    def tell(self, loss: float, gradient: Tensor) -> None:
+        self._told += 1
+        if not _finite(loss, gradient):
+            self.finished = NOT_FINITE
+            return
+        self._answers.put((loss, gradient.flatten().double().cpu().numpy()))
+        self._take()
+
+    def state(self) -> dict[str, Any]:
+        return self._state
+
+    def close(self) -> None:
+        self._answers.put(None)
+
+    def _take(self) -> None:
+        point = self._points.get()
+        if isinstance(point, BaseException):
+            raise point
+        if isinstance(point, str):
+            self.finished = point
+        else:
+            self._asked = point
+
+    def _work(self, rounds: int) -> None:
+        from scipy.optimize import fmin_l_bfgs_b
+
+        x = self._state["x"].double().cpu().numpy()
+        try:
+            for done in range(self._state["round"], rounds):
+                x, _, _ = fmin_l_bfgs_b(self._evaluate, x, maxfun=self.ROUND)
+                self._state = {"x": torch.from_numpy(x), "round": done + 1}
+                self.settled = self._told
+        except _Closed:
+            return
+        except BaseException as error:  # it belongs to whoever drives
+            self._points.put(error)
+        else:
+            self._points.put("all its rounds are spent")
+
+    def _evaluate(self, x: Any) -> tuple[float, Any]:
+        self._points.put(torch.from_numpy(x).to(self._like).view_as(self._like))
+        answer = self._answers.get()
+        if answer is None:
+            raise _Closed
+        return answer
+
+
+class _Closed(Exception):
+    """Nobody waits for another point."""
+
+
+def _finite(loss: float, gradient: Tensor) -> bool:
+    return math.isfinite(loss) and bool(gradient.isfinite().all())

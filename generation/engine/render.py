@@ -1,29 +1,58 @@
-"""One picture painted: settings and two pictures in, pixels and their story out."""
+"""Pictures painted: settings and two pictures in, pixels and their story out."""
 
 from __future__ import annotations
 
 import math
-import platform
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
-from generation.engine.errors import Cancelled, NotFinite
+from generation.engine.canvas import (
+    canvas_size,
+    prepared,
+    recoloured,
+    resized,
+    start_pixels,
+    style_size,
+    to_image,
+    to_tensor,
+)
+from generation.engine.checkpoint import read_checkpoint, write_checkpoint
+from generation.engine.errors import (
+    Cancelled,
+    EngineError,
+    NotFinite,
+    SettingsError,
+)
 from generation.engine.images import pixel_sha256
-from generation.engine.losses import content_loss, gram, style_loss, tv_loss
 from generation.engine.network import Network
 from generation.engine.objectives import OBJECTIVES
-from generation.engine.optimisers import Lbfgs
-from generation.engine.settings import ENGINE_VERSION, RenderSettings
-from generation.engine.weights import is_random, state_dict
+from generation.engine.optimisers import (
+    Adam,
+    Lbfgs,
+    Minimiser,
+    ScipyLbfgsb,
+    SmoothFirst,
+)
+from generation.engine.problem import Cell, Problem, gram
+from generation.engine.provenance import environment
+from generation.engine.settings import RenderSettings
+from generation.engine.weights import StateDict, expects, is_random, state_dict
 
 TERMS = ("total", "content", "style", "tv")
+DTYPES = {"float64": torch.float64, "bf16": torch.bfloat16}
+TARGET_BYTES = 512 * 2**20
+TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -41,7 +70,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Painted:
-    """A finished render. `image` is the best iterate, clipped and rounded."""
+    """A finished render.
+
+    `image` is the best iterate (evaluation `best_evaluation`), `last` the last one.
+    `curve` has a row per evaluation: `evaluation`, the pyramid's `level` from 1,
+    `content`, `style` (Eq. 6) and `tv` before alpha, beta and the TV weight, and the
+    weighted `total`. `digests` name what went in: the pixels of both pictures, the
+    weights, and the caller's keys.
+    """
 
     image: Image.Image
     pixel_sha256: str
@@ -50,6 +86,23 @@ class Painted:
     curve: list[dict[str, float]]
     environment: dict[str, Any]
     notes: tuple[str, ...]
+    last: Image.Image
+    best_evaluation: int
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One picture to paint; `Painter.render` says what its parts mean."""
+
+    settings: RenderSettings
+    content: Image.Image
+    style: Image.Image
+    content_key: str | None = None
+    style_key: str | None = None
+    start_picture: Image.Image | None = None
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 60.0
 
 
 def render(
@@ -59,27 +112,18 @@ def render(
     *,
     device: str = "cpu",
     weights_folder: Path | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    network: Network | None = None,
+    **options: Any,
 ) -> Painted:
-    """Paint one picture; see `Painter.render`."""
+    """Paint one picture; `options` are those of `Painter.render`."""
     with Painter(device=device, weights_folder=weights_folder) as painter:
-        return painter.render(
-            settings,
-            content,
-            style,
-            on_progress=on_progress,
-            should_stop=should_stop,
-            network=network,
-        )
+        return painter.render(settings, content, style, **options)
 
 
 class Painter:
     """Renders that share networks and targets, on one device.
 
     Content features and style Grams are computed once per picture, size and layer
-    and kept until the painter is closed.
+    and kept, the most recent half gigabyte of them, until the painter is closed.
     """
 
     def __init__(
@@ -87,8 +131,10 @@ class Painter:
     ) -> None:
         self.device = torch.device(device)
         self.weights_folder = weights_folder
+        # Weights already read, by name; they need not be in the folder.
+        self.states: dict[str, StateDict] = {}
         self._networks: dict[tuple[str, ...], Network] = {}
-        self._targets: dict[tuple[object, ...], Tensor] = {}
+        self._targets: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
 
     def __enter__(self) -> Painter:
         return self
@@ -105,106 +151,153 @@ class Painter:
         *,
         content_key: str | None = None,
         style_key: str | None = None,
+        start_picture: Image.Image | None = None,
+        checkpoint: Path | None = None,
+        checkpoint_seconds: float = 60.0,
         on_progress: Callable[[Progress], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
         network: Network | None = None,
     ) -> Painted:
         """Paint one picture.
 
-        `content` and `style` are RGB pictures, resized to the settings' square when
-        they have another size. The keys name the pictures (their sha256, say); left
-        out, the pixels name them. `should_stop` is asked before every evaluation.
-        `curve` and `Progress` hold L_content, L_style (Eq. 6) and L_TV before alpha,
-        beta and the TV weight, and their weighted total.
+        `content` and `style` are RGB pictures, resized unless they have the size
+        already. The keys name the files they came from; they are recorded, while
+        what is shared between renders is decided by pixels. `start_picture` belongs
+        to the start `picture:SHA256`. `checkpoint` is a file written every
+        `checkpoint_seconds` and taken up when it is there; it goes when the picture
+        is done. `should_stop` is asked before every evaluation. `network` replaces
+        the one that the settings name.
 
-        Raises `Cancelled`, `NotFinite`, `WeightsMissing` and `WeightsRefused`.
+        Raises `Cancelled`, `NotFinite`, `SettingsError`, `WeightsMissing` and
+        `WeightsRefused`.
         """
-        began = time.perf_counter()
-        network = network or self._network(settings)
-        problem = Problem(
-            settings,
-            network,
-            contents=self._content_targets(settings, network, content, content_key),
-            grams=self._style_targets(settings, network, style, style_key),
+        request = Request(
+            settings=settings,
+            content=content,
+            style=style,
+            content_key=content_key,
+            style_key=style_key,
+            start_picture=start_picture,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
         )
-        minimiser = Lbfgs(self._start(settings, content))
-        curve: list[dict[str, float]] = []
-        best, best_loss = minimiser.ask(), math.inf
-        while len(curve) < settings.evaluations and not minimiser.finished:
-            if should_stop is not None and should_stop():
-                raise Cancelled("The render was cancelled.")
-            point = minimiser.ask()
-            terms, gradient = problem.evaluate(point)
-            values = dict(zip(TERMS, terms[0].tolist(), strict=True))
-            if values["total"] < best_loss:
-                best, best_loss = point.clone(), values["total"]
-            curve.append({"evaluation": len(curve) + 1, **values})
-            if on_progress is not None:
-                on_progress(
-                    Progress(
-                        evaluations=len(curve),
-                        budget=settings.evaluations,
-                        seconds=time.perf_counter() - began,
-                        **values,
-                    )
-                )
-            minimiser.tell(values["total"], gradient)
-        if not math.isfinite(best_loss):
-            raise NotFinite(
-                "The objective is not finite for these settings: lower alpha, beta "
-                "or the TV weight."
-            )
-        image = to_image(best)
-        return Painted(
-            image=image,
-            pixel_sha256=pixel_sha256(image),
-            evaluations=len(curve),
-            seconds=time.perf_counter() - began,
-            curve=curve,
-            environment=environment(self.device),
-            notes=_notes(settings, minimiser.finished),
-        )
+        painting = _Painting(self, request, network, on_progress, should_stop)
+        self._paint([painting])
+        return painting.result()
 
-    def _network(self, settings: RenderSettings) -> Network:
-        key = (settings.network, settings.weights, settings.pooling)
-        if key not in self._networks:
-            state = state_dict(
-                settings.weights, network=settings.network, folder=self.weights_folder
+    def render_many(
+        self,
+        requests: Sequence[Request],
+        *,
+        on_progress: Callable[[int, Progress], None] | None = None,
+        should_stop: Callable[[int], bool] | None = None,
+        network: Network | None = None,
+    ) -> Iterator[tuple[int, Painted | EngineError]]:
+        """Paint pictures; each one's index and result, or its refusal, once settled.
+
+        A CPU paints them one by one, so that none can change another's bits; a GPU
+        evaluates together those of one shape, as many as its memory holds. The
+        callbacks are told the picture's index.
+        """
+        together = TOGETHER if self.device.type == "cuda" else 1
+        for first in range(0, len(requests), together):
+            wave: dict[int, _Painting | EngineError] = {}
+            for index in range(first, min(first + together, len(requests))):
+                told = None if on_progress is None else partial(on_progress, index)
+                asked = None if should_stop is None else partial(should_stop, index)
+                try:
+                    wave[index] = _Painting(self, requests[index], network, told, asked)
+                except EngineError as refusal:
+                    wave[index] = refusal
+            self._paint([each for each in wave.values() if isinstance(each, _Painting)])
+            for index, each in wave.items():
+                yield index, each if isinstance(each, EngineError) else each.settled()
+
+    def _paint(self, paintings: list[_Painting]) -> None:
+        """Drive paintings to their ends, evaluating together what can be."""
+        live = [painting for painting in paintings if painting.begin()]
+        problems: dict[tuple[int, ...], Problem] = {}
+        try:
+            while live := [painting for painting in live if not painting.stopped()]:
+                used = {}
+                for group in self._groups(live):
+                    key = tuple(id(painting.cell) for painting in group)
+                    used[key] = problem = problems.get(key) or Problem(
+                        [painting.cell for painting in group], group[0].network
+                    )
+                    points = torch.cat([painting.ask() for painting in group])
+                    terms, gradients = problem.evaluate(points)
+                    for painting, values, gradient in zip(
+                        group, terms.tolist(), gradients.split(1), strict=True
+                    ):
+                        painting.tell(values, gradient, batch=len(group))
+                problems = used
+        finally:
+            for painting in paintings:
+                painting.close()
+
+    def _groups(self, paintings: list[_Painting]) -> Iterator[list[_Painting]]:
+        def shape(painting: _Painting) -> tuple[Any, ...]:
+            settings = painting.request.settings
+            return id(painting.network), painting.size, settings.objective
+
+        for _, group in groupby(sorted(paintings, key=shape), key=shape):
+            members = list(group)
+            room = _room(members[0])
+            for first in range(0, len(members), room):
+                yield members[first : first + room]
+
+    def network(self, settings: RenderSettings) -> Network:
+        """The network that the settings name, loaded once."""
+        if settings.precision in ("tf32", "bf16") and self.device.type != "cuda":
+            raise SettingsError(
+                "precision",
+                f"precision must be float32 or float64 on a {self.device.type}: "
+                f"{settings.precision} needs a GPU.",
             )
+        key = (
+            settings.network,
+            settings.weights,
+            settings.pooling,
+            settings.precision,
+        )
+        if key not in self._networks:
+            spec = settings.weights
             self._networks[key] = Network(
-                state,
+                self.states.get(spec)
+                or state_dict(
+                    spec, network=settings.network, folder=self.weights_folder
+                ),
                 name=settings.network,
                 pooling=settings.pooling,
+                expects=expects(spec),
                 device=self.device,
+                dtype=DTYPES.get(settings.precision, torch.float32),
+                tf32=settings.precision == "tf32",
             )
         return self._networks[key]
 
-    def _start(self, settings: RenderSettings, content: Image.Image) -> Tensor:
-        if settings.start == "content":
-            return to_tensor(content, settings.size).to(self.device)
-        shape = (1, 3, settings.size, settings.size)
-        generator = torch.Generator().manual_seed(settings.seed)
-        return (torch.rand(shape, generator=generator) * 255).to(self.device)
-
-    def _content_targets(
+    def cell(
         self,
         settings: RenderSettings,
         network: Network,
-        picture: Image.Image,
-        key: str | None,
-    ) -> dict[str, Tensor]:
-        layers = [layer for layer, _ in settings.content_layers if settings.alpha]
-        return self._read("content", settings, network, picture, key, layers)
-
-    def _style_targets(
-        self,
-        settings: RenderSettings,
-        network: Network,
-        picture: Image.Image,
-        key: str | None,
-    ) -> dict[str, Tensor]:
-        layers = [layer for layer, _ in settings.style_layers if settings.beta]
-        return self._read("style", settings, network, picture, key, layers)
+        content: Image.Image,
+        style: Image.Image,
+        side: int,
+    ) -> tuple[Cell, Tensor]:
+        """The targets of a render whose side is `side`, computed or remembered, and
+        the content's pixels."""
+        contents = [layer for layer, _ in settings.content_layers if settings.alpha]
+        styles = [layer for layer, _ in settings.style_layers if settings.beta]
+        filter = settings.resample
+        seen = resized(content, canvas_size(settings, content, side), filter)
+        read = resized(style, style_size(settings, style, side), filter)
+        cell = Cell(
+            settings=settings,
+            contents=self._read("content", settings, network, seen, contents),
+            grams=self._read("style", settings, network, read, styles),
+        )
+        return cell, to_tensor(seen)
 
     def _read(
         self,
@@ -212,118 +305,237 @@ class Painter:
         settings: RenderSettings,
         network: Network,
         picture: Image.Image,
-        key: str | None,
         layers: list[str],
     ) -> dict[str, Tensor]:
         objective = OBJECTIVES[settings.objective]
-        key = key or pixel_sha256(picture)
-        names = {
-            layer: (role, key, id(network), settings.size, settings.objective, layer)
-            for layer in layers
-        }
-        missing = [layer for layer in layers if names[layer] not in self._targets]
+        kept = self._targets
+        choice = objective.gram if role == "style" else ""
+        shared = role, choice, pixel_sha256(picture), id(network), objective.means
+        missing = [layer for layer in layers if (*shared, layer) not in kept]
         if missing:
+            pixels = to_tensor(picture).to(network.device, network.term_dtype)
             with torch.no_grad():
-                pixels = to_tensor(picture, settings.size).to(self.device)
-                read = network.features(pixels, missing)
+                read = network.features(pixels, missing, objective.means)
                 for layer, features in read.items():
-                    self._targets[names[layer]] = (
-                        features if role == "content" else gram(features, objective)
+                    kept[*shared, layer] = (
+                        gram(features, objective)
+                        if role == "style"
+                        else features.to(network.term_dtype)
                     )
-        return {layer: self._targets[names[layer]] for layer in layers}
+        for layer in layers:
+            kept.move_to_end((*shared, layer))
+        targets = {layer: kept[*shared, layer] for layer in layers}
+        while sum(target.nbytes for target in kept.values()) > TARGET_BYTES:
+            kept.popitem(last=False)
+        return targets
 
 
-class Problem:
-    """The objective of one render as a function of pictures."""
+@dataclass
+class _Painting:
+    """One picture on its way: its level, its minimiser and what they came to."""
 
-    def __init__(
-        self,
-        settings: RenderSettings,
-        network: Network,
-        *,
-        contents: Mapping[str, Tensor],
-        grams: Mapping[str, Tensor],
+    painter: Painter
+    request: Request
+    given: Network | None
+    on_progress: Callable[[Progress], None] | None
+    should_stop: Callable[[], bool] | None
+    error: EngineError | None = None
+    level: int = 0
+    level_first: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_evaluation: int = 0
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        request = self.request
+        self.began = self.saved = time.perf_counter()
+        self.network = self.given or self.painter.network(request.settings)
+        self.content, self.style = prepared(
+            request.settings, request.content, request.style
+        )
+        self.digests = {
+            "content": pixel_sha256(request.content),
+            "style": pixel_sha256(request.style),
+            "weights": self.network.weights_sha256,
+        }
+
+    def begin(self) -> bool:
+        """Set the first level up, or the one a checkpoint left; whether it could be."""
+        try:
+            kept = read_checkpoint(self.request.checkpoint, self._identity())
+            if kept is None:
+                self._enter(0, None)
+            else:
+                self.curve, self.level_first = kept["curve"], kept["level_first"]
+                self.best, self.best_loss = kept["best"], kept["best_loss"]
+                self.best_evaluation = kept["best_evaluation"]
+                self.began -= kept["seconds"]
+                self._enter(kept["level"], None, kept["minimiser"])
+        except EngineError as refusal:
+            self.error = refusal
+        return self.error is None
+
+    def _enter(
+        self, level: int, before: Tensor | None, state: dict[str, Any] | None = None
     ) -> None:
-        self.settings = settings
-        self.objective = OBJECTIVES[settings.objective]
-        self.network = network
-        self.contents = contents
-        self.grams = grams
+        settings = self.request.settings
+        self.level = level
+        self.cell, content = self.painter.cell(
+            settings,
+            self.network,
+            self.content,
+            self.style,
+            settings.level_size(level),
+        )
+        self.size = content.shape[3], content.shape[2]
+        if before is None:
+            start = start_pixels(
+                settings, content, self.style, self.request.start_picture
+            ).to(self.network.device)
+        else:
+            start = functional.interpolate(
+                before, content.shape[2:], mode="bicubic", align_corners=False
+            )
+        start = start.to(self.network.term_dtype)
+        self.base = len(self.curve)
+        self.minimiser = _minimiser(settings, level, start, state)
 
-    def terms(self, pictures: Tensor) -> Tensor:
-        """Total, content, style and TV (Eq. 1, 4, 6, 7), shape (batch, 4).
+    def _identity(self) -> str:
+        """What a checkpoint must have been written for."""
+        digests = ",".join(self.digests.values())
+        return f"{self.request.settings.digest()},{digests}"
 
-        `pictures`: (batch, 3, height, width), RGB, 0-255.
-        """
-        settings, objective = self.settings, self.objective
-        read = self.network.features(pictures, {*self.contents, *self.grams})
-        pixels = pictures.shape[2] * pictures.shape[3]
-        zero = pictures.new_zeros(len(pictures))
-        content, style, tv = zero, zero, zero
-        for layer, weight in settings.content_layers:
-            if layer in self.contents:
-                target = self.contents[layer]
-                content = content + weight * content_loss(
-                    read[layer], target, objective
+    def stopped(self) -> bool:
+        """Whether there is nothing more to evaluate; asks `should_stop`."""
+        if self.error is None and self._spent():
+            return True
+        if self.error is None and self.should_stop is not None and self.should_stop():
+            self.error = Cancelled("The render was cancelled.")
+        return self.error is not None
+
+    def _spent(self) -> bool:
+        settings = self.request.settings
+        left = self.level_first + settings.level_evaluations(self.level)
+        return len(self.curve) >= left or bool(self.minimiser.finished)
+
+    def ask(self) -> Tensor:
+        return self.minimiser.ask()
+
+    def tell(self, values: list[float], gradient: Tensor, *, batch: int) -> None:
+        settings = self.request.settings
+        self.batch = max(self.batch, batch)
+        terms = dict(zip(TERMS, values, strict=True))
+        self.last = self.minimiser.ask()
+        self.curve.append(
+            {"evaluation": len(self.curve) + 1, "level": self.level + 1, **terms}
+        )
+        if terms["total"] < self.best_loss:
+            self.best, self.best_loss = self.last.clone(), terms["total"]
+            self.best_evaluation = len(self.curve)
+        if self.on_progress is not None:
+            self.on_progress(
+                Progress(
+                    evaluations=len(self.curve),
+                    budget=settings.evaluations,
+                    seconds=time.perf_counter() - self.began,
+                    **terms,
                 )
-        for layer, weight in settings.style_layers:
-            if layer in self.grams:
-                target = self.grams[layer]
-                style = style + weight * style_loss(
-                    read[layer], target, objective, pixels
-                )
-        if settings.tv_weight:
-            tv = tv_loss(pictures, objective)
-        total = settings.alpha * content + settings.beta * style
-        return torch.stack([total + settings.tv_weight * tv, content, style, tv], 1)
+            )
+        self.minimiser.tell(terms["total"], gradient)
+        self._keep()
+        if self._spent() and self.level + 1 < settings.pyramid and self._is_finite():
+            self.close()
+            self.best_loss, self.level_first = math.inf, len(self.curve)
+            self._enter(self.level + 1, self.best)
 
-    def evaluate(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """The terms and the gradient of the total with respect to the pictures."""
-        pictures = pictures.detach().requires_grad_()
-        terms = self.terms(pictures)
-        (gradient,) = torch.autograd.grad(terms[:, 0].sum(), pictures)
-        return terms.detach(), gradient
+    def _keep(self) -> None:
+        path = self.request.checkpoint
+        now = time.perf_counter()
+        if path is None or now - self.saved < self.request.checkpoint_seconds:
+            return
+        self.saved = now
+        write_checkpoint(
+            path,
+            self._identity(),
+            {
+                "level": self.level,
+                "level_first": self.level_first,
+                "curve": self.curve[: self.base + self.minimiser.settled],
+                "best": self.best,
+                "best_loss": self.best_loss,
+                "best_evaluation": self.best_evaluation,
+                "minimiser": self.minimiser.state(),
+                "seconds": now - self.began,
+            },
+        )
+
+    def close(self) -> None:
+        if hasattr(self, "minimiser"):
+            self.minimiser.close()
+
+    def _is_finite(self) -> bool:
+        return math.isfinite(self.best_loss)
+
+    def settled(self) -> Painted | EngineError:
+        try:
+            return self.result()
+        except EngineError as refusal:
+            return refusal
+
+    def result(self) -> Painted:
+        """The finished picture; raises why there is none."""
+        if self.error is not None:
+            raise self.error
+        if not self._is_finite():
+            raise NotFinite(
+                "The objective is not finite for these settings: lower alpha, beta "
+                "or the TV weight."
+            )
+        request, settings = self.request, self.request.settings
+        objective = OBJECTIVES[settings.objective]
+        content = to_tensor(resized(request.content, self.size, settings.resample))
+        image, last = (
+            to_image(recoloured(settings, pixels.cpu(), content), objective)
+            for pixels in (self.best, self.last)
+        )
+        if request.checkpoint is not None:
+            request.checkpoint.unlink(missing_ok=True)
+        keys = {"content_key": request.content_key, "style_key": request.style_key}
+        return Painted(
+            image=image,
+            pixel_sha256=pixel_sha256(image),
+            evaluations=len(self.curve),
+            seconds=time.perf_counter() - self.began,
+            curve=self.curve,
+            environment=environment(self.network.device) | {"batch": self.batch},
+            notes=_notes(settings, self.minimiser.finished),
+            last=last,
+            best_evaluation=self.best_evaluation,
+            digests=self.digests | {name: key for name, key in keys.items() if key},
+        )
 
 
-def to_tensor(picture: Image.Image, size: int) -> Tensor:
-    """A picture as (1, 3, size, size) float32, 0-255; resized only if it must be."""
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.LANCZOS)
-    flat = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return flat.view(1, size, size, 3).permute(0, 3, 1, 2).float().contiguous()
+def _minimiser(
+    settings: RenderSettings, level: int, start: Tensor, state: dict[str, Any] | None
+) -> Minimiser:
+    if settings.optimiser == "adam":
+        return Adam(start, settings.learning_rate, state)
+    if settings.optimiser == "scipy":
+        evaluations = settings.level_evaluations(level)
+        return ScipyLbfgsb(start, -(-evaluations // ScipyLbfgsb.ROUND), state)
+    return Lbfgs(start, SmoothFirst(start), state)
 
 
-def to_image(pixels: Tensor) -> Image.Image:
-    """(1, 3, height, width) as a picture: clipped to 0-255, rounded half to even."""
-    values = pixels[0].detach().clamp(0, 255).round().to(torch.uint8)
-    array = values.permute(1, 2, 0).contiguous().cpu()
-    height, width = array.shape[:2]
-    return Image.frombytes("RGB", (width, height), bytes(array.numpy().data))
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """What the bits of a render depend on besides the request."""
-    on_gpu = device.type == "cuda"
-    return {
-        "engine": ENGINE_VERSION,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
-        "cuda": torch.version.cuda if on_gpu else None,
-        "threads": torch.get_num_threads(),
-        "cpu": _cpu(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-    }
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def _room(painting: _Painting) -> int:
+    """How many pictures like this one are evaluated together."""
+    network = painting.network
+    if network.device.type != "cuda":
+        return 1
+    free, _ = torch.cuda.mem_get_info(network.device)
+    width, height = painting.size
+    needed = network.bytes_per_pixel(painting.request.settings.layers) * width * height
+    return max(1, int(0.8 * free / needed))
 
 
 def _notes(settings: RenderSettings, finished: str) -> tuple[str, ...]:

@@ -30,12 +30,20 @@ def _layers(*convolutions: int) -> tuple[str, ...]:
 
 NETWORK_LAYERS: dict[str, tuple[str, ...]] = {
     "vgg16": _layers(2, 2, 3, 3, 3),
+    "vgg19": _layers(2, 2, 4, 4, 4),
 }
+# Behind a layer's name: its values before the ReLU instead of after it.
+PRE_RELU = ":pre"
 PAPER_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 POOLINGS = ("max", "average")
-STARTS = ("noise", "content")
-OPTIMISERS = ("lbfgs",)
+STARTS = ("noise", "content", "style", "blend", "picture:SHA256")
+FITS = ("square", "aspect")
+RESAMPLES = ("lanczos", "bicubic", "bilinear", "box", "nearest")
+OPTIMISERS = ("lbfgs", "adam", "scipy")
+PRECISIONS = ("float32", "float64", "tf32", "bf16")
+COLOURS = ("free", "luminance", "histogram")
 MIN_SIZE, MAX_SIZE = 8, 4096
+MAX_LEVELS = 6
 MAX_EVALUATIONS = 100_000
 
 Layers = tuple[tuple[str, float], ...]
@@ -45,10 +53,33 @@ Layers = tuple[tuple[str, float], ...]
 class RenderSettings:
     """Everything that decides a render's pixels but the two pictures.
 
-    `alpha`, `beta` and `tv_weight` weigh the objective's three terms (Eq. 1);
-    layers are (name, weight) pairs, the weights being Eq. 6's w_l; `size` is the
-    side of the square both pictures are resized to, in pixels; `evaluations` is
-    how often the objective and its gradient may be computed.
+    | field | meaning, unit, range |
+    | --- | --- |
+    | network | `vgg16` or `vgg19` |
+    | weights | `imagenet` (IMAGENET1K_FEATURES, VGG-16 only), `imagenet-v1`,
+      `random:SEED`, `file:SHA256`, or `file:SHA256:v1` for a file that expects
+      torchvision's usual input instead of IMAGENET1K_FEATURES's |
+    | pooling | `max` or `average` |
+    | content_layers, style_layers | (layer, weight above 0) pairs, the weights being
+      Eq. 6's w_l; `conv3_1` is read after its ReLU, `conv3_1:pre` before it; style
+      layers left out are the paper's five with the objective's own weights |
+    | alpha, beta, tv_weight | weights of the three terms (Eq. 1), 0 or more |
+    | objective | a name in `OBJECTIVES` |
+    | start | `noise`, `content`, `style`, `blend` (of noise and content), or
+      `picture:SHA256`, a third picture named by its pixels' sha256 |
+    | blend | the share of noise in the start `blend`, 0 to 1 |
+    | seed | of the noise |
+    | size, fit | pixels: the side of a square, or the long side with `aspect` kept |
+    | style_scale | the style picture's size as a multiple of `size` |
+    | resample | the filter that resizes pictures |
+    | optimiser | `lbfgs`, `adam`, or `scipy`: L-BFGS-B restarted every 20 |
+    | learning_rate | Adam's, in grey levels |
+    | evaluations | how often the objective and its gradient may be computed, over
+      all levels of the pyramid |
+    | pyramid | levels, each twice as fine as the one before |
+    | precision | of the network; `tf32` and `bf16` need a GPU |
+    | colour | `free`, `luminance` (content keeps its colours) or `histogram` (style
+      takes the content's mean and covariance of colour) |
 
     Raises `SettingsError`, which names the field and what it may be.
     """
@@ -57,47 +88,75 @@ class RenderSettings:
     weights: str = "imagenet"
     pooling: str = "max"
     content_layers: Layers = (("conv3_1", 1.0),)
-    style_layers: Layers = tuple((name, 0.2) for name in PAPER_STYLE_LAYERS)
+    style_layers: Layers = None  # type: ignore[assignment]  # set in __post_init__
     alpha: float
     beta: float = 1.0
     tv_weight: float = 0.0
     objective: str = "paper"
     start: str = "noise"
+    blend: float = 0.5
     seed: int = 0
     size: int = 300
+    fit: str = "square"
+    style_scale: float = 1.0
+    resample: str = "lanczos"
     optimiser: str = "lbfgs"
+    learning_rate: float = 5.0
     evaluations: int = 240
+    pyramid: int = 1
+    precision: str = "float32"
+    colour: str = "free"
 
     def __post_init__(self) -> None:
         self._one_of("network", NETWORK_LAYERS)
         self._one_of("pooling", POOLINGS)
         self._one_of("objective", OBJECTIVES)
-        self._one_of("start", STARTS)
+        self._one_of("fit", FITS)
+        self._one_of("resample", RESAMPLES)
         self._one_of("optimiser", OPTIMISERS)
+        self._one_of("precision", PRECISIONS)
+        self._one_of("colour", COLOURS)
         self._check_weights()
+        self._check_start()
         for name in ("alpha", "beta", "tv_weight"):
             self._set(name, _number(name, getattr(self, name)))
+        for name, low, high in (
+            ("blend", 0.0, 1.0),
+            ("style_scale", 0.1, 4.0),
+            ("learning_rate", 1e-6, 255.0),
+        ):
+            self._set(name, _number(name, getattr(self, name), low, high))
         if self.alpha == 0 and self.beta == 0:
             raise SettingsError(
                 "alpha", "alpha and beta are both 0: at least one must be above 0."
             )
+        if self.tv_weight and OBJECTIVES[self.objective].tv is None:
+            raise SettingsError(
+                "tv_weight",
+                f"tv_weight must be 0: the objective {self.objective} has no "
+                "total variation.",
+            )
+        if self.style_layers is None:
+            self._set("style_layers", default_style_layers(self.objective))
         self._check_layers("content_layers", weighed_by="alpha")
         self._check_layers("style_layers", weighed_by="beta")
         self._integer("seed", 0, 2**63 - 1)
-        self._integer("evaluations", 1, MAX_EVALUATIONS)
+        self._integer("pyramid", 1, MAX_LEVELS)
+        self._integer("evaluations", self.pyramid, MAX_EVALUATIONS)
         self._integer("size", MIN_SIZE, MAX_SIZE)
         self._check_depth()
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def _one_of(self, name: str, allowed: Iterable[str]) -> None:
+    def _one_of(
+        self, name: str, allowed: Iterable[str], *, also: Iterable[str] = ()
+    ) -> None:
         value = getattr(self, name)
         allowed = list(allowed)
         if value not in allowed:
-            raise SettingsError(
-                name, f"{name} must be one of {', '.join(allowed)}; got {value!r}."
-            )
+            listed = ", ".join([*allowed, *also])
+            raise SettingsError(name, f"{name} must be one of {listed}; got {value!r}.")
 
     def _integer(self, name: str, low: int, high: int) -> None:
         value = getattr(self, name)
@@ -109,14 +168,29 @@ class RenderSettings:
             )
 
     def _check_weights(self) -> None:
-        pattern = r"imagenet|random:(0|[1-9]\d{0,17})|file:[0-9a-f]{64}"
+        pattern = (
+            r"imagenet|imagenet-v1|random:(0|[1-9]\d{0,17})|file:[0-9a-f]{64}(:v1)?"
+        )
         value = self.weights
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             raise SettingsError(
                 "weights",
-                "weights must be imagenet, random:SEED with a whole number, or "
-                f"file:SHA256 with 64 lower-case hex digits; got {value!r}.",
+                "weights must be imagenet, imagenet-v1, random:SEED with a whole "
+                "number, or file:SHA256 with 64 lower-case hex digits (and :v1 "
+                f"behind it); got {value!r}.",
             )
+        if value == "imagenet" and self.network != "vgg16":
+            raise SettingsError(
+                "weights",
+                f"weights must be imagenet-v1, random:SEED or file:SHA256 for "
+                f"{self.network}: imagenet has vgg16 only.",
+            )
+
+    def _check_start(self) -> None:
+        value = self.start
+        if isinstance(value, str) and re.fullmatch(r"picture:[0-9a-f]{64}", value):
+            return
+        self._one_of("start", STARTS[:-1], also=STARTS[-1:])
 
     def _check_layers(self, name: str, *, weighed_by: str) -> None:
         value = getattr(self, name)
@@ -129,11 +203,12 @@ class RenderSettings:
         known = NETWORK_LAYERS[self.network]
         seen = set()
         for layer, _ in pairs:
-            if layer not in known:
+            if not isinstance(layer, str) or layer.removesuffix(PRE_RELU) not in known:
                 raise SettingsError(
                     name,
                     f"{name} knows no layer {layer!r}: {self.network} has "
-                    f"{', '.join(known)}.",
+                    f"{', '.join(known)}, each with {PRE_RELU} behind it to read it "
+                    "before the ReLU.",
                 )
             if layer in seen:
                 raise SettingsError(name, f"{name} names {layer} twice.")
@@ -152,18 +227,30 @@ class RenderSettings:
         self._set(name, weighed)
 
     def _check_depth(self) -> None:
-        if self.size < (needed := least_side(self.layers)):
+        needed = least_side(self.layers)
+        coarsest = self.level_size(0)
+        side = min(coarsest, round(coarsest * self.style_scale))
+        if side < needed:
             raise SettingsError(
                 "size",
-                f"size must be at least {needed} for the deepest layer used; "
-                f"got {self.size}.",
+                f"size must be at least {needed} for the deepest layer used, on every "
+                f"level of the pyramid and for the style picture; got {side}.",
             )
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that are read, in the network's order."""
-        used = {layer for layer, _ in self.content_layers + self.style_layers}
-        return tuple(layer for layer in NETWORK_LAYERS[self.network] if layer in used)
+        """The layers that are read."""
+        used = [layer for layer, _ in self.content_layers + self.style_layers]
+        return tuple(dict.fromkeys(used))
+
+    def level_size(self, level: int) -> int:
+        """`size` on a level of the pyramid, 0 being the coarsest."""
+        return round(self.size / 2 ** (self.pyramid - 1 - level))
+
+    def level_evaluations(self, level: int) -> int:
+        """A level's share of the evaluations; what does not divide goes last."""
+        share, rest = divmod(self.evaluations, self.pyramid)
+        return share + (rest if level == self.pyramid - 1 else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON has them: layers are lists of [name, weight]."""
@@ -231,17 +318,26 @@ def request_digest(
     )
 
 
+def default_style_layers(objective: str) -> Layers:
+    """The paper's five style layers with the weights of an objective's own mix."""
+    weight = OBJECTIVES[objective].layer_weight(len(PAPER_STYLE_LAYERS))
+    return tuple((layer, weight) for layer in PAPER_STYLE_LAYERS)
+
+
 def least_side(layers: Iterable[str]) -> int:
     """The shortest side, in pixels, that leaves the deepest layer one value."""
     return max((2 ** (int(layer[4]) - 1) for layer in layers), default=1)
 
 
-def _number(field: str, value: object) -> float:
+def _number(
+    field: str, value: object, low: float = 0.0, high: float = math.inf
+) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingsError(field, f"{field} must be a number; got {value!r}.")
-    if not math.isfinite(value) or value < 0:
+    if not math.isfinite(value) or not low <= value <= high:
+        allowed = f"of {low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
         raise SettingsError(
-            field, f"{field} must be a finite number of 0 or more; got {value!r}."
+            field, f"{field} must be a finite number {allowed}; got {value!r}."
         )
     return float(value) + 0.0  # + 0.0 makes -0.0 the same request as 0.0
 

@@ -10,9 +10,7 @@ import os
 import socket
 import tempfile
 import threading
-import urllib.error
 import urllib.request
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +37,12 @@ def is_random(spec: str) -> bool:
     return spec.startswith("random:")
 
 
+def expects(spec: str) -> str:
+    """The input that weights expect: `v1`, torchvision's usual standardisation, or
+    `features`, that of IMAGENET1K_FEATURES (the original Caffe training)."""
+    return "v1" if spec.endswith("v1") else "features"
+
+
 def describe(spec: str) -> str:
     """A weights name in words for a person."""
     kind, _, rest = spec.partition(":")
@@ -46,6 +50,8 @@ def describe(spec: str) -> str:
         return f"random weights, seed {rest} (not trained)"
     if kind == "file":
         return f"a weights file, sha256 {rest[:12]}…"
+    if kind == "imagenet-v1":
+        return "torchvision's own ImageNet training (IMAGENET1K_V1)"
     return "ImageNet weights of the original VGG training (IMAGENET1K_FEATURES)"
 
 
@@ -65,8 +71,8 @@ def convolutions(network: str) -> list[tuple[str, str, int, int]]:
 def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
     """The convolutions' weights (float32, torchvision's keys) that `spec` names.
 
-    `imagenet` comes from torchvision's loader, its cache or a download;
-    `random:SEED` is what torchvision's constructor draws after
+    `imagenet` and `imagenet-v1` come from torchvision's loader, its cache or a
+    download; `random:SEED` is what torchvision's constructor draws after
     `torch.manual_seed(SEED)`; `file:SHA256` lies in `folder`.
     Raises `WeightsMissing` and `WeightsRefused`.
     """
@@ -74,32 +80,47 @@ def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
     if kind == "random":
         return _random(network, int(rest))
     if kind == "file":
-        if folder is None or not (path := folder / f"{rest}.pth").is_file():
+        sha256 = rest.removesuffix(":v1")
+        if folder is None or not (path := folder / f"{sha256}.pth").is_file():
             raise WeightsMissing(
-                f"The weights file {rest[:12]}… is not on this machine. "
+                f"The weights file {sha256[:12]}… is not on this machine. "
                 "Add it with `manage.py weights add FILE`."
             )
-        if _file_sha256(path) != rest:
+        if _file_sha256(path) != sha256:
             raise WeightsRefused(
                 f"The weights file {path.name} is not what its name says. "
                 "Add it again with `manage.py weights add FILE`."
             )
         return _checked(_read(path), network)
-    return _checked(_imagenet(try_download=True), network)
+    return _checked(_imagenet(_torchvision_weights(kind, network)), network)
 
 
 def imagenet_at_hand(*, network: str = "vgg16", try_download: bool) -> bool:
     """Whether the ImageNet weights are here, downloading them if asked to.
 
-    Answers within ten seconds on a machine without a network.
+    They are `imagenet` for VGG-16 and `imagenet-v1` for VGG-19. Answers within ten
+    seconds on a machine without a network.
     """
+    kind = "imagenet" if network == "vgg16" else "imagenet-v1"
+    weights = _torchvision_weights(kind, network)
     if not try_download:
-        return _cached().is_file()
+        return _cached(weights).is_file()
     try:
-        _imagenet(try_download=True)
+        _imagenet(weights)
     except WeightsMissing:
         return False
     return True
+
+
+def open_file(path: Path) -> tuple[str, str, StateDict]:
+    """A VGG state dict from a path: its name `file:SHA256`, its network, itself.
+
+    Raises `WeightsRefused`.
+    """
+    state = _read(path)
+    is_vgg19 = isinstance(state, dict) and "features.34.weight" in state
+    network = "vgg19" if is_vgg19 else "vgg16"
+    return f"file:{_file_sha256(path)}", network, _checked(state, network)
 
 
 def add_file(path: Path, folder: Path) -> str:
@@ -107,16 +128,7 @@ def add_file(path: Path, folder: Path) -> str:
 
     Raises `WeightsRefused` when it is anything else.
     """
-    state = _read(path)
-    for network in NETWORK_LAYERS:
-        try:
-            _checked(state, network)
-            break
-        except WeightsRefused as error:
-            refusal = error
-    else:
-        raise refusal
-    sha256 = _file_sha256(path)
+    spec, _, _ = open_file(path)
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
@@ -125,11 +137,11 @@ def add_file(path: Path, folder: Path) -> str:
                 target.write(block)
             target.flush()
             os.fsync(target.fileno())
-        os.replace(temporary, folder / f"{sha256}.pth")
+        os.replace(temporary, folder / f"{spec[5:]}.pth")
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return f"file:{sha256}"
+    return spec
 
 
 def _file_sha256(path: Path) -> str:
@@ -173,7 +185,6 @@ def _checked(state: Any, network: str) -> StateDict:
     return kept
 
 
-@lru_cache(maxsize=2)
 def _random(network: str, seed: int) -> StateDict:
     """What torchvision's constructor draws, without its 123 million dense weights.
 
@@ -202,33 +213,33 @@ def _random(network: str, seed: int) -> StateDict:
     return state
 
 
-def _imagenet_weights() -> Any:
-    from torchvision.models import VGG16_Weights
+def _torchvision_weights(kind: str, network: str) -> Any:
+    from torchvision.models import VGG16_Weights, VGG19_Weights
 
-    return VGG16_Weights.IMAGENET1K_FEATURES
+    if kind == "imagenet":
+        return VGG16_Weights.IMAGENET1K_FEATURES
+    weights = VGG16_Weights if network == "vgg16" else VGG19_Weights
+    return weights.IMAGENET1K_V1
 
 
-def _cached() -> Path:
+def _cached(weights: Any) -> Path:
     import torch
 
-    name = _imagenet_weights().url.rsplit("/", 1)[1]
+    name = weights.url.rsplit("/", 1)[1]
     return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
-def _imagenet(*, try_download: bool) -> StateDict:
-    weights = _imagenet_weights()
-    if not _cached().is_file():
-        reason = _unreachable(weights.url) if try_download else "not downloaded"
-        if reason:
-            raise WeightsMissing(
-                f"The ImageNet weights are not on this machine ({reason}). "
-                + _HOW_TO_GET_THEM
-            )
+def _imagenet(weights: Any) -> StateDict:
+    if not _cached(weights).is_file() and (reason := _unreachable(weights.url)):
+        raise WeightsMissing(
+            f"The ImageNet weights are not on this machine ({reason}). "
+            + _HOW_TO_GET_THEM
+        )
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_STALL_SECONDS)
     try:
         state: StateDict = weights.get_state_dict(progress=True, check_hash=True)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         raise WeightsMissing(
             f"The ImageNet weights could not be loaded ({error}). " + _HOW_TO_GET_THEM
         ) from error

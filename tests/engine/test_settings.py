@@ -23,7 +23,7 @@ from generation.engine.settings import (
         ("weights", {"weights": "file:abc"}),
         ("pooling", {"pooling": "min"}),
         ("objective", {"objective": "gatys"}),
-        ("start", {"start": "style"}),
+        ("start", {"start": "picture"}),
         ("optimiser", {"optimiser": "sgd"}),
         ("alpha", {"alpha": -1}),
         ("alpha", {"alpha": float("nan")}),

@@ -1,0 +1,152 @@
+"""The canvas: sizes, colour, where a render starts, and pixels to pictures.
+
+Tensors are (1, 3, height, width), RGB, 0-255, on the CPU.
+"""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from generation.engine.errors import SettingsError
+from generation.engine.images import pixel_sha256
+from generation.engine.objectives import OBJECTIVES, Objective
+from generation.engine.settings import RenderSettings, least_side
+
+Size = tuple[int, int]  # width, height
+
+
+def canvas_size(settings: RenderSettings, content: Image.Image, side: int) -> Size:
+    """The generated picture's size when its (long) side is `side`."""
+    return _fitted(settings, content, side)
+
+
+def style_size(settings: RenderSettings, style: Image.Image, side: int) -> Size:
+    """The size at which the style is read beside a canvas of side `side`."""
+    return _fitted(settings, style, round(side * settings.style_scale))
+
+
+def _fitted(settings: RenderSettings, picture: Image.Image, side: int) -> Size:
+    if settings.fit == "square":
+        return side, side
+    width, height = picture.size
+    longest = max(width, height)
+    size = round(width * side / longest), round(height * side / longest)
+    if min(size) < (needed := least_side(settings.layers)):
+        raise SettingsError(
+            "size",
+            f"size must be larger: a picture of {width} × {height} becomes "
+            f"{size[0]} × {size[1]}, and the deepest layer needs {needed}.",
+        )
+    return size
+
+
+def resized(picture: Image.Image, size: Size, resample: str) -> Image.Image:
+    """The picture at `size`; one that has it already is not resampled."""
+    if picture.size == size:
+        return picture
+    return picture.resize(size, Image.Resampling[resample.upper()])
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """An RGB picture as float32."""
+    flat = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    height, width = picture.height, picture.width
+    return flat.view(1, height, width, 3).permute(0, 3, 1, 2).float().contiguous()
+
+
+def to_image(pixels: Tensor, objective: Objective) -> Image.Image:
+    """The picture of a tensor: clipped to 0-255 and rounded to whole values, half
+    to even, or cut off where the objective's source did so."""
+    values = pixels[0].detach().clamp(0, 255)
+    if objective.rounding == "nearest":
+        values = values.round()
+    array = values.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return Image.frombytes("RGB", (array.shape[1], array.shape[0]), array.tobytes())
+
+
+def start_pixels(
+    settings: RenderSettings,
+    content: Tensor,
+    style: Image.Image,
+    picture: Image.Image | None,
+) -> Tensor:
+    """Where the render starts, in the shape of `content`.
+
+    Noise is uniform in 0-255 from a CPU generator, whatever the device.
+    """
+    kind, _, named = settings.start.partition(":")
+    height, width = content.shape[2:]
+    if kind == "content":
+        return content.clone()
+    if kind == "style":
+        return to_tensor(resized(style, (width, height), settings.resample))
+    if kind == "picture":
+        if picture is None or pixel_sha256(picture) != named:
+            raise SettingsError(
+                "start",
+                f"start names a picture whose pixels have the sha256 {named}: "
+                "give that picture.",
+            )
+        return to_tensor(resized(picture, (width, height), settings.resample))
+    generator = torch.Generator().manual_seed(settings.seed)
+    noise = torch.rand(content.shape, generator=generator) * 255
+    offset = OBJECTIVES[settings.objective].noise_offset
+    noise += torch.tensor(offset).view(1, 3, 1, 1)
+    if kind == "blend":
+        return settings.blend * noise + (1 - settings.blend) * content
+    return noise
+
+
+# Luma and two colour differences of ITU-R BT.601, on R'G'B'.
+_LUMA = torch.tensor([0.299, 0.587, 0.114])
+
+
+def prepared(
+    settings: RenderSettings, content: Image.Image, style: Image.Image
+) -> tuple[Image.Image, Image.Image]:
+    """The two pictures as the colour setting has them painted.
+
+    Gatys et al., *Preserving Color in Neural Artistic Style Transfer* (2016):
+    section 4 (luminance only), section 3 (colour histogram matching).
+    """
+    if settings.colour == "free":
+        return content, style
+    pixels, reference = _flat(style), _flat(content)
+    if settings.colour == "luminance":
+        reference = (reference @ _LUMA.double())[:, None].expand(-1, 3)
+        luma = pixels @ _LUMA.double()
+        spread = luma.std() if luma.std() > 0 else torch.ones(())
+        luma = (luma - luma.mean()) / spread * reference[:, 0].std()
+        pixels = (luma + reference[:, 0].mean())[:, None].expand(-1, 3)
+        return _picture(reference, content.size), _picture(pixels, style.size)
+    centre = reference.mean(0)
+    linear = _root(reference) @ torch.linalg.pinv(_root(pixels))
+    matched = (pixels - pixels.mean(0)) @ linear.T + centre
+    return content, _picture(matched, style.size)
+
+
+def recoloured(settings: RenderSettings, painted: Tensor, content: Tensor) -> Tensor:
+    """The painted luminance with the content's colours, when that was asked for."""
+    if settings.colour != "luminance":
+        return painted
+    luma = _LUMA.to(painted).view(1, 3, 1, 1)
+    content = content.to(painted)
+    change = ((painted - content) * luma).sum(1, keepdim=True)
+    return content + change
+
+
+def _flat(picture: Image.Image) -> Tensor:
+    return to_tensor(picture)[0].flatten(1).T.double()
+
+
+def _picture(pixels: Tensor, size: Size) -> Image.Image:
+    tensor = pixels.T.reshape(1, 3, size[1], size[0])
+    return to_image(tensor, OBJECTIVES["paper"])
+
+
+def _root(pixels: Tensor) -> Tensor:
+    """The symmetric square root of the covariance of (pixels, 3)."""
+    values, vectors = torch.linalg.eigh(torch.cov(pixels.T))
+    return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T

@@ -1,0 +1,51 @@
+"""A render half done, on disk: what it takes to go on as if nothing had happened.
+
+The noise is drawn before the first evaluation, from the seed alone, so there is no
+state of a random generator to keep.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generation.engine.errors import EngineError
+
+
+class CheckpointRefused(EngineError, ValueError):
+    """A checkpoint that is broken or belongs to another request."""
+
+
+def write_checkpoint(path: Path, identity: str, values: dict[str, Any]) -> None:
+    """Replace the checkpoint at once: a reader sees the old one or the new one."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        torch.save({"identity": identity, **values}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read_checkpoint(path: Path | None, identity: str) -> dict[str, Any] | None:
+    """What was written for the same request, or None where nothing was.
+
+    Raises `CheckpointRefused`.
+    """
+    if path is None or not path.exists():
+        return None
+    try:
+        values: dict[str, Any] = torch.load(path, weights_only=True)
+        written_for = values["identity"]
+    except Exception as error:  # unpickling broken data raises anything
+        raise CheckpointRefused(
+            f"The checkpoint {path.name} cannot be read: remove it to start anew."
+        ) from error
+    if written_for != identity:
+        raise CheckpointRefused(
+            f"The checkpoint {path.name} belongs to another request: "
+            "remove it to start anew."
+        )
+    return values

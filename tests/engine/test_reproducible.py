@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from generation.engine.canvas import canvas_size, prepared, start_pixels, to_tensor
+from generation.engine.checkpoint import CheckpointRefused
+from generation.engine.errors import Cancelled, EngineError, SettingsError
+from generation.engine.images import pixel_sha256
+from generation.engine.network import Network
+from generation.engine.render import Painted, Painter, Request, render
+
+from .conftest import picture
+from .test_render import settings
+
+
+def test_it_paints_alike_alone_and_among_others(network: Network) -> None:
+    choices: list[dict[str, Any]] = [
+        {"alpha": 1e-3, "evaluations": 5},
+        {"start": "noise"},
+        {"optimiser": "adam", "objective": "notebook"},
+        {"content_layers": (("conv1_1", 1.0),), "size": 40},
+    ]
+    requests = [
+        Request(settings=settings(**choice), content=picture(1), style=picture(2))
+        for choice in choices
+    ]
+    with Painter() as painter:
+        together = dict(painter.render_many(requests, network=network))
+
+    for index, request in enumerate(requests):
+        alone = render(request.settings, picture(1), picture(2), network=network)
+        among = together[index]
+        assert isinstance(among, Painted)
+        assert among.pixel_sha256 == alone.pixel_sha256
+        assert among.curve == alone.curve
+
+
+def test_a_bad_cell_costs_the_others_nothing(network: Network) -> None:
+    requests = [
+        Request(settings=each, content=picture(1), style=picture(2))
+        for each in (
+            settings(alpha=1e38, start="noise", evaluations=4),
+            settings(evaluations=4),
+            settings(start="picture:" + "0" * 64),
+            settings(evaluations=4, precision="bf16"),
+        )
+    ]
+    with Painter() as painter:
+        results = [result for _, result in painter.render_many(requests[:3])]
+        results += [result for _, result in painter.render_many(requests[3:])]
+
+    assert [isinstance(result, EngineError) for result in results] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert "precision" in str(results[3])
+
+
+def test_it_cancels_one_of_many(network: Network) -> None:
+    requests = [
+        Request(settings=settings(), content=picture(1), style=picture(2))
+        for _ in range(2)
+    ]
+    with Painter() as painter:
+        first, second = painter.render_many(
+            requests, network=network, should_stop=lambda index: index == 0
+        )
+    assert isinstance(first[1], Cancelled)
+    assert isinstance(second[1], Painted)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {},
+        {"optimiser": "adam"},
+        {"optimiser": "scipy", "evaluations": 50},
+        {"pyramid": 2, "evaluations": 20},
+    ],
+)
+@pytest.mark.parametrize("stop", [3, 13])
+def test_a_resumed_render_equals_an_uninterrupted_one(
+    network: Network, tmp_path: Path, choice: dict[str, Any], stop: int
+) -> None:
+    shallow = {"size": 16, "style_layers": (("conv1_1", 1.0), ("conv2_1", 1.0))}
+    asked = settings(**({"evaluations": 16, "start": "noise", **shallow} | choice))
+    whole = render(asked, picture(1), picture(2), network=network)
+    file = tmp_path / "half.pt"
+    done: list[int] = []
+    with pytest.raises(Cancelled):
+        render(
+            asked,
+            picture(1),
+            picture(2),
+            network=network,
+            checkpoint=file,
+            checkpoint_seconds=0,
+            on_progress=lambda step: done.append(step.evaluations),
+            should_stop=lambda: len(done) == stop,
+        )
+    assert file.exists()
+    resumed = render(asked, picture(1), picture(2), network=network, checkpoint=file)
+
+    assert resumed.pixel_sha256 == whole.pixel_sha256
+    assert resumed.curve == whole.curve
+    assert pixel_sha256(resumed.last) == pixel_sha256(whole.last)
+    assert not file.exists()
+
+
+def test_it_refuses_a_checkpoint_of_another_request(
+    network: Network, tmp_path: Path
+) -> None:
+    file = tmp_path / "half.pt"
+    with pytest.raises(Cancelled):
+        render(
+            settings(),
+            picture(1),
+            picture(2),
+            network=network,
+            checkpoint=file,
+            checkpoint_seconds=0,
+            should_stop=file.exists,
+        )
+    with pytest.raises(CheckpointRefused, match="another request"):
+        render(
+            settings(seed=1), picture(1), picture(2), network=network, checkpoint=file
+        )
+    file.write_bytes(b"nonsense")
+    with pytest.raises(CheckpointRefused, match="cannot be read"):
+        render(settings(), picture(1), picture(2), network=network, checkpoint=file)
+
+
+def test_it_counts_evaluations_over_the_levels_of_a_pyramid(network: Network) -> None:
+    painted = render(
+        settings(pyramid=2, evaluations=9), picture(1), picture(2), network=network
+    )
+    assert [row["level"] for row in painted.curve] == [1] * 4 + [2] * 5
+    assert painted.image.size == (32, 32)
+    assert painted.best_evaluation > 4
+
+
+def test_it_starts_where_it_is_told_to() -> None:
+    content, style, third = picture(1), picture(2), picture(3)
+    pixels = to_tensor(content)
+
+    def start(name: str, **values: Any) -> np.ndarray:
+        asked = settings(start=name, seed=4, **values)
+        return start_pixels(asked, pixels, style, third).numpy()
+
+    assert np.array_equal(start("content"), pixels.numpy())
+    assert np.array_equal(start("style"), to_tensor(style).numpy())
+    named = f"picture:{pixel_sha256(third)}"
+    assert np.array_equal(start(named), to_tensor(third).numpy())
+    mixed = 0.25 * start("noise") + 0.75 * pixels.numpy()
+    assert np.allclose(start("blend", blend=0.25), mixed, atol=1e-3)
+    with pytest.raises(SettingsError, match="sha256"):
+        start("picture:" + "0" * 64)
+
+
+def test_it_keeps_the_aspect_ratio_when_asked() -> None:
+    asked = settings(fit="aspect", size=60)
+    assert canvas_size(asked, picture(1, 40, 20), 60) == (60, 30)
+    assert canvas_size(asked, picture(1, 20, 40), 60) == (30, 60)
+    with pytest.raises(SettingsError, match=r"60 × 10.*needs 16"):
+        canvas_size(asked, picture(1, 240, 40), 60)
+
+
+def test_it_paints_pictures_that_are_not_square(network: Network) -> None:
+    painted = render(
+        settings(fit="aspect", size=40, style_scale=0.8, evaluations=3),
+        picture(1, 80, 48),
+        picture(2, 32, 64),
+        network=network,
+    )
+    assert painted.image.size == (40, 24)
+
+
+def test_it_resamples_nothing_that_has_its_size_already(network: Network) -> None:
+    for resample in ("nearest", "lanczos"):
+        painted = render(
+            settings(resample=resample, evaluations=1),
+            picture(1),
+            picture(2),
+            network=network,
+        )
+        assert pixel_sha256(painted.image) == pixel_sha256(picture(1))
+
+
+def statistics(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    flat = np.asarray(image, float).reshape(-1, 3)
+    return flat.mean(0), np.cov(flat.T)
+
+
+def test_it_gives_the_style_the_contents_colour_statistics() -> None:
+    muted = picture(1).point(lambda value: 100 + value // 8)
+    _, style = prepared(settings(colour="histogram"), muted, picture(2))
+
+    for ours, wanted in zip(statistics(style), statistics(muted), strict=True):
+        assert np.allclose(ours, wanted, rtol=0.05, atol=1.0)
+
+
+def test_it_keeps_the_contents_colours_and_paints_its_luminance(
+    network: Network,
+) -> None:
+    muted = picture(1).point(lambda value: 90 + value // 4)
+    painted = render(
+        settings(colour="luminance", evaluations=8), muted, picture(2), network=network
+    )
+    before, after = (np.asarray(each, float) for each in (muted, painted.image))
+    luma = np.array([0.299, 0.587, 0.114])
+
+    inside = ((after > 0) & (after < 255)).all(2)
+    chroma = [image - (image @ luma)[..., None] for image in (before, after)]
+    assert inside.mean() > 0.5
+    assert np.abs(chroma[0] - chroma[1])[inside].max() <= 1.5
+    assert np.abs((before - after) @ luma).mean() > 1
