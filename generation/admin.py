@@ -17,7 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from generation.forms import ExperimentForm, UploadForm
+from generation.forms import ExperimentForm, PairForm, UploadForm
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Experiment, Pair, Render, SourceImage
 from generation.services import add_source_image, queue_experiment, retry_renders
@@ -121,7 +121,9 @@ class SourceImageAdmin(admin.ModelAdmin):
 
 class PairInline(admin.TabularInline):
     model = Pair
+    form = PairForm
     extra = 1
+    verbose_name_plural = "pairs"
     autocomplete_fields = ["content", "style"]
 
 
@@ -129,13 +131,17 @@ class PairInline(admin.TabularInline):
 class ExperimentAdmin(admin.ModelAdmin):
     form = ExperimentForm
     inlines = [PairInline]
+    autocomplete_fields = ["contents", "styles"]
     list_display = ["name", "progress", "weights_note", "created_at"]
     search_fields = ["name", "description"]
     actions = ["queue", "cancel"]
     change_form_template = "admin/generation/experiment/change_form.html"
     fieldsets = [
         (None, {"fields": ["name", "description"]}),
-        ("Grid", {"fields": ["content_layers", "alpha_beta", "tv_weights"]}),
+        (
+            "Grid",
+            {"fields": ["content_layers", "alpha_beta", "tv_weights", "more_axes"]},
+        ),
         (
             "The same for every render",
             {
@@ -144,6 +150,13 @@ class ExperimentAdmin(admin.ModelAdmin):
                     ("pooling", "start"),
                     ("weights", "network", "objective"),
                 ]
+            },
+        ),
+        (
+            "Pictures, every content image with every style image",
+            {
+                "fields": ["contents", "styles"],
+                "description": "Or list single pairs below; both are painted.",
             },
         ),
     ]
@@ -276,7 +289,9 @@ class RenderAdmin(SaysRandomWeights):
         "state", "evaluations_shown", "seconds_shown",
     ]  # fmt: skip
     list_display_links = ["thumb", "pair"]
-    list_filter = ["status", "experiment", "content_layer", "tv_weight", "weights"]
+    list_filter = [
+        "status", "experiment", "objective", "content_layer", "tv_weight", "weights",
+    ]  # fmt: skip
     list_select_related = ["content", "style", "experiment"]
     search_fields = ["digest", "pixel_sha256", "content__title", "style__title"]
     actions = ["cancel", "retry"]
@@ -318,10 +333,9 @@ class RenderAdmin(SaysRandomWeights):
 
     @admin.display(description="evaluations")
     def evaluations_shown(self, row: Render) -> str:
-        budget = row.settings.get("evaluations")
-        done = budget if row.status == Render.Status.DONE else None
+        done = row.evaluations if row.status == Render.Status.DONE else None
         done = done or row.progress.get("evaluations", 0)
-        return f"{done} / {budget}"
+        return f"{done} / {row.evaluations}"
 
     @admin.display(description="seconds", ordering="seconds")
     def seconds_shown(self, row: Render) -> str:
