@@ -23,13 +23,9 @@ from generation.models import Batch, Experiment, Pair, Render, SourceImage
 from generation.services import add_source_image, queue_experiment, retry_renders
 
 
-def picture_tag(url: str, alt: str, side: int) -> SafeString:
-    return format_html(
-        '<img src="{}" alt="{}" class="nst-thumbnail" style="max-width:{}px">',
-        url,
-        alt,
-        side,
-    )
+def picture_tag(url: str, alt: str) -> SafeString:
+    """A picture in the admin; admin.css says how large it is in a list or alone."""
+    return format_html('<img src="{}" alt="{}" class="nst-thumbnail">', url, alt)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -107,12 +103,12 @@ class SourceImageAdmin(admin.ModelAdmin):
     @admin.display(description="")
     def thumb(self, image: SourceImage) -> SafeString:
         url = reverse("generation:source_picture", args=[image.pk, "thumbnail"])
-        return picture_tag(url, image.title, 80)
+        return picture_tag(url, image.title)
 
     @admin.display(description="picture")
     def large(self, image: SourceImage) -> SafeString:
         url = reverse("generation:source_picture", args=[image.pk, "picture"])
-        return picture_tag(url, image.title, 600)
+        return picture_tag(url, image.title)
 
     @admin.display(description="size", ordering="width")
     def size(self, image: SourceImage) -> str:
@@ -309,17 +305,17 @@ class RenderAdmin(SaysRandomWeights):
 
     @admin.display(description="")
     def thumb(self, row: Render) -> SafeString | str:
-        return self._picture(row, 80)
+        return self._picture(row)
 
     @admin.display(description="picture")
     def large(self, row: Render) -> SafeString | str:
-        return self._picture(row, 600)
+        return self._picture(row)
 
-    def _picture(self, row: Render, side: int) -> SafeString | str:
+    def _picture(self, row: Render) -> SafeString | str:
         if not row.picture:
             return "–"
         url = reverse("generation:render_picture", args=[row.pk])
-        return picture_tag(url, str(row), side)
+        return picture_tag(url, str(row))
 
     @admin.display(description="content × style", ordering="content__title")
     def pair(self, row: Render) -> str:

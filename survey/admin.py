@@ -159,7 +159,7 @@ class StimulusAdmin(SaysRandomWeights):
     @admin.display(description="")
     def thumb(self, stimulus: Stimulus) -> SafeString:
         url = reverse("survey:picture", args=[stimulus.study.slug, stimulus.code])
-        return picture_tag(url, stimulus.code, 80)
+        return picture_tag(url, stimulus.code)
 
     @admin.display(description="parameters")
     def made_by(self, stimulus: Stimulus) -> str:

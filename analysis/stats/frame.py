@@ -8,8 +8,8 @@ answers, so that a sparse million of ratings costs megabytes and not a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -39,8 +39,10 @@ KNOWN_COLUMNS = [
     "pilot",
     "excluded",
     "exclusion_reason",
+    "expected",
     "passed",
 ]
+KINDS = ("rating", "training", "catch", "repeat")
 BOOLEANS = ("is_reference", "simulated", "pilot", "excluded", "passed")
 TRUTH = {
     "true": True,
@@ -85,21 +87,39 @@ class Votes:
     def n_items(self) -> int:
         return len(self.items)
 
-    def sum_by_item(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sum of `values` (one per vote; the number of votes if None) by item."""
+    @cached_property
+    def n_by_rater(self) -> np.ndarray:
+        """Number of votes of each rater."""
+        return np.bincount(self.rater, minlength=self.n_raters)
+
+    @cached_property
+    def n_by_item(self) -> np.ndarray:
+        """Number of votes of each item."""
+        return np.bincount(self.item, minlength=self.n_items)
+
+    def sum_by_item(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values`, one per vote, by item."""
         return np.bincount(self.item, values, self.n_items)
 
-    def sum_by_rater(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sum of `values` (one per vote; the number of votes if None) by rater."""
+    def sum_by_rater(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values`, one per vote, by rater."""
         return np.bincount(self.rater, values, self.n_raters)
 
-    def matrix(self) -> np.ndarray:
-        """Raters × items, NaN where unanswered; repeated votes are averaged."""
-        shape = (self.n_raters, self.n_items)
-        cell = self.rater * self.n_items + self.item
-        n = np.bincount(cell, minlength=shape[0] * shape[1])
-        total = np.bincount(cell, self.rating, shape[0] * shape[1])
-        return divide(total, n).reshape(shape)
+    def matrix(
+        self, raters: np.ndarray | None = None, items: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Raters × items (codes; all if None), NaN unanswered, repeats averaged."""
+        raters = np.arange(self.n_raters) if raters is None else raters
+        items = np.arange(self.n_items) if items is None else items
+        row, column = (np.full(k, -1) for k in (self.n_raters, self.n_items))
+        row[raters], column[items] = np.arange(len(raters)), np.arange(len(items))
+        i, j = row[self.rater], column[self.item]
+        inside = (i >= 0) & (j >= 0)
+        cell = i[inside] * len(items) + j[inside]
+        size = len(raters) * len(items)
+        total = np.bincount(cell, self.rating[inside], size)
+        n = np.bincount(cell, minlength=size)
+        return divide(total, n).reshape(len(raters), len(items))
 
     @cached_property
     def distribution(self) -> tuple[np.ndarray, np.ndarray]:
@@ -111,12 +131,8 @@ class Votes:
 
     def take(self, keep: np.ndarray) -> Votes:
         """The votes where `keep` (bool, one per vote); codes stay as they are."""
-        return Votes(
-            self.rater[keep],
-            self.item[keep],
-            self.rating[keep],
-            self.raters,
-            self.items,
+        return replace(
+            self, rater=self.rater[keep], item=self.item[keep], rating=self.rating[keep]
         )
 
 
@@ -127,6 +143,7 @@ class Ratings:
     `frame` keeps every accepted row, in order, whatever its kind: training and catch
     trials feed the screening, kind `repeat` the test–retest, and only kind `rating`
     counts in a MOS. A missing `rating` is a trial that was planned and not answered.
+    Participant, stimulus and question are categorical, for speed.
     """
 
     frame: pd.DataFrame
@@ -135,6 +152,18 @@ class Ratings:
     scale_max: int
     repeats: str = "mean"
     left_out: dict[str, int] = field(default_factory=dict)  # reason → rows
+
+    def refusals(self, most: int = 20) -> list[str]:
+        """The refused rows as sentences, the first `most` and how many more."""
+        sentences = [
+            f"{'' if line is pd.NA else f'Line {line}: '}{reason}: {value!r}."
+            for line, value, reason in self.refused[["line", "value", "reason"]]
+            .head(most)
+            .itertuples(index=False)
+        ]
+        if len(self.refused) > most:
+            sentences.append(f"… and {len(self.refused) - most} more rows refused.")
+        return sentences
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -158,7 +187,7 @@ class Ratings:
     @cached_property
     def votes(self) -> Votes:
         """What the methods count: `answers`, repeats averaged if `repeats` says so."""
-        return self.answers if self.repeats == "votes" else _averaged(self.answers)
+        return self.answers if self.repeats == "votes" else averaged(self.answers)
 
     @cached_property
     def n_missing(self) -> np.ndarray:
@@ -172,6 +201,31 @@ class Ratings:
             missing % max(self.votes.n_items, 1), minlength=self.votes.n_items
         )
 
+    @cached_property
+    def factors(self) -> pd.DataFrame:
+        """Items × factor columns: those that do not vary within any stimulus."""
+        columns = self.rows.columns.difference(KNOWN_COLUMNS, sort=False)
+        factors = {}
+        if not columns.empty:
+            codes, _ = pd.factorize(self.rows["stimulus"])
+            first = np.flatnonzero(~pd.Series(codes).duplicated())
+            of_item = codes[~self.rows.duplicated(self.answers.items.names).to_numpy()]
+            for name in columns:
+                levels, _ = pd.factorize(self.rows[name])
+                if np.array_equal(levels, levels[first][codes]):
+                    factors[name] = self.rows[name].iloc[first[of_item]].to_numpy()
+        return pd.DataFrame(factors, index=range(self.answers.n_items))
+
+    def checked_factors(self, wanted: Sequence[str]) -> pd.DataFrame:
+        """`factors`; raises ValueError, naming those there are, if one is wanting."""
+        unknown = [name for name in wanted if name not in self.factors]
+        if unknown:
+            raise ValueError(
+                f"No factor {', '.join(unknown)}; the stimuli have "
+                f"{', '.join(map(str, self.factors)) or 'no factor columns'}."
+            )
+        return self.factors
+
     def votes_by_question(self) -> Iterator[tuple[str | None, Votes]]:
         """Votes of one question at a time, items named by their stimulus alone."""
         if "question" not in self.frame:
@@ -180,7 +234,7 @@ class Ratings:
         for question in self.questions:
             part = self.rows[(self.rows["question"] == question).to_numpy()]
             votes = _code(part.drop(columns="question"))[0]
-            yield question, votes if self.repeats == "votes" else _averaged(votes)
+            yield question, votes if self.repeats == "votes" else averaged(votes)
 
     @cached_property
     def _coded(self) -> tuple[Votes, np.ndarray]:
@@ -191,24 +245,20 @@ def divide(
     numerator: np.ndarray | float, denominator: np.ndarray | float
 ) -> np.ndarray:
     """Quotient, NaN (never ∞, never a warning) where the denominator is zero."""
-    numerator, denominator = np.broadcast_arrays(
-        np.asarray(numerator, float), np.asarray(denominator, float)
-    )
-    return np.divide(
-        numerator,
-        denominator,
-        out=np.full(numerator.shape, np.nan),
-        where=denominator != 0,
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(
+            denominator == 0, np.nan, np.true_divide(numerator, denominator)
+        )
 
 
 def _code(rows: pd.DataFrame) -> tuple[Votes, np.ndarray]:
     """The answered rows, and the cells rater × n_items + item of the unanswered."""
     rater, raters = pd.factorize(rows["participant"])
-    item, stimuli = pd.factorize(rows["stimulus"])
+    item, labels = pd.factorize(rows["stimulus"])
+    stimuli = np.asarray(labels)
     items = pd.Index(stimuli, name="stimulus")
     if "question" in rows:
-        question, questions = pd.factorize(rows["question"])
+        question, questions = pd.factorize(np.asarray(rows["question"]))
         item, pairs = pd.factorize(item * len(questions) + question)
         items = pd.MultiIndex.from_arrays(
             [stimuli[pairs // len(questions)], questions[pairs % len(questions)]],
@@ -220,21 +270,20 @@ def _code(rows: pd.DataFrame) -> tuple[Votes, np.ndarray]:
         rater[answered],
         item[answered],
         rating[answered],
-        pd.Index(raters, name="participant"),
+        pd.Index(np.asarray(raters), name="participant"),
         items,
     )
     return votes, (rater * np.int64(len(items)) + item)[~answered]
 
 
-def _averaged(votes: Votes) -> Votes:
+def averaged(votes: Votes) -> Votes:
     """One vote a rater and item: the mean of that rater's answers to it."""
     code, cells = pd.factorize(votes.rater * np.int64(votes.n_items) + votes.item)
     if len(cells) == len(code):
         return votes
     mean = np.bincount(code, votes.rating) / np.bincount(code)
-    return Votes(
-        cells // votes.n_items, cells % votes.n_items, mean, votes.raters, votes.items
-    )
+    rater, item = np.divmod(cells, votes.n_items)
+    return replace(votes, rater=rater, item=item, rating=mean)
 
 
 def validate(
@@ -271,12 +320,25 @@ def validate(
     line = frame.index if frame.index.name == "line" else None
     tidy = frame.reset_index(drop=True)
     refusals = _Refusals(len(tidy), line)
-
+    counts = np.ones(len(tidy), bool)  # rows of kind rating
+    if "kind" in tidy:
+        kind = tidy["kind"].astype(object)
+        kind = kind.where(kind.notna() & (kind != ""), "rating")
+        known = kind.isin(KINDS).to_numpy()
+        refusals.add(~known, "kind", kind, f"kind is none of {', '.join(KINDS)}")
+        tidy = tidy.assign(kind=kind)
+        counts = (kind == "rating").to_numpy()
+    text: dict[str, pd.Categorical] = {}
     for column in ("participant", "stimulus", "question"):
         if column in tidy:
-            text = tidy[column]
-            empty = (text.isna() | (text == "")).to_numpy()
-            refusals.add(empty, column, text, f"{column} is empty")
+            codes, labels = pd.factorize(tidy[column])
+            empty = (codes < 0) | np.isin(codes, np.flatnonzero(labels == ""))
+            if column == "question":
+                empty &= counts  # a catch trial may belong to none
+            refusals.add(empty, column, tidy[column], f"{column} is empty")
+            # Plain labels: from_codes would take a CategoricalIndex for its categories.
+            names = pd.Index(np.asarray(labels))
+            text[column] = pd.Categorical.from_codes(codes, names)
     rating = pd.to_numeric(tidy["rating"], errors="coerce").astype(float)
     given = tidy["rating"].notna()
     if tidy["rating"].dtype.kind not in "fiu":
@@ -290,10 +352,9 @@ def validate(
         refusals.add(given.to_numpy() & bad, "rating", tidy["rating"], reason)
     for column, bound in (("scale_min", low), ("scale_max", high)):
         if column in tidy:
-            other = tidy[column].notna() & (tidy[column].astype(float) != bound)
-            refusals.add(
-                other.to_numpy(), column, tidy[column], "rated on another scale"
-            )
+            stated = pd.to_numeric(tidy[column], errors="coerce")
+            other = (tidy[column].notna() & (stated != bound)).to_numpy()
+            refusals.add(other, column, tidy[column], "rated on another scale")
     flags: dict[str, pd.Series] = {}
     for column in BOOLEANS:
         if column in tidy:
@@ -314,7 +375,7 @@ def validate(
             if out.any():
                 left_out[column] = int(out.sum())
             keep &= ~out
-    tidy = tidy.assign(rating=rating, **flags)
+    tidy = tidy.assign(rating=rating, **flags, **text)
     return Ratings(
         frame=tidy if keep.all() else tidy[keep].reset_index(drop=True),
         refused=refusals.table(),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
+from scipy.sparse import csr_array
 
 from analysis.stats.frame import Votes, divide
 
@@ -142,3 +143,20 @@ def cluster_bootstrap(
         drawn = rng.multinomial(n_clusters, even, min(chunk, resamples - start))
         rows.append(statistic(drawn))
     return np.concatenate(rows)
+
+
+class ItemSums:
+    """n, Σx and Σx² by item when rater i counts `drawn[:, i]` times."""
+
+    def __init__(self, votes: Votes) -> None:
+        self.votes = votes
+
+    def __call__(self, drawn: np.ndarray, powers: int) -> list[np.ndarray]:
+        """The first `powers` sums, (resamples, items) for (resamples, raters)."""
+        votes = self.votes
+        shape = (votes.n_items, votes.n_raters)
+        where = (votes.item, votes.rater)
+        return [
+            (csr_array((votes.rating**power, where), shape) @ drawn.T).T
+            for power in range(powers)
+        ]

@@ -6,13 +6,15 @@ the counts and proportions as in ETSI and P.800 practice (%GoB, %PoW).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.stats import intervals
-from analysis.stats.frame import KNOWN_COLUMNS, Ratings, Votes, divide
+from analysis.stats.frame import Ratings, Votes, divide
 
 FLAGS = {
     "no_ratings": "Nobody has rated this stimulus: nothing can be computed.",
@@ -50,7 +52,7 @@ def mos_table(
         raise ValueError(f"A confidence level lies between 0 and 1: {level!r}")
     votes = ratings.votes
     low, high = ratings.scale_min, ratings.scale_max
-    n = votes.sum_by_item()
+    n = votes.n_by_item
     mos, sd = mean_and_sd(votes)
     se = divide(sd, np.sqrt(n))
     too_wide = np.zeros(len(n), bool)
@@ -108,7 +110,7 @@ def mos_table(
         }
     )
     keys = votes.items.to_frame(index=False)
-    parts = [keys[["stimulus"]], stimulus_factors(ratings), keys.iloc[:, 1:]]
+    parts = [keys[["stimulus"]], ratings.factors, keys.iloc[:, 1:]]
     return pd.concat([*parts, pd.DataFrame(columns, index=keys.index)], axis=1)
 
 
@@ -117,7 +119,7 @@ CI_METHODS = ("t", "z", "percentile", "bca", "binomial")
 
 def mean_and_sd(votes: Votes) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD (N - 1) by item; NaN where there are too few votes."""
-    n = votes.sum_by_item()
+    n = votes.n_by_item
     mean = divide(votes.sum_by_item(votes.rating), n)
     squares = votes.sum_by_item((votes.rating - mean[votes.item]) ** 2)
     return mean, np.sqrt(divide(squares, np.maximum(n - 1, 0)))
@@ -151,10 +153,8 @@ def dmos(
         value = (votes.rating - base + ratings.scale_max)[paired]
         if crush:
             value = np.where(value > ratings.scale_max, 7 * value / (2 + value), value)
-        differences = Votes(
-            votes.rater[paired], votes.item[paired], value, votes.raters, votes.items
-        )
-        n = differences.sum_by_item().astype(float)
+        differences = replace(votes.take(paired), rating=value)
+        n = differences.n_by_item.astype(float)
         mean, sd = mean_and_sd(differences)
     low, high = intervals.student(mean, divide(sd, np.sqrt(n)), n - 1, level)
     return {
@@ -170,34 +170,18 @@ def _reference_groups(ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
     rows = ratings.rows
     first = rows.drop_duplicates(ratings.votes.items.names)
     groups = [c for c in ("content", "question") if c in rows]
-    group = first.groupby(groups, sort=False).ngroup() if groups else 0 * first.index
+    grouped = first.groupby(groups, sort=False, dropna=False) if groups else None
+    group = np.zeros(len(first), int) if grouped is None else grouped.ngroup()
     return np.asarray(group), first["is_reference"].to_numpy(bool)
 
 
-def join_flags(words: dict[str, np.ndarray]) -> list[str]:
+def join_flags(words: Mapping[str, np.ndarray | pd.Series]) -> list[str]:
     """One cell a row: the words that hold there, joined by ``;``."""
     rows: list[list[str]] = [[] for _ in next(iter(words.values()))]
     for word, holds in words.items():
         for row in np.flatnonzero(holds):
             rows[row].append(word)
     return [";".join(row) for row in rows]
-
-
-def stimulus_factors(ratings: Ratings) -> pd.DataFrame:
-    """The factor columns that do not vary within any stimulus."""
-    rows = ratings.rows
-    codes, _ = pd.factorize(rows["stimulus"])
-    first = np.flatnonzero(~pd.Series(codes).duplicated())
-    of_item = ratings.votes.items.get_level_values("stimulus")
-    factors = {}
-    for column in rows.columns.difference(KNOWN_COLUMNS, sort=False):
-        levels, _ = pd.factorize(rows[column])
-        if np.array_equal(levels, levels[first][codes]):
-            by_stimulus = (
-                rows[column].iloc[first].set_axis(rows["stimulus"].iloc[first])
-            )
-            factors[column] = by_stimulus.reindex(of_item).to_numpy()
-    return pd.DataFrame(factors, index=range(len(of_item)))
 
 
 def _counts(ratings: Ratings) -> np.ndarray:
@@ -229,11 +213,15 @@ def _quartiles(votes: Votes) -> np.ndarray:
 
 def _modes(counts: np.ndarray, low: int) -> pd.Series:
     top = (counts == counts.max(axis=1, keepdims=True)) & (counts > 0)
-    cells = ["|".join(str(low + k) for k in np.flatnonzero(row)) for row in top]
-    return pd.Series([cell or None for cell in cells], dtype=object)
+    pattern = top @ (1 << np.arange(counts.shape[1]))
+    names = {
+        code: "|".join(str(low + k) for k in range(counts.shape[1]) if code >> k & 1)
+        for code in np.unique(pattern).tolist()
+    }
+    return pd.Series([names[code] or None for code in pattern.tolist()], dtype=object)
 
 
 def _consensus(votes: Votes, mos: np.ndarray, width: int) -> np.ndarray:
     """Tastle and Wierman (2007): 1 when unanimous, 0 when split at the ends."""
     distance = np.abs(votes.rating - mos[votes.item]) / width
-    return 1 + divide(votes.sum_by_item(np.log2(1 - distance)), votes.sum_by_item())
+    return 1 + divide(votes.sum_by_item(np.log2(1 - distance)), votes.n_by_item)

@@ -8,7 +8,7 @@ Krasula, Janowski and Katsavounidis, HVEI 2020). All work on flat `Votes`; none 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -20,14 +20,16 @@ from analysis.stats.screening import bt500
 
 FLAGS = {
     "mle_collapsed": (
-        "One rater carries more than half of the weight of the maximum likelihood: its "
-        "scores are mostly that person's. Read the MOS, or use the shrinkage (ours)."
+        "A rater carries more than half of the weight of the maximum likelihood, or is "
+        "fitted perfectly: its scores are theirs. Read the MOS, or shrink (ours)."
     ),
     "mle_refused": "The maximum likelihood was refused; analysis.json says why.",
 }
 MAX_SHARE = 0.5  # our guard, in no standard
 EPSILON = 1e-8  # P.910's own guard against a division by zero
 MAX_ITERATIONS = 1000
+SETTLED = 1e-6  # rating points a round; collapsed fits creep on for ever below this
+PERFECT = 1e-3  # an inconsistency below this is a fit to one person's ratings
 
 
 class NotIdentifiable(ValueError):
@@ -57,15 +59,20 @@ class Recovered:
 
     @property
     def collapsed(self) -> bool:
-        """One rater carries more than half of all weight."""
-        return bool(np.nanmax(self.weight_share, initial=0) > MAX_SHARE)
+        """Someone carries more than half of all weight, or is fitted perfectly."""
+        return bool(self.dominant.any())
+
+    @property
+    def dominant(self) -> np.ndarray:
+        """Raters on whom the likelihood has collapsed."""
+        return (self.weight_share > MAX_SHARE) | (self.inconsistency < PERFECT)
 
 
 def mean_opinion(
     votes: Votes, *, method: str = "mos", **known: np.ndarray
 ) -> Recovered:
     """The plain mean with SE = SD (N - 1)/√n."""
-    n = votes.sum_by_item()
+    n = votes.n_by_item
     quality = divide(votes.sum_by_item(votes.rating), n)
     squares = votes.sum_by_item((votes.rating - quality[votes.item]) ** 2)
     return _recovered(
@@ -93,7 +100,7 @@ def p913(
     missing. With `reject` BT.500 then judges the shifted ratings of all.
     """
     bias = _bias(votes)
-    shifted = _with_rating(votes, votes.rating - bias[votes.rater])
+    shifted = replace(votes, rating=votes.rating - bias[votes.rater])
     if not reject:
         return mean_opinion(shifted, method="p913", bias=bias)
     rejected = bt500(shifted, reading=reading)["rejected"].to_numpy()
@@ -114,8 +121,8 @@ def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered
     groups without a rating between them, or when the iteration does not settle.
     """
     _check_connected(votes)
-    n = votes.sum_by_rater()
-    quality = divide(votes.sum_by_item(votes.rating), votes.sum_by_item())
+    n = votes.n_by_rater
+    quality = divide(votes.sum_by_item(votes.rating), votes.n_by_item)
     bias, noise = _residuals(votes, quality)
     prior = shrink * noise @ noise / len(noise)
     iterations = 0
@@ -129,14 +136,14 @@ def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered
         iterations += 1
         if np.sqrt(np.nansum(step**2)) < EPSILON:
             break
-    else:
+    if not np.nanmax(np.abs(step)) < SETTLED:
         raise NotIdentifiable(
             f"The maximum likelihood did not settle in {MAX_ITERATIONS} rounds: "
             "these ratings do not determine it."
         )
     inconsistency = np.sqrt(variance)
     weight = divide(1, variance + EPSILON)
-    n_item = votes.sum_by_item()
+    n_item = votes.n_by_item
     noise = noise - divide(votes.sum_by_item(noise), n_item)[votes.item]
     precision = 1 / np.maximum(variance, np.finfo(float).tiny)
     centre = np.nanmean(bias)
@@ -182,19 +189,15 @@ def _recovered(votes: Votes, method: str, **known: np.ndarray | int) -> Recovere
 
 
 def _bias(votes: Votes) -> np.ndarray:
-    quality = divide(votes.sum_by_item(votes.rating), votes.sum_by_item())
+    quality = divide(votes.sum_by_item(votes.rating), votes.n_by_item)
     return _residuals(votes, quality)[0]
 
 
 def _residuals(votes: Votes, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bias by rater given the quality, and what is left of each vote."""
     left = votes.rating - quality[votes.item]
-    bias = divide(votes.sum_by_rater(left), votes.sum_by_rater())
+    bias = divide(votes.sum_by_rater(left), votes.n_by_rater)
     return bias, left - bias[votes.rater]
-
-
-def _with_rating(votes: Votes, rating: np.ndarray) -> Votes:
-    return Votes(votes.rater, votes.item, rating, votes.raters, votes.items)
 
 
 def _check_connected(votes: Votes) -> None:
@@ -205,7 +208,7 @@ def _check_connected(votes: Votes) -> None:
     edges = (np.ones(len(votes.rating)), (votes.rater, votes.item + n_raters))
     graph = coo_array(edges, (size, size))
     component = connected_components(graph, directed=False)[1]
-    groups = len(np.unique(component[votes.rater]))
+    groups = len(np.unique(component[:n_raters][votes.n_by_rater > 0]))
     if groups > 1:
         raise NotIdentifiable(
             f"People and stimuli fall into {groups} groups without a rating between "

@@ -33,17 +33,18 @@ def bt500(votes: Votes, *, reading: str = "recommendation") -> pd.DataFrame:
     if reading not in ("recommendation", "reference"):
         raise ValueError(f"BT.500 is read as recommendation or reference: {reading!r}")
     by_text = reading == "recommendation"
-    n = votes.sum_by_item()
+    n = votes.n_by_item
     mean = divide(votes.sum_by_item(votes.rating), n)
     deviation = votes.rating - mean[votes.item]
-    m2 = divide(votes.sum_by_item(deviation**2), n)
-    kurtosis = divide(divide(votes.sum_by_item(deviation**4), n), m2**2)
+    squared = deviation**2
+    m2 = divide(votes.sum_by_item(squared), n)
+    kurtosis = divide(divide(votes.sum_by_item(squared**2), n), m2**2)
     factor = np.where((kurtosis > 2 - TIE) & (kurtosis < 4 + TIE), 2, np.sqrt(20))
     sd = np.sqrt(m2 * (divide(n, n - 1) if by_text else 1))
     bound = np.where((m2 == 0) & by_text, np.inf, factor * sd - TIE)[votes.item]
     p = votes.sum_by_rater(deviation >= bound)
     q = votes.sum_by_rater(deviation <= -bound)
-    stat1 = divide(p + q, votes.sum_by_rater() if by_text else _all_trials(votes))
+    stat1 = divide(p + q, votes.n_by_rater if by_text else _all_trials(votes))
     stat2 = divide(np.abs(p - q), p + q)
     rejected = (stat1 > 0.05) & (stat2 < 0.3)  # NaN compares false: accepted
     return pd.DataFrame(
@@ -64,22 +65,16 @@ def _all_trials(votes: Votes) -> int:
     return votes.n_items * int(repeats.max(initial=1))
 
 
-def correlations(votes: Votes) -> pd.DataFrame:
-    """Each rater's agreement with the panel: pearson, spearman and leave-one-out.
+def leave_one_out(votes: Votes) -> pd.DataFrame:
+    """r_loo and rho_loo: the correlation with the mean of the others.
 
-    `pearson`, `spearman` correlate with a MOS that includes the rater, as the ITU
-    procedures do; `r_loo`, `rho_loo` with the mean of the others, the honest figure for
-    small panels. NaN where the rater or the means do not vary.
+    The honest figure for small panels, where a rater's own share of the MOS lifts r.
     """
-    n = votes.sum_by_item()
-    total = votes.sum_by_item(votes.rating)
-    mos = divide(total, n)[votes.item]
+    n, total = votes.n_by_item, votes.sum_by_item(votes.rating)
     shared = votes.take(n[votes.item] > 1)
     others = (total[shared.item] - shared.rating) / (n[shared.item] - 1)
     return pd.DataFrame(
         {
-            "pearson": pearson_by_rater(votes, mos),
-            "spearman": spearman_by_rater(votes, mos),
             "r_loo": pearson_by_rater(shared, others),
             "rho_loo": spearman_by_rater(shared, others),
         },
@@ -91,7 +86,7 @@ def pearson_by_rater(
     votes: Votes, other: np.ndarray, rating: np.ndarray | None = None
 ) -> np.ndarray:
     """Pearson's r of the rating with `other` (one value a vote) by rater."""
-    n = votes.sum_by_rater()
+    n = votes.n_by_rater
     x, y = (
         values - divide(votes.sum_by_rater(values), n)[votes.rater]
         for values in (votes.rating if rating is None else rating, other)
@@ -112,23 +107,32 @@ def spearman_by_rater(votes: Votes, other: np.ndarray) -> np.ndarray:
 
 def _rank_within(votes: Votes, values: np.ndarray) -> np.ndarray:
     """Mean ranks within each rater, up to a constant a rater (r does not see it)."""
-    # Means of the same ratings summed in another order are the same mean.
-    distinct, dense = np.unique(np.round(values, 12), return_inverse=True)
-    key = votes.rater * np.int64(len(distinct)) + dense
-    code, counts = np.unique(key, return_inverse=True, return_counts=True)[1:]
-    return (np.cumsum(counts) - (counts - 1) / 2)[code]
+    # One integer key to sort by; to 1e-9, since means of the same ratings summed in
+    # another order are the same mean.
+    step = np.rint((values - values.min(initial=0)) * 1e9).astype(np.int64)
+    key = votes.rater * (step.max(initial=0) + 1) + step
+    order = key.argsort()
+    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+    run = np.diff(np.append(starts, len(key)))
+    ranks = np.empty(len(key))
+    ranks[order] = np.repeat(starts + (run - 1) / 2, run)
+    return ranks
 
 
 def correlation_screen(votes: Votes, *, method: str = "pearson") -> pd.DataFrame:
     """The one-pass rule of BT.1788 and the reference code: r, threshold, rejected.
 
-    Rejects r ≤ min(0.7, mean r - SD r) (SD with N), `method` pearson or spearman.
+    r is `method` (pearson or spearman) with the MOS, the rater included; rejects
+    r ≤ min(0.7, mean r - SD r), SD with N; nobody where that would be everybody.
     """
-    r = correlations(votes)[method].to_numpy()
+    mos = divide(votes.sum_by_item(votes.rating), votes.n_by_item)
+    correlate = {"pearson": pearson_by_rater, "spearman": spearman_by_rater}[method]
+    r = correlate(votes, mos[votes.item])
     known = r[~np.isnan(r)]
     threshold = min(0.7, known.mean() - known.std()) if len(known) else np.nan
+    low = r <= threshold
     return pd.DataFrame(
-        {"r": r, "threshold": threshold, "rejected": r <= threshold},
+        {"r": r, "threshold": threshold, "rejected": low & (not low.all())},
         index=votes.raters,
     )
 
@@ -144,28 +148,57 @@ def p913_correlation(
     """
     rejected = np.zeros(votes.n_raters, bool)
     order = np.full(votes.n_raters, np.nan)
-    n = votes.sum_by_rater()
-    r = np.full(votes.n_raters, np.nan)
-    kept = votes
+    r_then = np.full(votes.n_raters, np.nan)
+    n, few = votes.n_by_rater, votes.n_by_rater < MIN_RATED
+    x = votes.rating - divide(votes.sum_by_rater(votes.rating), n)[votes.rater]
+    xx = votes.sum_by_rater(x * x)
+    n_item, total = votes.n_by_item.copy(), votes.sum_by_item(votes.rating)
+    by_item, by_rater = votes.item.argsort(), votes.rater.argsort()
+    item_at = np.append(0, np.cumsum(n_item))
+    rater_at = np.append(0, np.cumsum(n))
+    mos = divide(total, n_item)
+    # Sums of the MOS over what each rater saw; a removal touches only its own items.
+    seen = mos[votes.item]
+    m, mm, xm = (votes.sum_by_rater(v) for v in (seen, seen**2, x * seen))
     while True:
-        mos = divide(kept.sum_by_item(kept.rating), kept.sum_by_item())
-        r = np.where(rejected, r, pearson_by_rater(kept, mos[kept.item]))
-        judged = np.where(rejected | (n < MIN_RATED) | np.isnan(r), np.inf, r)
-        worst = int(judged.argmin()) if len(judged) else 0
-        if not len(judged) or judged[worst] >= threshold:
+        yy = mm - divide(m * m, n)
+        varies = (xx > 1e-12) & (yy > 1e-12)
+        r = np.where(varies, divide(xm, np.sqrt(np.where(varies, xx * yy, 1))), np.nan)
+        judged = np.where(rejected | few | np.isnan(r), np.inf, r)
+        worst = int(judged.argmin()) if len(judged) else -1
+        if worst < 0 or judged[worst] >= threshold:
             break
         rejected[worst] = True
-        order[worst] = rejected.sum()
-        kept = kept.take(kept.rater != worst)
+        order[worst], r_then[worst] = rejected.sum(), r[worst]
+        own = by_rater[rater_at[worst] : rater_at[worst + 1]]
+        np.subtract.at(total, votes.item[own], votes.rating[own])
+        np.subtract.at(n_item, votes.item[own], 1)
+        items = np.unique(votes.item[own])
+        before = mos[items]
+        mos[items] = divide(total[items], n_item[items])
+        touched = by_item[_ranges(item_at[items], item_at[items + 1])]
+        old = np.repeat(before, np.diff(item_at)[items])
+        new = np.nan_to_num(mos[votes.item[touched]])
+        rater = votes.rater[touched]
+        m += np.bincount(rater, new - old, votes.n_raters)
+        mm += np.bincount(rater, new**2 - old**2, votes.n_raters)
+        xm += np.bincount(rater, x[touched] * (new - old), votes.n_raters)
     return pd.DataFrame(
         {
-            "r": r,
+            "r": np.where(rejected, r_then, r),
             "rejected": rejected,
             "order": order,
-            "undecided": (n < MIN_RATED) | np.isnan(r),
+            "undecided": ~rejected & (few | np.isnan(r)),
         },
         index=votes.raters,
     )
+
+
+def _ranges(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """The concatenation of range(start[k], stop[k])."""
+    length = stop - start
+    first = np.repeat(start - np.append(0, np.cumsum(length)[:-1]), length)
+    return first + np.arange(length.sum())
 
 
 def attention(ratings: Ratings, *, fast_ms: float = 600) -> pd.DataFrame:
@@ -177,7 +210,7 @@ def attention(ratings: Ratings, *, fast_ms: float = 600) -> pd.DataFrame:
     right); retest_difference: mean |first - repeat|, kind ``repeat`` or repeated rows.
     """
     answers = ratings.answers
-    n = answers.sum_by_rater()
+    n = answers.n_by_rater
     mean = divide(answers.sum_by_rater(answers.rating), n)
     deviation = answers.rating - mean[answers.rater]
     width = ratings.scale_max - ratings.scale_min + 1
@@ -198,12 +231,13 @@ def attention(ratings: Ratings, *, fast_ms: float = 600) -> pd.DataFrame:
     rows = ratings.rows[ratings.rows["rating"].notna()]
     if "response_ms" in rows:
         times = pd.to_numeric(rows["response_ms"], errors="coerce")
-        by_rater = times.groupby(rows["participant"], sort=False)
-        table["median_response_ms"] = by_rater.median().reindex(table.index)
         fast = (times < fast_ms).where(times.notna()).astype(float)
-        table["share_fast"] = (
-            fast.groupby(rows["participant"], sort=False).mean().reindex(table.index)
-        )
+        every = range(len(table))
+        for name, by_rater in (
+            ("median_response_ms", times.groupby(answers.rater).median()),
+            ("share_fast", fast.groupby(answers.rater).mean()),
+        ):
+            table[name] = by_rater.reindex(every).to_numpy()
     else:
         table["median_response_ms"] = table["share_fast"] = np.nan
     return table.join(_traps(ratings)).join(_retest(ratings))
@@ -256,6 +290,9 @@ def retest_pairs(ratings: Ratings) -> tuple[pd.Series, pd.Series]:
     frame = ratings.frame
     if "kind" in frame:
         frame = frame[frame["kind"].isin(["rating", "repeat"])]
+    answered_once = len(ratings.votes.rating) == len(ratings.answers.rating)
+    if len(frame) == len(ratings.rows) and answered_once and ratings.repeats == "mean":
+        frame = frame.iloc[:0]  # nobody saw anything twice: spare the search
     keys = ["participant", "stimulus", *({"question"} & set(frame.columns))]
     answered = frame[frame["rating"].notna()]
     answered = answered[answered.duplicated(keys, keep=False)]

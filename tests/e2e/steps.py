@@ -8,6 +8,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect
 
 LABELS = {5: "Excellent", 4: "Good", 3: "Fair", 2: "Poor", 1: "Bad"}
+OVERFLOW = "() => [document.documentElement.scrollWidth, window.innerWidth]"
 
 
 def consent(page: Page, address: str) -> None:

@@ -91,3 +91,54 @@ def test_it_does_not_count_a_repeat_that_was_answered_once_as_missing() -> None:
     frame = tidy(("P1", "A", 4), ("P1", "A", np.nan))
     assert list(validate(frame).n_missing) == [0]
     assert list(validate(frame, repeats="votes").n_missing) == [1]
+
+
+def test_it_takes_a_missing_kind_for_rating_and_refuses_an_unknown_one() -> None:
+    frame = tidy(
+        ("P1", "A", 4, None),
+        ("P2", "A", 3, ""),
+        ("P3", "A", 2, "rehearsal"),
+        columns="participant stimulus rating kind",
+    )
+    ratings = validate(frame)
+    assert list(ratings.votes.rating) == [4.0, 3.0]
+    assert list(ratings.refused["reason"]) == [
+        "kind is none of rating, training, catch, repeat"
+    ]
+
+
+def test_it_knows_participants_by_number_too() -> None:
+    ratings = validate(tidy((1, 10, 4), (2, 10, 5), (1, 11, 3)))
+    assert list(ratings.votes.raters) == [1, 2]
+    assert list(ratings.votes.items) == [10, 11]
+
+
+def test_it_refuses_rows_rated_on_another_scale() -> None:
+    frame = tidy(("P1", "A", 4), ("P2", "A", 3)).assign(scale_max=[5, 7])
+    ratings = validate(frame)
+    assert list(ratings.refused["reason"]) == ["rated on another scale"]
+
+
+def test_it_wants_booleans_that_are_booleans() -> None:
+    frame = tidy(("P1", "A", 4), ("P2", "A", 3)).assign(pilot=["no", "perhaps"])
+    assert list(validate(frame).refused["reason"]) == [
+        "pilot is neither true nor false"
+    ]
+
+
+@pytest.mark.parametrize("options", [{"repeats": "last"}, {"scale": (5, 1)}])
+def test_it_refuses_options_that_mean_nothing(options) -> None:
+    with pytest.raises(ValueError, match=r"repeats is|no width"):
+        validate(tidy(("P1", "A", 4)), **options)
+
+
+def test_it_accepts_a_catch_trial_that_belongs_to_no_question() -> None:
+    frame = tidy(
+        ("P1", "A", 4, "rating", "style"),
+        ("P1", "B", 4, "catch", None),
+        ("P1", "A", 4, "rating", None),
+        columns="participant stimulus rating kind question",
+    )
+    ratings = validate(frame)
+    assert list(ratings.frame["kind"]) == ["rating", "catch"]
+    assert list(ratings.refused["reason"]) == ["question is empty"]

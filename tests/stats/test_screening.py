@@ -87,7 +87,7 @@ def test_it_rejects_low_correlations_as_the_reference_does(
 
 
 def test_it_correlates_with_the_mean_of_the_others(panel, vectors) -> None:
-    table = screening.correlations(validate(panel).votes)
+    table = screening.leave_one_out(validate(panel).votes)
     expected = vectors["screen.corr_leave_one_out"]
     assert table["r_loo"].to_dict() == pytest.approx(expected["pearson"], rel=1e-9)
     assert table["rho_loo"].to_dict() == pytest.approx(expected["spearman"], rel=1e-9)
@@ -143,3 +143,11 @@ def test_it_counts_catch_trials_passed_and_repeats_that_differ() -> None:
     assert list(table.loc["A", ["traps_passed", "traps_total"]]) == [1, 2]
     assert table.loc["A", "retest_difference"] == 2
     assert table.loc["B", ["traps_total", "retest_difference"]].isna().all()
+
+
+def test_it_does_not_let_a_correlation_reject_everybody() -> None:
+    rows = [("A", s, r) for s, r in enumerate((1, 2, 3, 2, 1))]
+    rows += [("B", s, r) for s, r in enumerate((3, 1, 2, 3, 1))]
+    frame = pd.DataFrame(rows, columns=["participant", "stimulus", "rating"])
+    table = screening.correlation_screen(validate(frame).votes)
+    assert not table["rejected"].all()

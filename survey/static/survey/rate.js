@@ -17,6 +17,7 @@
     shownAt = 0;
     form.hidden = true;
     missing.hidden = !broken;
+    stage.hidden = broken; // while it loads, its place is kept
   };
   const show = async () => {
     try {
@@ -25,7 +26,7 @@
       return hide(true);
     }
     missing.hidden = true;
-    form.hidden = false;
+    stage.hidden = form.hidden = false;
     // A picture wider than the window is scrolled by keyboard too; Safari has to be told.
     if (stage.scrollWidth > stage.clientWidth) stage.tabIndex = 0;
     // Two frames: the clock starts when the decoded picture has been painted.

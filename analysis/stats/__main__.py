@@ -1,0 +1,313 @@
+"""The statistics alone: `python -m analysis.stats report ratings.csv --out DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when done, 2 when the input cannot be used (said on stderr)."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as problem:
+        print(f"{options.command}: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.stats")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_report(commands.add_parser("report", help="tables of a study from a CSV"))
+    _add_grim(commands.add_parser("grim", help="check published means"))
+    _add_plan(commands.add_parser("plan", help="how many participants"))
+    _add_pairs(commands.add_parser("pairs", help="one scale from comparisons"))
+    return parser
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("ratings", type=Path, help="CSV: long, or a matrix of people and stimuli")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
+    add("--rows", choices=("people", "stimuli"), help="what a matrix has as rows")
+    add("--scale", type=_scale, default=(1, 5), metavar="LOW-HIGH", help="default 1-5")
+    add("--repeats", choices=("mean", "votes"), default="mean")
+    add("--level", type=float, default=0.95, help="confidence level")
+    add("--ci", default="t", help="t, z, percentile, bca or binomial")
+    add(
+        "--recovery",
+        default="p910",
+        metavar="METHOD",
+        help="none, mos, bt500, p913, p913_reject, p910 or p910_shrunk",
+    )
+    add(
+        "--screen",
+        default="none",
+        metavar="RULE",
+        help="none, bt500, bt500-reference, p913, pearson or spearman",
+    )
+    add(
+        "--bt500",
+        choices=("recommendation", "reference"),
+        default="recommendation",
+        help="how BT.500 is read where a recovery or raters.csv uses it",
+    )
+    add("--exclude", action="append", default=[], metavar="PARTICIPANT")
+    add("--by", action="append", default=[], metavar="FACTOR[,FACTOR]")
+    add(
+        "--model",
+        default="",
+        metavar="FACTOR[,FACTOR]",
+        help="fit both mixed models on these factors: factor_effects.csv",
+    )
+    add(
+        "--condition-ci",
+        choices=("cluster_t", "cluster_bootstrap"),
+        default="cluster_t",
+    )
+    add("--fast-ms", type=float, default=600, help="faster answers are hasty")
+    add("--resamples", type=int, help="of every bootstrap; default by size")
+    add("--seed", type=int, default=20260101, help="seed of every bootstrap")
+    add(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="objective metric of the stimuli; default content_loss, style_loss, "
+        "tv_loss where they exist",
+    )
+    add("--mapping", default="cubic", help="none, linear, cubic, logistic or isotonic")
+    for kind in ("simulated", "pilot", "excluded"):
+        add(f"--include-{kind}", action="store_true", help=f"use {kind} rows too")
+    parser.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from analysis.stats.frame import validate
+    from analysis.stats.reading import read_ratings
+    from analysis.stats.report import Options, build
+
+    ratings = validate(
+        read_ratings(options.ratings, rows=options.rows),
+        scale=options.scale,
+        repeats=options.repeats,
+        include_simulated=options.include_simulated,
+        include_pilot=options.include_pilot,
+        include_excluded=options.include_excluded,
+    )
+    for sentence in ratings.refusals():
+        print(sentence, file=sys.stderr)
+    chosen = {"metrics": tuple(options.metric)} if options.metric else {}
+    report = build(
+        ratings,
+        Options(
+            **chosen,
+            mapping=options.mapping,
+            level=options.level,
+            ci_method=options.ci,
+            recovery=options.recovery,
+            screen=options.screen,
+            exclude=tuple(options.exclude),
+            by=tuple(options.by),
+            model=tuple(filter(None, options.model.split(","))),
+            bt500_reading=options.bt500,
+            condition_ci=options.condition_ci,
+            fast_ms=options.fast_ms,
+            resamples=options.resamples,
+            seed=options.seed,
+        ),
+    )
+    for path in report.write(options.out):
+        print(path)
+
+
+def _add_grim(parser: argparse.ArgumentParser) -> None:
+    from analysis.stats.grim import CONVENTIONS
+
+    add = parser.add_argument
+    add("means", nargs="*", metavar="MEAN", help="as printed: 4.0 is not 4.00")
+    add("--table", type=Path, help="CSV with mean and, if any, label, n, sd")
+    add("--n", type=int, help="people behind every mean without an n of its own")
+    add("--scale", type=_scale, default=(1, 5), metavar="LOW-HIGH", help="default 1-5")
+    add("--items", type=int, default=1, help="answers averaged per person")
+    add("--decimals", type=int, help="read every mean with so many decimals")
+    add("--convention", choices=CONVENTIONS, action="append")
+    add("--most", type=int, default=100, help="largest n searched for a common fit")
+    add("--json", action="store_true", help="everything, for machines")
+    parser.set_defaults(run=_grim)
+
+
+def _grim(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from analysis.stats import grim
+
+    rows = [grim.Row("", mean) for mean in options.means]
+    if options.table:
+        with options.table.open(encoding="utf-8-sig", newline="") as file:
+            rows += [
+                grim.Row(
+                    line.get("label") or "",
+                    line["mean"],
+                    int(line["n"]) if line.get("n") else None,
+                    line.get("sd") or None,
+                )
+                for line in csv.DictReader(file)
+            ]
+    if not rows:
+        raise ValueError("Give the means to check, or a --table of them.")
+    verdicts, tables = grim.check_table(
+        rows,
+        n=options.n,
+        scale=options.scale,
+        items=options.items,
+        decimals=options.decimals,
+        conventions=options.convention or grim.CONVENTIONS,
+        most=options.most,
+    )
+    if options.json:
+        whole = {"rows": map(asdict, verdicts), "tables": map(asdict, tables)}
+        print(json.dumps({key: [*value] for key, value in whole.items()}, indent=2))
+        return
+    for table in tables:
+        fitting = (
+            ", ".join(map(str, table.fitting_n[:8])) or f"none up to {options.most}"
+        )
+        print(f"{table.convention}: {table.possible} of {table.rows} possible.")
+        print(f"  {table.text}")
+        print(f"  One n for all rows: {fitting}.")
+        for row in verdicts:
+            if row.convention == table.convention:
+                sums = (
+                    f"sum {'|'.join(map(str, row.sums))}"
+                    if row.sums
+                    else (f"between {row.below} and {row.above}")
+                )
+                sd = {None: "", True: ", SD possible", False: ", SD not possible"}
+                word = "yes" if row.possible else "no "
+                label = f"{row.label} " if row.label else ""
+                print(
+                    f"    {word} {label}{row.mean} (n={row.n}): {sums}"
+                    f"{sd[row.sd_possible]}"
+                )
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--sd", type=float, default=1.0, help="SD of one rating")
+    add("--half-width", type=float, help="half of the interval wanted")
+    add("--difference", type=float, help="paired MOS difference to find")
+    add("--correlation", type=float, default=0.5, help="of two ratings of a person")
+    add("--power", type=float, default=0.8)
+    add("--comparisons", type=int, default=1, help="size of the Holm family")
+    add("--level", type=float, default=0.95)
+    add("--n", type=int, help="what so many participants resolve")
+    parser.set_defaults(run=_plan)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from analysis.stats import planning
+
+    alpha = 1 - options.level
+    sd_diff = planning.sd_of_difference(options.sd, options.correlation)
+    asked = False
+    if options.half_width is not None:
+        asked = True
+        n = planning.n_for_half_width(options.sd, options.half_width, options.level)
+        print(
+            f"{n} participants: half-width {options.half_width:g} at SD "
+            f"{options.sd:g}, level {options.level:g}."
+        )
+    if options.difference is not None:
+        asked = True
+        n = planning.n_for_difference(
+            options.difference,
+            sd_diff,
+            power=options.power,
+            alpha=alpha,
+            comparisons=options.comparisons,
+        )
+        print(
+            f"{n} participants: paired difference {options.difference:g}, SD of "
+            f"differences {sd_diff:.3g}, power {options.power:g}, "
+            f"{options.comparisons} comparisons (Holm)."
+        )
+    if options.n is not None:
+        asked = True
+        half = planning.half_width(options.n, options.sd, options.level)
+        found = planning.resolvable_difference(
+            options.n,
+            sd_diff,
+            power=options.power,
+            alpha=alpha,
+            comparisons=options.comparisons,
+        )
+        print(
+            f"{options.n} participants: half-width {half:.3g}; paired differences "
+            f"from {found:.3g} up, {options.comparisons} comparisons (Holm), power "
+            f"{options.power:g}."
+        )
+    if not asked:
+        print(planning.plan_table(level=options.level).to_string(index=False))
+        print()
+        table = planning.difference_table(
+            options.sd, options.correlation, power=options.power, alpha=alpha
+        )
+        print(table.to_string(index=False))
+
+
+def _add_pairs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "file",
+        type=Path,
+        help="CSV of choices (participant, stimulus, second, "
+        "choice) or of ratings, which are then compared within people",
+    )
+    add("--model", choices=("bradley_terry", "thurstone"), default="bradley_terry")
+    add("--prior", type=float, default=0.0, help="pseudo-wins each way for every pair")
+    add("--resamples", type=int, default=999, help="bootstrap over people")
+    add("--seed", type=int, default=20260101)
+    add("--out", type=Path, help="CSV to write instead of printing")
+    parser.set_defaults(run=_pairs)
+
+
+def _pairs(options: argparse.Namespace) -> None:
+    from analysis.stats import pairs
+    from analysis.stats.frame import validate
+    from analysis.stats.reading import read_ratings
+    from analysis.stats.writing import write_csv
+
+    frame = read_ratings(options.file)
+    if "choice" in frame:
+        wins, items = pairs.wins_from_choices(frame)
+    else:
+        votes = validate(frame).votes
+        wins, items = pairs.wins_from_ratings(votes), votes.items
+    scale = pairs.fit(
+        wins,
+        items,
+        model=options.model,
+        prior=options.prior,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    if options.out:
+        write_csv(scale.table(), options.out)
+    else:
+        print(scale.table().to_string(index=False))
+
+
+def _scale(text: str) -> tuple[int, int]:
+    low, _, high = text.rpartition("-")
+    return int(low), int(high)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""How well an objective metric predicts the MOS, as ITU-T P.1401 (2020) asks.
+
+Rank correlations on raw values; PLCC, RMSE, RMSE* and the outlier ratio after a
+declared monotone mapping. A loss falls as quality rises: mappings may decrease. Refused
+below ten stimuli, where a mapping of four coefficients leaves nothing to judge by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special, stats
+
+from analysis.stats.contrasts import holm
+from analysis.stats.frame import divide
+
+MAPPINGS = ("none", "linear", "cubic", "logistic", "isotonic")
+MIN_STIMULI = 10
+
+
+class TooFewStimuli(ValueError):
+    """Not enough stimuli with a MOS and a metric; the sentence says how many."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One metric against the MOS, in the order of P.1401 section 7.
+
+    `d` is the number of fitted coefficients (1 without a mapping), which the errors
+    lose as degrees of freedom; `rmse_star` counts only what lies outside each MOS'
+    interval (7.7), `outlier_ratio` the share that does (7.5.2.2). `mapped` is the
+    prediction on the rating scale, NaN for stimuli left out.
+    """
+
+    metric: str
+    mapping: str
+    n: int
+    d: int
+    plcc: float
+    plcc_low: float
+    plcc_high: float
+    srocc: float
+    srocc_p: float
+    krocc: float
+    rmse: float
+    rmse_star: float
+    outlier_ratio: float
+    coefficients: tuple[float, ...]
+    mapped: np.ndarray
+
+
+def agreement(
+    metric: np.ndarray,
+    mos: np.ndarray,
+    half_width: np.ndarray,
+    *,
+    mapping: str = "cubic",
+    name: str = "metric",
+    level: float = 0.95,
+    minimum: int = MIN_STIMULI,
+) -> Agreement:
+    """Compare a metric with the MOS and its interval half-widths, one value a stimulus.
+
+    `mapping`: none, linear (d = 2), cubic (monotone on the data's range, d = 4),
+    logistic (four parameters, d = 4) or isotonic (exploration only: d counts its
+    levels). Raises TooFewStimuli below `minimum` complete stimuli.
+    """
+    if mapping not in MAPPINGS:
+        raise ValueError(f"mapping is {', '.join(MAPPINGS)}: {mapping!r}")
+    known = np.isfinite(metric) & np.isfinite(mos)
+    x, y, half = metric[known], mos[known], half_width[known]
+    n = len(x)
+    if n < minimum:
+        raise TooFewStimuli(
+            f"{name}: {n} stimuli have both a MOS and a value; P.1401's figures are "
+            f"not given below {minimum}."
+        )
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        raise TooFewStimuli(f"{name}: the values do not vary.")
+    rank = stats.spearmanr(x, y)
+    fitted, coefficients, d = _FITS[mapping](x, y, np.sign(rank.statistic) or 1.0)
+    error = y - fitted
+    outside = np.maximum(np.abs(error) - half, 0)
+    judged = ~np.isnan(outside)
+    plcc = np.corrcoef(fitted, y)[0, 1] if np.ptp(fitted) > 0 else np.nan
+    reach = stats.norm.ppf((1 + level) / 2) / np.sqrt(max(n - 3, 1))
+    fisher = np.arctanh(np.clip(plcc, -1 + 1e-15, 1 - 1e-15))
+    low, high = np.tanh(fisher - reach), np.tanh(fisher + reach)
+    mapped = np.full(len(metric), np.nan)
+    mapped[known] = fitted
+    return Agreement(
+        name,
+        mapping,
+        n,
+        d,
+        float(plcc),
+        float(low),
+        float(high),
+        float(rank.statistic),
+        float(rank.pvalue),
+        float(stats.kendalltau(x, y).statistic),
+        float(np.sqrt(divide((error**2).sum(), max(n - d, 0)))),
+        float(np.sqrt(divide((outside[judged] ** 2).sum(), max(judged.sum() - d, 0)))),
+        float(divide((outside[judged] > 0).sum(), judged.sum())),
+        tuple(map(float, coefficients)),
+        mapped,
+    )
+
+
+def _none(
+    x: np.ndarray, y: np.ndarray, sign: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    return x, np.empty(0), 1
+
+
+def _linear(
+    x: np.ndarray, y: np.ndarray, sign: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    coefficients = np.polynomial.polynomial.polyfit(x, y, 1)
+    return np.polynomial.polynomial.polyval(x, coefficients), coefficients, 2
+
+
+def _cubic(
+    x: np.ndarray, y: np.ndarray, sign: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Third-order polynomial, least squares, monotone between the extreme values."""
+    centre, half = (x.max() + x.min()) / 2, np.ptp(x) / 2
+    basis = np.vander((x - centre) / half, 4, increasing=True)
+    grid = np.linspace(-1, 1, 201)
+    slope = sign * np.vander(grid, 3, increasing=True) * [1, 2, 3]
+    free = np.linalg.lstsq(basis, y, rcond=None)[0]
+    if (slope @ free[1:]).min() < 0:
+        line = np.linalg.lstsq(basis[:, :2], y, rcond=None)[0]
+        free = optimize.minimize(
+            lambda c: ((basis @ c - y) ** 2).sum(),
+            np.append(line, [0, 0]),
+            jac=lambda c: 2 * basis.T @ (basis @ c - y),
+            method="SLSQP",
+            constraints={
+                "type": "ineq",
+                "fun": lambda c: slope @ c[1:],
+                "jac": lambda c: np.column_stack([np.zeros(len(grid)), slope]),
+            },
+            options={"ftol": 1e-12, "maxiter": 500},
+        ).x
+    shifted = np.polynomial.Polynomial(free, [x.min(), x.max()], [-1, 1])
+    return basis @ free, shifted.convert().coef, 4
+
+
+def _logistic(
+    x: np.ndarray, y: np.ndarray, sign: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Four parameters (VQEG): low + (high - low)/(1 + exp(-(x - centre)/width))."""
+
+    def curve(parameters: np.ndarray) -> np.ndarray:
+        low, rise, centre, log_width = parameters
+        return low + rise * special.expit((x - centre) / np.exp(log_width))
+
+    rise = sign * np.ptp(y)
+    start = [y.min() if sign > 0 else y.max(), rise, np.median(x), np.log(x.std())]
+    scale = [np.ptp(y), np.ptp(y), np.ptp(x), 1.0]
+    found = optimize.least_squares(
+        lambda p: curve(p) - y, start, x_scale=scale, max_nfev=2000
+    ).x
+    return curve(found), np.append(found[:3], np.exp(found[3])), 4
+
+
+def _isotonic(
+    x: np.ndarray, y: np.ndarray, sign: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    code = np.unique(x, return_inverse=True)[1]
+    weight = np.bincount(code)
+    means = np.bincount(code, y) / weight
+    levels = optimize.isotonic_regression(
+        means, weights=weight, increasing=bool(sign > 0)
+    ).x
+    return levels[code], np.empty(0), len(np.unique(levels))
+
+
+_FITS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray, int]]] = {
+    "none": _none,
+    "linear": _linear,
+    "cubic": _cubic,
+    "logistic": _logistic,
+    "isotonic": _isotonic,
+}
+
+
+def correlation_difference(r1: float, r2: float, n: int) -> tuple[float, float]:
+    """z and p for two correlations of independent sets of n (P.1401 7.6.1)."""
+    z = float((np.arctanh(r1) - np.arctanh(r2)) / np.sqrt(2 / (n - 3)))
+    return z, float(2 * stats.norm.sf(abs(z)))
+
+
+def dependent_correlation_difference(
+    r1: float, r2: float, r12: float, n: int
+) -> tuple[float, float]:
+    """z and p for two metrics on the same n stimuli (Meng, Rosenthal and Rubin 1992).
+
+    `r12` is the correlation of the two metrics; all signs oriented alike.
+    """
+    mean = (r1**2 + r2**2) / 2
+    f = min(float(divide(1 - r12, 2 * (1 - mean))), 1.0)
+    h = float(divide(1 - f * mean, 1 - mean))
+    spread = np.sqrt(2 * (1 - r12) * h / (n - 3))
+    z = float(divide(np.arctanh(r1) - np.arctanh(r2), spread))
+    return z, float(2 * stats.norm.sf(abs(z)))
+
+
+def rmse_difference(a: Agreement, b: Agreement) -> tuple[float, float]:
+    """F and two-sided p for two RMSEs (P.1401 7.6.4), as if independent."""
+    f = float(divide(a.rmse**2, b.rmse**2))
+    tail = stats.f.sf(f, a.n - a.d, b.n - b.d)
+    return f, float(2 * min(tail, 1 - tail))
+
+
+def outlier_difference(a: Agreement, b: Agreement) -> tuple[float, float]:
+    """z and two-sided p for two outlier ratios (P.1401 7.6.2)."""
+    p = (a.outlier_ratio * a.n + b.outlier_ratio * b.n) / (a.n + b.n)
+    spread = np.sqrt(p * (1 - p) * (1 / a.n + 1 / b.n))
+    z = float(divide(a.outlier_ratio - b.outlier_ratio, spread))
+    return z, float(2 * stats.norm.sf(abs(z)))
+
+
+def metrics_tables(
+    table: pd.DataFrame,
+    metrics: Sequence[str],
+    *,
+    mapping: str = "cubic",
+    minimum: int = MIN_STIMULI,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Metric columns of a MOS table against its MOS: figures, differences, refusals.
+
+    Differences compare every two metrics on the stimuli: PLCC as dependent
+    correlations, RMSE and outlier ratio as P.1401, Holm over the pairs.
+    """
+    found: list[Agreement] = []
+    refusals = []
+    mos = table["mos"].to_numpy(float)
+    half = table["ci_half_width"].to_numpy(float)
+    for name in metrics:
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+        try:
+            found.append(
+                agreement(
+                    values, mos, half, mapping=mapping, name=name, minimum=minimum
+                )
+            )
+        except TooFewStimuli as refusal:
+            refusals.append(str(refusal))
+    figures = pd.DataFrame(
+        [
+            {
+                key: "|".join(map(repr, value)) if key == "coefficients" else value
+                for key, value in vars(a).items()
+                if key != "mapped"
+            }
+            for a in found
+        ]
+    )
+    rows = []
+    for a, b in combinations(found, 2):
+        both = np.isfinite(a.mapped) & np.isfinite(b.mapped)
+        r12 = np.corrcoef(a.mapped[both], b.mapped[both])[0, 1]
+        z, p = dependent_correlation_difference(a.plcc, b.plcc, r12, int(both.sum()))
+        f, p_rmse = rmse_difference(a, b)
+        z_or, p_or = outlier_difference(a, b)
+        rows.append(
+            {
+                "a": a.metric,
+                "b": b.metric,
+                "n": int(both.sum()),
+                "z_plcc": z,
+                "p_plcc": p,
+                "f_rmse": f,
+                "p_rmse": p_rmse,
+                "z_outliers": z_or,
+                "p_outliers": p_or,
+            }
+        )
+    differences = pd.DataFrame(rows)
+    for name in ("plcc", "rmse", "outliers") if rows else ():
+        differences[f"p_{name}_holm"] = holm(differences[f"p_{name}"].to_numpy())
+    return figures, differences, refusals

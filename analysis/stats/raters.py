@@ -1,0 +1,91 @@
+"""One row a participant: what they rated, how they lean, and why they were flagged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.stats import screening
+from analysis.stats.frame import Ratings, averaged, divide
+from analysis.stats.mos import join_flags
+from analysis.stats.recovery import Recovered
+
+FAST_MS = 600  # no look at a picture is shorter; set it from the pilot
+FLAGS = {
+    "few_ratings": "Fewer than five ratings: no verdict on agreement.",
+    "constant": "Every rating is the same: a straight line, agreement is undefined.",
+    "straight_line": "At least nine ratings in ten are the same.",
+    "low_agreement": (
+        "Correlates with the mean of the others by less than 0.75 (P.913's figure for "
+        "quality; a taste of one's own does the same)."
+    ),
+    "bt500_rejected": "BT.500 would reject this person.",
+    "fast": "More than half of the answers came faster than a look takes.",
+    "traps_failed": "Missed at least one catch trial.",
+    "dominates_mle": "The likelihood has collapsed onto this person.",
+}
+
+
+def raters_table(
+    ratings: Ratings,
+    recovered: dict[str | None, Recovered],
+    *,
+    reading: str = "recommendation",
+    fast_ms: float = FAST_MS,
+) -> pd.DataFrame:
+    """Participants by question, columns as `raters.csv`; flags never exclude anyone.
+
+    `recovered` maps each question (None if one, unnamed) to the model whose bias and
+    inconsistency are shown; a question it lacks has them empty. `reading` is BT.500's.
+    """
+    attention = screening.attention(ratings, fast_ms=fast_ms)
+    tables = []
+    for question, votes in ratings.votes_by_question():
+        n = votes.n_by_rater
+        mean = divide(votes.sum_by_rater(votes.rating), n)
+        squares = votes.sum_by_rater((votes.rating - mean[votes.rater]) ** 2)
+        bt500 = screening.bt500(votes, reading=reading)
+        table = pd.DataFrame(
+            {
+                "n": n,
+                "n_rated": n
+                if ratings.repeats == "mean"
+                else averaged(votes).n_by_rater,
+                "mean": mean,
+                "sd": np.sqrt(divide(squares, np.maximum(n - 1, 0))),
+            },
+            index=votes.raters,
+        )
+        model = recovered.get(question)
+        for name in (
+            "bias",
+            "bias_se",
+            "inconsistency",
+            "inconsistency_low",
+            "inconsistency_high",
+            "weight_share",
+        ):
+            table[name] = np.nan if model is None else getattr(model, name)
+        table = table.join(screening.leave_one_out(votes))
+        table = table.join(bt500[["p", "q", "stat1", "stat2"]].add_prefix("bt500_"))
+        table = table.join(attention)
+        constant = (n > 1) & (table["sd"] == 0)
+        table["flags"] = join_flags(
+            {
+                "few_ratings": n < screening.MIN_RATED,
+                "constant": constant,
+                "straight_line": (n >= 10) & (table["share_modal"] >= 0.9) & ~constant,
+                "low_agreement": (n >= screening.MIN_RATED)
+                & (table["r_loo"] < screening.P913_THRESHOLD),
+                "bt500_rejected": bt500["rejected"],
+                "fast": table["share_fast"] > 0.5,
+                "traps_failed": table["traps_passed"] < table["traps_total"],
+                "dominates_mle": np.zeros(len(n), bool)
+                if model is None
+                else model.dominant,
+            }
+        )
+        if question is not None:
+            table.insert(0, "question", question)
+        tables.append(table.reset_index())
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,423 @@
+"""How far raters agree, and how repeatable the means are.
+
+Low agreement is not bad data where taste is asked: say what was measured, and read the
+ICC(2,k) for the mean. What cannot be computed is NaN with a note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from analysis.stats import intervals
+from analysis.stats.frame import Ratings, Votes, divide
+from analysis.stats.mos import mean_and_sd
+from analysis.stats.screening import retest_pairs
+
+METRICS = ("ordinal", "interval", "nominal", "ratio")
+MAX_CROSSED = 400  # the smaller of stimuli and raters, for crossed components
+SPLITS = 200
+SPLIT_VISITS = 20_000_000  # ratings × splits worth visiting in a table
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number with its interval and its n; a row of `reliability.csv`."""
+
+    statistic: str
+    value: float
+    ci_low: float = np.nan
+    ci_high: float = np.nan
+    n_raters: int = 0
+    n_stimuli: int = 0
+    note: str = ""
+
+
+def krippendorff(
+    votes: Votes,
+    metric: str = "ordinal",
+    *,
+    level: float = 0.95,
+    resamples: int = 0,
+    seed: int = intervals.SEED,
+) -> Statistic:
+    """Krippendorff's α over the stimuli with two ratings or more.
+
+    `metric` ordinal, interval, nominal or ratio (Krippendorff 2011). The interval, when
+    `resamples` > 0, is a percentile bootstrap over stimuli. NaN where all ratings are
+    equal: no disagreement was possible.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"α knows {', '.join(METRICS)}: {metric!r}")
+    values, counts = votes.distribution
+    m = counts.sum(axis=1)
+    pairable = counts[m > 1].astype(float)
+    # Coincidences of every unit: ordered pairs of its ratings over (m - 1).
+    pairs = pairable[:, :, None] * pairable[:, None, :]
+    diagonal = np.arange(len(values))
+    pairs[:, diagonal, diagonal] -= pairable
+    pairs /= (m[m > 1] - 1)[:, None, None]
+    value = _alpha(pairs.sum(axis=0)[None], values, metric)[0]
+    low = high = np.nan
+    if resamples and len(pairs) > 1 and not np.isnan(value):
+        flat = pairs.reshape(len(pairs), -1)
+        shape = (-1, len(values), len(values))
+        resampled = intervals.cluster_bootstrap(
+            lambda drawn: _alpha((drawn @ flat).reshape(shape), values, metric),
+            len(pairs),
+            resamples=resamples,
+            seed=seed,
+        )
+        low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Statistic(
+        f"krippendorff_alpha_{metric}",
+        float(value),
+        float(low),
+        float(high),
+        int((votes.n_by_rater > 0).sum()),
+        len(pairs),
+        "" if not np.isnan(value) else "no variation: agreement is not defined",
+    )
+
+
+def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> np.ndarray:
+    """α of each (k, k) matrix of a stack; NaN where nothing could disagree."""
+    marginal = coincidences.sum(axis=-1)
+    if metric == "nominal":
+        distance = 1 - np.eye(len(values))
+    elif metric == "ratio":
+        total = values[:, None] + values
+        distance = np.nan_to_num(divide(values[:, None] - values, total)) ** 2
+    else:
+        # The ordinal distance is the interval one between the marginals' mid-ranks.
+        ordinal = np.cumsum(marginal, axis=-1) - marginal / 2
+        place = ordinal if metric == "ordinal" else values[None]
+        distance = (place[..., :, None] - place[..., None, :]) ** 2
+    observed = (coincidences * distance).sum(axis=(-2, -1))
+    chance = marginal[..., :, None] * marginal[..., None, :] * distance
+    expected = divide(chance.sum(axis=(-2, -1)), marginal.sum(axis=-1) - 1)
+    return 1 - divide(observed, expected)
+
+
+def complete_block(votes: Votes) -> np.ndarray:
+    """The ratings of those who rated every rated stimulus, raters × stimuli."""
+    items = np.flatnonzero(votes.n_by_item)
+    most = votes.take((votes.n_by_rater >= len(items))[votes.rater])
+    matrix = most.matrix(np.flatnonzero(most.n_by_rater), items)
+    return matrix[~np.isnan(matrix).any(axis=1)]
+
+
+def icc(block: np.ndarray, *, level: float = 0.95) -> list[Statistic]:
+    """The six intraclass correlations of a complete raters × stimuli block.
+
+    Shrout and Fleiss (1979): 1 = raters at random by stimulus, 2 = the same random
+    raters (absolute agreement), 3 = these raters (consistency; (3,k) is Cronbach's α);
+    (·,1) for one rater, (·,k) for the mean of all. Negative values are not clipped.
+    """
+    k, n = block.shape
+    names = [f"icc_{form}_{unit}" for unit in ("1", "k") for form in (1, 2, 3)]
+    if k < 2 or n < 2:
+        note = "needs two people who rated every stimulus, and two stimuli"
+        return [
+            Statistic(name, np.nan, n_raters=k, n_stimuli=n, note=note)
+            for name in names
+        ]
+    grand = block.mean()
+    ss_rows = k * ((block.mean(axis=0) - grand) ** 2).sum()
+    ss_raters = n * ((block.mean(axis=1) - grand) ** 2).sum()
+    ss_total = ((block - grand) ** 2).sum()
+    msr = ss_rows / (n - 1)
+    msc = ss_raters / (k - 1)
+    mse = (ss_total - ss_rows - ss_raters) / ((n - 1) * (k - 1))
+    msw = (ss_total - ss_rows) / (n * (k - 1))
+    return icc_from_mean_squares(msr, msc, mse, msw, n, k, level=level)
+
+
+def icc_from_mean_squares(
+    msr: float, msc: float, mse: float, msw: float, n: int, k: float, *, level: float
+) -> list[Statistic]:
+    """The six ICCs of n stimuli × k raters from their mean squares, F intervals."""
+    top = (1 + level) / 2
+
+    def one_way(error: float, df: float) -> np.ndarray:
+        ratio = divide(msr, error)
+        ends = ratio / stats.f.ppf(top, n - 1, df), ratio * stats.f.ppf(top, df, n - 1)
+        value = divide(msr - error, msr + (k - 1) * error)
+        return np.array([value, *(divide(f - 1, f + k - 1) for f in ends)])
+
+    icc1 = one_way(msw, n * (k - 1))
+    icc3 = one_way(mse, (n - 1) * (k - 1))
+    agreement = divide(msr - mse, msr + (k - 1) * mse + k * (msc - mse) / n)
+    ratio = divide(msc, mse)
+    a = k * agreement * ratio
+    b = n * (1 + (k - 1) * agreement) - k * agreement
+    df = divide((k - 1) * (n - 1) * (a + b) ** 2, (n - 1) * a**2 + b**2)
+    upper, lower = stats.f.ppf(top, n - 1, df), stats.f.ppf(top, df, n - 1)
+    rest = k * msc + (k * n - k - n) * mse
+    icc2 = np.array(
+        [
+            agreement,
+            divide(n * (msr - upper * mse), upper * rest + n * msr),
+            divide(n * (lower * msr - mse), rest + n * lower * msr),
+        ]
+    )
+    single = [icc1, icc2, icc3]
+    mean = [divide(k * x, 1 + (k - 1) * x) for x in single]  # Spearman–Brown
+    return [
+        Statistic(
+            f"icc_{form}_{unit}", float(x[0]), float(x[1]), float(x[2]), int(k), n
+        )
+        for unit, forms in (("1", single), ("k", mean))
+        for form, x in enumerate(forms, start=1)
+    ]
+
+
+def icc_from_components(
+    votes: Votes, *, k: float | None = None, level: float = 0.95
+) -> list[Statistic]:
+    """The six ICCs from everyone's ratings, missing ones and all.
+
+    Variance components of stimuli, raters and noise by REML with crossed random
+    effects (as psych::ICC with lmer). `k` is the number of ratings a mean rests on,
+    their harmonic mean by stimulus if None. NaN above 400 stimuli and raters.
+    """
+    n = int((votes.n_by_item > 0).sum())
+    raters = int((votes.n_by_rater > 0).sum())
+    names = [
+        f"icc_{form}_{unit}_components" for unit in ("1", "k") for form in (1, 2, 3)
+    ]
+    small = min(n, raters) <= MAX_CROSSED
+    if not small or n < 2 or raters < 2 or len(votes.rating) < n + raters:
+        note = "too many people and stimuli" if not small else "too few ratings"
+        return [
+            Statistic(name, np.nan, n_raters=raters, n_stimuli=n, note=note)
+            for name in names
+        ]
+    if k is None:
+        k = float(stats.hmean(votes.n_by_item[votes.n_by_item > 0]))
+    stimulus, rater, noise = crossed_components(votes)
+    found = icc_from_mean_squares(
+        k * stimulus + noise,
+        n * rater + noise,
+        noise,
+        noise + rater,
+        n,
+        k,
+        level=level,
+    )
+    note = f"REML, k = {k:.3g} ratings a stimulus"
+    return [
+        replace(statistic, statistic=name, n_raters=raters, note=note)
+        for name, statistic in zip(names, found, strict=True)
+    ]
+
+
+def crossed_components(votes: Votes) -> tuple[float, float, float]:
+    """Variances of stimuli, raters and noise by REML, both effects random and crossed.
+
+    Henderson's equations with the larger effect eliminated (its block is diagonal), so
+    that only a system of the smaller effect's size is factorised.
+    """
+    items, item = np.unique(votes.item, return_inverse=True)
+    raters, rater = np.unique(votes.rater, return_inverse=True)
+    swap = len(items) > len(raters)
+    large, small = (item, rater) if swap else (rater, item)
+    y = votes.rating - votes.rating.mean()
+    n_large, n_small = np.bincount(large), np.bincount(small)
+    shape = (len(n_large), len(n_small))
+    cross = np.zeros(shape)
+    np.add.at(cross, (large, small), 1)
+    cross = np.column_stack([cross, n_large])  # the intercept joins the small block
+    sum_large = np.bincount(large, y)
+    sum_small = np.append(np.bincount(small, y), y.sum())
+    inner = np.diag(np.append(n_small, len(y)).astype(float))
+    inner[-1, :-1] = inner[:-1, -1] = n_small
+    df = len(y) - 1
+
+    def solve(logs: np.ndarray) -> tuple[float, float]:
+        """REML deviance and noise at log(variance/noise) of the large and the small."""
+        large_ratio, small_ratio = np.exp(logs)
+        pivot = n_large + 1 / large_ratio
+        ridge = np.append(np.full(shape[1], 1 / small_ratio), 0)
+        reduced = inner + np.diag(ridge) - cross.T @ (cross / pivot[:, None])
+        right = sum_small - cross.T @ (sum_large / pivot)
+        factor = np.linalg.cholesky(reduced)
+        half = np.linalg.solve(factor, right)
+        explained = (sum_large**2 / pivot).sum() + half @ half
+        noise = max(float(y @ y - explained), 1e-12) / df
+        logdet = np.log(pivot).sum() + 2 * np.log(np.diag(factor)).sum()
+        logdet += shape[0] * logs[0] + shape[1] * logs[1]
+        return df * np.log(noise) + logdet, noise
+
+    best = optimize.minimize(
+        lambda logs: solve(logs)[0],
+        [0.0, 0.0],
+        method="L-BFGS-B",
+        bounds=[(-14, 8)] * 2,
+        options={"ftol": 1e-14, "gtol": 1e-8},
+    ).x
+    noise = solve(best)[1]
+    first, second = (noise * np.exp(best)).tolist()
+    return (first, second, noise) if swap else (second, first, noise)
+
+
+def kendall_w(block: np.ndarray) -> Statistic:
+    """Kendall's W, corrected for ties, of a complete raters × stimuli block."""
+    n, k = block.shape
+    value = np.nan
+    if n > 1 and k > 1:
+        ranks = stats.rankdata(block, axis=1)
+        s = ((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
+        # Σ(ranks - mean)² falls by Σ(t³ - t)/12 for every tied rater.
+        value = float(divide(s, n * ((ranks - (k + 1) / 2) ** 2).sum()))
+    note = "" if not np.isnan(value) else "needs two complete raters who differ"
+    return Statistic("kendall_w", value, n_raters=n, n_stimuli=k, note=note)
+
+
+def sos(
+    votes: Votes,
+    scale: tuple[int, int],
+    *,
+    level: float = 0.95,
+    resamples: int = 0,
+    seed: int = intervals.SEED,
+) -> Statistic:
+    """The SOS parameter a of S²(m) = a (m - low)(high - m), by least squares.
+
+    Hossfeld, Schatz and Egger (QoMEX 2011), with S² over N - 1. About 0.25 for a
+    binomial panel of a 1–5 scale; above 0.3–0.4 a confusing scale or mixed tastes.
+    Percentile interval over participants when `resamples` > 0.
+    """
+    mean, sd = mean_and_sd(votes)
+    value = _sos(mean, sd**2, scale)
+    low = high = np.nan
+    if resamples and not np.isnan(value):
+        sums = intervals.ItemSums(votes)
+
+        def refit(drawn: np.ndarray) -> np.ndarray:
+            n, total, squares = sums(drawn, powers=3)
+            mean = divide(total, n)
+            return _sos(mean, divide(squares - n * mean**2, n - 1), scale)
+
+        resampled = intervals.cluster_bootstrap(
+            refit, votes.n_raters, resamples=resamples, seed=seed
+        )
+        low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Statistic(
+        "sos_a",
+        float(value),
+        float(low),
+        float(high),
+        int((votes.n_by_rater > 0).sum()),
+        int((~np.isnan(sd)).sum()),
+        "" if not np.isnan(value) else "no stimulus with two ratings off the ends",
+    )
+
+
+def _sos(mean: np.ndarray, variance: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
+    g = np.where(np.isnan(variance), 0, (mean - scale[0]) * (scale[1] - mean))
+    g = np.nan_to_num(g)
+    return divide((g * np.nan_to_num(variance)).sum(axis=-1), (g**2).sum(axis=-1))
+
+
+def split_half(
+    votes: Votes, *, splits: int = SPLITS, seed: int = intervals.SEED
+) -> Statistic:
+    """Mean correlation of the MOS of random halves, Spearman–Brown corrected.
+
+    The interval spans the middle 95 % of the splits: spread of the halving, not a
+    confidence interval of the panel.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.random((splits, votes.n_raters)).argsort(axis=1)
+    first = (order < votes.n_raters // 2).astype(float)
+    n, total = intervals.ItemSums(votes)(first, powers=2)
+    halves = (
+        divide(total, n),
+        divide(votes.sum_by_item(votes.rating) - total, votes.n_by_item - n),
+    )
+    both = ~np.isnan(halves[0]) & ~np.isnan(halves[1])
+    x, y = (np.where(both, half, 0) for half in halves)
+    n = both.sum(axis=1)
+    x, y = (np.where(both, v - divide(v.sum(axis=1), n)[:, None], 0) for v in (x, y))
+    spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    r = divide((x * y).sum(axis=1), np.where((n > 2) & (spread > 1e-12), spread, 0))
+    corrected = divide(2 * r, 1 + r)
+    known = corrected[~np.isnan(corrected)]
+    if len(known) == 0:
+        note = "needs two raters and three stimuli that differ"
+        return Statistic("split_half", np.nan, note=note)
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Statistic(
+        "split_half",
+        float(known.mean()),
+        float(low),
+        float(high),
+        votes.n_raters,
+        int(n.max()),
+        f"{len(known)} random halves, Spearman–Brown; limits are their spread",
+    )
+
+
+def test_retest(ratings: Ratings) -> Statistic:
+    """Pearson's r between first and repeated answers of the same person."""
+    first, again = retest_pairs(ratings)
+    n = len(first)
+    known = n > 2 and first.nunique() > 1 and again.nunique() > 1
+    difference = (first - again).abs().mean()
+    return Statistic(
+        "test_retest",
+        float(np.corrcoef(first, again)[0, 1]) if known else np.nan,
+        n_raters=first.index.get_level_values("participant").nunique(),
+        n_stimuli=first.index.get_level_values("stimulus").nunique(),
+        note=f"{n} repeated trials"
+        + (f", mean absolute difference {difference:.3g}" if n else ""),
+    )
+
+
+test_retest.__test__ = False  # type: ignore[attr-defined]
+
+
+def mean_pairwise_pearson(votes: Votes) -> Statistic:
+    """Mean correlation of all pairs of raters over what both rated."""
+    correlations = pd.DataFrame(votes.matrix().T).corr(min_periods=3).to_numpy()
+    pairs = correlations[np.triu_indices_from(correlations, 1)]
+    value = np.nanmean(pairs) if (~np.isnan(pairs)).any() else np.nan
+    return Statistic(
+        "mean_pairwise_pearson",
+        float(value),
+        n_raters=votes.n_raters,
+        n_stimuli=votes.n_items,
+        note=f"{int((~np.isnan(pairs)).sum())} pairs of people",
+    )
+
+
+def reliability_table(
+    ratings: Ratings,
+    *,
+    level: float = 0.95,
+    resamples: int = 1999,
+    seed: int = intervals.SEED,
+) -> pd.DataFrame:
+    """Every agreement statistic of each question, a tidy row each."""
+    scale = (ratings.scale_min, ratings.scale_max)
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    tables = []
+    for question, votes in ratings.votes_by_question():
+        block = complete_block(votes)
+        rows = [krippendorff(votes, metric, **options) for metric in METRICS]  # type: ignore[arg-type]
+        rows += icc(block, level=level)
+        rows += icc_from_components(votes, level=level)
+        rows.append(kendall_w(block))
+        rows.append(sos(votes, scale, **options))  # type: ignore[arg-type]
+        splits = min(SPLITS, max(20, SPLIT_VISITS // max(len(votes.rating), 1)))
+        rows.append(split_half(votes, splits=splits, seed=seed))
+        table = pd.DataFrame(rows)
+        if question is not None:
+            table.insert(0, "question", question)
+        tables.append(table)
+    tables.append(pd.DataFrame([test_retest(ratings)]))
+    return pd.concat(tables, ignore_index=True)

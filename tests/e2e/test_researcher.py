@@ -1,0 +1,216 @@
+"""A researcher's day at the desk: pictures, experiment, renders, study, report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.conftest import png
+from tests.e2e.browser import DESKTOP, PHONE
+from tests.e2e.live import LiveLab
+from tests.e2e.steps import OVERFLOW, click_answer, consent, expect_picture, shown
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.broker,
+    pytest.mark.django_db(transaction=True),
+]
+Visit = Callable[..., BrowserContext]
+PASSWORD = "correct horse battery"
+
+
+def log_in(page: Page, lab: LiveLab, username: str = "ada") -> None:
+    page.goto(f"{lab.base}/admin/")
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Experiments, studies")).to_be_visible()
+
+
+def upload(page: Page, lab: LiveLab, name: str, data: bytes) -> None:
+    page.goto(f"{lab.base}/admin/generation/sourceimage/add/")
+    page.get_by_label("Picture").set_input_files(
+        {"name": f"{name}.png", "mimeType": "image/png", "buffer": data}
+    )
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("was added successfully")).to_be_visible()
+
+
+def pick(page: Page, field: str, title: str) -> None:
+    """Choose in one of the admin's searching selects."""
+    page.locator(f"#id_{field} + .select2").click()
+    page.locator(".select2-search__field").fill(title)
+    page.locator(".select2-results__option", has_text=title).click()
+    expect(page.locator(f"#id_{field} + .select2")).to_contain_text(title)
+
+
+def downloaded(page: Page, name: str) -> str:
+    with page.expect_download() as download:
+        page.get_by_role("link", name=name).click()
+    assert download.value.suggested_filename == name
+    return Path(download.value.path()).read_text(encoding="utf-8")
+
+
+@pytest.mark.worker
+def test_a_researcher_paints_a_grid_opens_a_study_and_reads_its_report(
+    working_lab: LiveLab, visit: Visit, researcher: Any
+) -> None:
+    lab = working_lab
+    assert not researcher.is_superuser
+    page = visit().new_page()
+    log_in(page, lab)
+    upload(page, lab, "Red", png((200, 60, 30)))
+    upload(page, lab, "Blue", png((20, 60, 230)))
+
+    # An experiment of one pair and two levels.
+    page.goto(f"{lab.base}/admin/generation/experiment/add/")
+    page.get_by_label("Name").fill("Small")
+    for box in page.locator("input[name=content_layers]:checked").all():
+        box.uncheck()
+    page.get_by_label("conv2_1").check()
+    page.get_by_label("α/β").fill("0.01, 0.1")
+    page.get_by_label("TV weights").fill("0")
+    page.get_by_label("Size").fill("32")
+    page.get_by_label("Evaluations").fill("2")
+    page.get_by_label("Pooling").select_option("average")
+    page.get_by_label("Start").select_option("content")
+    page.get_by_label("Weights:", exact=True).fill("random:0")
+    pick(page, "pairs-0-content", "Red")
+    pick(page, "pairs-0-style", "Blue")
+    page.get_by_role("button", name="Save and queue the renders").click()
+
+    # The sheet shows them finish without a reload.
+    expect(page.get_by_text("2 of 2 renders are queued now")).to_be_visible()
+    expect(page.get_by_text("2 of 2 done")).to_be_visible(timeout=120_000)
+    pictures = page.locator("#sheet img")
+    expect(pictures).to_have_count(2)
+    for picture in pictures.all():
+        expect(picture).to_have_js_property("naturalWidth", 32)
+    expect(page.get_by_text("random features: not the paper's network")).to_be_visible()
+
+    # A study of them.
+    page.goto(f"{lab.base}/admin/survey/study/add/")
+    page.get_by_label("Title").fill("Which is best?")
+    pick(page, "experiment", "Small")
+    page.get_by_label("Controller").fill("The lab")
+    page.get_by_label("Contact").fill("ada@lab.example")
+    page.get_by_label("Ethics reference").fill("2026-1")
+    page.get_by_role("button", name="Save and continue editing").click()
+    page.get_by_role("button", name="Save and open for participants").click()
+    expect(page.get_by_text("“Which is best?” is open.")).to_be_visible()
+    address = page.locator(".field-link a").get_attribute("href")
+
+    # Two people in browsers of their own.
+    given: dict[str, list[int]] = {}
+    for answers in ((5, 2), (4, 3)):
+        person = visit().new_page()
+        consent(person, f"{lab.base}{address}")
+        for index, value in enumerate(answers, start=1):
+            expect_picture(person, index)
+            given.setdefault(shown(person), []).append(value)
+            click_answer(person, value)
+        expect(person.get_by_role("heading", name="Thank you")).to_be_visible()
+
+    # The report comes by itself once a worker has computed it.
+    page.get_by_role("link", name="Report", exact=True).click()
+    table = page.get_by_role("table", name="MOS by stimulus")
+    expect(table).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("2 finished of 2 started")).to_be_visible()
+    for code, values in given.items():
+        row = table.get_by_role("row").filter(has_text=code)
+        expect(row).to_contain_text(f"{sum(values) / len(values):.2f}")
+
+    rows = list(csv.DictReader(io.StringIO(downloaded(page, "ratings_long.csv"))))
+    assert len(rows) == 4
+    assert len({row["participant"] for row in rows}) == 2
+    assert {row["weights"] for row in rows} == {"random:0"}
+    assert {row["simulated"] for row in rows} <= {"False", "false", "0"}
+    stored: dict[str, list[int]] = {}
+    for row in rows:
+        stored.setdefault(row["stimulus"], []).append(int(row["rating"]))
+    assert {code: sorted(values) for code, values in stored.items()} == {
+        code: sorted(values) for code, values in given.items()
+    }
+
+    mos = pd.read_csv(io.StringIO(downloaded(page, "mos_by_stimulus.csv")))
+    assert dict(zip(mos["stimulus"], mos["mos"], strict=True)) == {
+        code: sum(values) / len(values) for code, values in given.items()
+    }
+    assert (mos["n"] == 2).all()
+    assert sorted(mos["alpha"]) == [0.01, 0.1]
+
+
+def test_the_labs_own_admin_pages_are_accessible(
+    desk_lab: LiveLab, visit: Visit, researcher: Any, make_study: Callable[..., Any]
+) -> None:
+    from analysis.models import Report
+    from analysis.tasks import compute_report
+    from survey.play import InProcess, play
+
+    study, unseen = make_study(pictures=3), make_study(pictures=2)
+    for values in ([5, 3, 1], [4, 3, 2]):
+        play(InProcess(), study.get_absolute_url(), choose=lambda _, v=values: v.pop())
+    page = visit().new_page()
+    log_in(page, desk_lab)
+    sheet, report, nobody = (
+        f"/admin/generation/experiment/{study.experiment_id}/sheet/",
+        f"/admin/analysis/report/study/{study.pk}/",
+        f"/admin/analysis/report/study/{unseen.pk}/",
+    )
+    found = []
+
+    def check(state: str) -> None:
+        for viewport in (DESKTOP, PHONE):
+            page.set_viewport_size(viewport)
+            axe = Axe().run(page)
+            if axe.violations_count:
+                found.append(f"{state}: {axe.generate_report()}")
+            width, window = page.evaluate(OVERFLOW)
+            if width > window:
+                found.append(f"{state}: {width} px wide in a window of {window} px")
+
+    page.goto(desk_lab.base + sheet)
+    expect(page.get_by_text("3 of 3 done")).to_be_visible()
+    check("sheet")
+    page.goto(desk_lab.base + report)
+    expect(page.get_by_text("Being computed …")).to_be_visible()
+    check("report, being computed")
+    page.goto(desk_lab.base + nobody)
+    for asked in Report.objects.all():
+        compute_report(asked.pk)
+    expect(page.get_by_text("Nobody has rated anything yet.")).to_be_visible()
+    check("report, nobody there")
+    page.goto(desk_lab.base + report)
+    expect(page.get_by_role("table", name="MOS by stimulus")).to_be_visible()
+    check("report")
+    assert not found, "\n".join(found)
+
+
+def test_every_list_of_the_desk_opens_without_a_complaint_of_the_browser(
+    desk_lab: LiveLab, visit: Visit, researcher: Any, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(pictures=2)
+    page = visit().new_page()
+    log_in(page, desk_lab)
+    links = page.locator("#content-main th a")
+    addresses = [link.get_attribute("href") for link in links.all()]
+    assert len(addresses) >= 8
+    addresses += [
+        f"/admin/generation/experiment/{study.experiment_id}/change/",
+        f"/admin/generation/render/{study.experiment.renders.first().pk}/change/",
+        f"/admin/generation/sourceimage/{study.experiment.pairs.first().content_id}"
+        "/change/",
+        f"/admin/survey/study/{study.pk}/change/",
+        f"/admin/survey/stimulus/{study.stimuli.first().pk}/change/",
+    ]
+    for address in addresses:
+        answer = page.goto(f"{desk_lab.base}{address}")
+        assert answer is not None and answer.status == 200, address
