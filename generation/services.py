@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +22,19 @@ from rq.job import Job, JobStatus
 
 from generation.engine.images import open_picture, pixel_sha256, png_bytes
 from generation.engine.settings import RenderSettings
-from generation.models import Batch, Experiment, Render, SourceImage, lease_end
+from generation.grid import Axes, overridden
+from generation.models import (
+    Batch,
+    Experiment,
+    Pair,
+    Render,
+    SourceImage,
+    default_alpha_beta,
+    default_content_layers,
+    default_tv_weights,
+    lease_end,
+)
+from generation.presets import Preset, fixed_settings
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +78,62 @@ def picture_bytes(field: Any) -> io.BytesIO:
     """A stored picture's file, read whole."""
     with field.storage.open(field.name) as file:
         return io.BytesIO(file.read())
+
+
+# Presets ----------------------------------------------------------------------
+
+
+class PresetRefused(ValueError):
+    """A preset that cannot be made into an experiment; the text says why."""
+
+
+@transaction.atomic
+def experiment_from_preset(
+    *,
+    preset: Preset,
+    objective: str,
+    pictures: Mapping[str, SourceImage],
+    weights: str = "imagenet",
+    owner: Any = None,
+    **instead: Any,
+) -> Experiment:
+    """Make an experiment of the paper; `pictures` maps its file names to images.
+
+    `instead` replaces fields of the experiment, as its name or size. Raises
+    PresetRefused.
+    """
+    if missing := [file for file in preset.files if file not in pictures]:
+        raise PresetRefused(f"These pictures are missing: {', '.join(missing)}.")
+    usual: Axes = {
+        "content_layers": default_content_layers(),
+        "alpha_beta": default_alpha_beta(),
+        "tv_weight": default_tv_weights(),
+    }
+    axes = overridden(usual, preset.axes)
+    fields: dict[str, Any] = {
+        "name": f"{preset.title}, {objective}",
+        "description": preset.description,
+        "content_layers": axes.pop("content_layers"),
+        "alpha_beta": axes.pop("alpha_beta", []),
+        "tv_weights": axes.pop("tv_weight"),
+        "weights": weights,
+        "owner": owner,
+    }
+    fixed = fixed_settings(objective) | instead
+    known = {field.name for field in Experiment._meta.fields}
+    fields |= {name: value for name, value in fixed.items() if name in known}
+    others = {name: [value] for name, value in fixed.items() if name not in known}
+    if Experiment.objects.filter(name=fields["name"]).exists():
+        raise PresetRefused(f"There is an experiment {fields['name']} already.")
+    experiment = Experiment.objects.create(**fields, more_axes={**axes, **others})
+    for pair in preset.pairs:
+        Pair.objects.create(
+            experiment=experiment,
+            content=pictures[pair.content],
+            style=pictures[pair.style],
+            axes=dict(pair.axes),
+        )
+    return experiment
 
 
 # Queueing ---------------------------------------------------------------------
