@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,10 +18,17 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from generation.forms import ExperimentForm, PairForm, UploadForm
+from generation.forms import ExperimentForm, PairForm, PresetForm, UploadForm
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Experiment, Pair, Render, SourceImage
-from generation.services import add_source_image, queue_experiment, retry_renders
+from generation.presets import PRESETS, picture_title
+from generation.services import (
+    PresetRefused,
+    add_source_image,
+    experiment_from_preset,
+    queue_experiment,
+    retry_renders,
+)
 
 
 def picture_tag(url: str, alt: str) -> SafeString:
@@ -248,8 +256,57 @@ class ExperimentAdmin(admin.ModelAdmin):
                 self.admin_site.admin_view(self.sheet),
                 name="generation_experiment_sheet",
             ),
+            path(
+                "preset/",
+                self.admin_site.admin_view(self.preset),
+                name="generation_experiment_preset",
+            ),
             *super().get_urls(),
         ]
+
+    def preset(self, request: HttpRequest) -> HttpResponse:
+        """A new experiment from one of the paper's."""
+        may_upload = request.user.has_perm("generation.add_sourceimage")
+        if not self.has_add_permission(request) or not may_upload:
+            raise PermissionDenied
+        form = PresetForm(request.POST or None, request.FILES or None)
+        if form.is_valid():
+            try:
+                experiment = self._from_preset(request, form)
+            except (PresetRefused, ImpossibleGrid) as refused:
+                form.add_error(None, str(refused))
+            else:
+                return HttpResponseRedirect(
+                    reverse("admin:generation_experiment_change", args=[experiment.pk])
+                )
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "New from a preset",
+            "form": form,
+            "presets": PRESETS.values(),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "generation/preset.html", context)
+
+    @transaction.atomic
+    def _from_preset(self, request: HttpRequest, form: PresetForm) -> Experiment:
+        uploaded = {
+            file: add_source_image(
+                data=data, title=picture_title(file), owner=request.user
+            )[0]
+            for file, data in form.brought.items()
+        }
+        experiment = experiment_from_preset(
+            preset=PRESETS[form.cleaned_data["preset"]],
+            objective=form.cleaned_data["objective"],
+            pictures=form.here | uploaded,
+            weights=form.cleaned_data["weights"],
+            owner=request.user,
+        )
+        count = len(experiment.cells())
+        self.log_addition(request, experiment, "Made from a preset.")
+        messages.success(request, f"{experiment} has {count} renders. Queue them here.")
+        return experiment
 
     def sheet(self, request: HttpRequest, pk: int) -> HttpResponse:
         """All renders of an experiment as pictures; asks again while some are open."""

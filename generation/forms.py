@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import UploadedFile
 
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture
+from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import NETWORK_LAYERS
 from generation.grid import (
     SETTINGS,
@@ -20,6 +21,8 @@ from generation.grid import (
     parse_axes,
 )
 from generation.models import Experiment, Pair, SourceImage
+from generation.presets import OBJECTIVES as PUBLISHED
+from generation.presets import PRESETS, picture_title
 
 LARGEST_UPLOAD = 30 * 1024 * 1024
 
@@ -42,6 +45,13 @@ class PictureField(forms.FileField):
         except ImageRefused as refused:
             raise forms.ValidationError(str(refused)) from refused
         return content
+
+
+class SeveralFiles(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+    def value_from_datadict(self, _data: Any, files: Any, name: str) -> list[Any]:
+        return list(files.getlist(name))
 
 
 class NumberListField(forms.Field):
@@ -71,6 +81,15 @@ class NumberListField(forms.Field):
             return list(initial or []) != self.to_python(data)
         except forms.ValidationError:
             return True
+
+
+class PicturesField(PictureField):
+    """Several pictures; cleaned to bytes by file name."""
+
+    widget = SeveralFiles(attrs={"accept": "image/*"})
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        return {file.name: super(PicturesField, self).clean(file) for file in data}
 
 
 class UploadForm(forms.ModelForm):
@@ -198,3 +217,56 @@ class ExperimentForm(forms.ModelForm):
             )
         except ImpossibleGrid as refused:
             raise forms.ValidationError(str(refused)) from refused
+
+
+class PresetForm(forms.Form):
+    """An experiment of the paper from pictures that are here or are uploaded now.
+
+    A picture is known by its file's name, or by its title in the lab.
+    """
+
+    preset = forms.ChoiceField(
+        label="Experiment",
+        choices=[(name, each.title) for name, each in PRESETS.items()],
+    )
+    objective = forms.ChoiceField(
+        choices=[(name, f"{name}: {OBJECTIVES[name].source}") for name in PUBLISHED],
+        help_text="The equations as printed, or the code that painted what was rated.",
+    )
+    weights = forms.CharField(
+        initial="imagenet",
+        max_length=80,
+        help_text="imagenet, file:SHA256 or random:SEED.",
+    )
+    uploads = PicturesField(
+        label="Pictures",
+        required=False,
+        help_text="Those that are not in the lab yet; their names must be the paper's.",
+    )
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or {}
+        if self.errors:
+            return cleaned
+        uploads = {picture_title(name): it for name, it in cleaned["uploads"].items()}
+        titles = {
+            picture_title(file): file for file in PRESETS[cleaned["preset"]].files
+        }
+        here = {
+            image.title: image
+            for image in SourceImage.objects.filter(title__in=titles).order_by("-pk")
+        }
+        missing = [
+            title for title in titles if title not in uploads and title not in here
+        ]
+        if missing:
+            raise forms.ValidationError(
+                f"Upload these pictures, or title them so: {', '.join(missing)}."
+            )
+        self.brought = {
+            file: uploads[title] for title, file in titles.items() if title in uploads
+        }
+        self.here = {
+            file: here[title] for title, file in titles.items() if title not in uploads
+        }
+        return cleaned

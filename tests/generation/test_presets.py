@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
 from generation.engine.settings import RenderSettings
 from generation.grid import PicturePair, expand
 from generation.models import Experiment, SourceImage
 from generation.presets import OBJECTIVES, PRESETS, Preset, picture_title
-from generation.services import experiment_from_preset
+from generation.services import add_source_image, experiment_from_preset
 from tests.conftest import png
 
 FIVE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -208,3 +209,57 @@ def test_a_second_experiment_of_the_same_name_is_refused(
         paper("2", "--images", str(folder))
     paper("2", "--images", str(folder), "--name", "Again")
     assert Experiment.objects.count() == 2
+
+
+# The desk ---------------------------------------------------------------------
+
+ADDRESS = "/admin/generation/experiment/preset/"
+
+
+def upload(number: int, name: str) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, png((60 * number, 90, 120)), "image/png")
+
+
+def test_the_desk_offers_the_presets(desk: Any) -> None:
+    assert ADDRESS in desk.get("/admin/generation/experiment/").content.decode()
+    page = desk.get(ADDRESS).content.decode()
+    assert "Experiment 3, A–G" in page
+    assert "content/toronto.jpeg" in page
+
+
+def test_the_desk_makes_one_from_pictures_here_and_uploaded(desk: Any) -> None:
+    for number, title in enumerate(("portrait", "starry_night", "cat")):
+        add_source_image(data=png((60 * number, 90, 120)), title=title)
+    form = {"preset": "2", "objective": "notebook", "weights": "random:0"}
+    page = desk.post(ADDRESS, form, follow=True).content.decode()
+    assert "Upload these pictures, or title them so: wave." in page
+    page = desk.post(
+        ADDRESS, form | {"uploads": [upload(3, "wave.jpg")]}, follow=True
+    ).content.decode()
+    assert "Experiment 2, notebook has 4 renders." in page
+    experiment = Experiment.objects.get()
+    assert experiment.owner.username == "ada"
+    assert experiment.more_axes == {"resample": ["nearest"], "optimiser": ["scipy"]}
+    assert SourceImage.objects.count() == 4
+
+
+def test_an_upload_that_is_no_picture_is_refused(desk: Any) -> None:
+    form = {"preset": "3D", "objective": "paper", "weights": "random:0"}
+    files = [upload(0, "cat.jpg"), SimpleUploadedFile("wave.jpg", b"no picture")]
+    page = desk.post(ADDRESS, form | {"uploads": files}).content.decode()
+    assert "not a picture in a supported format" in page
+    assert not Experiment.objects.exists()
+    assert not SourceImage.objects.exists()
+
+
+def test_weights_that_cannot_be_are_refused_and_leave_nothing(desk: Any) -> None:
+    form = {"preset": "3D", "objective": "paper", "weights": "nonsense"}
+    files = [upload(0, "cat.jpg"), upload(1, "wave.jpg")]
+    page = desk.post(ADDRESS, form | {"uploads": files}).content.decode()
+    assert "weights must be" in page
+    assert not SourceImage.objects.exists()
+
+
+def test_presets_take_the_right_to_add(client: Any, stranger: Any) -> None:
+    client.force_login(stranger)
+    assert client.get(ADDRESS).status_code == 403
