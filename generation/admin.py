@@ -18,6 +18,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from generation.forecast import check_room, duration, forecast
 from generation.forms import ExperimentForm, PairForm, PresetForm, UploadForm
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Experiment, Pair, Render, SourceImage
@@ -200,11 +201,12 @@ class ExperimentAdmin(admin.ModelAdmin):
     ) -> None:
         super().save_related(request, form, formsets, change)
         try:
-            count = len(form.instance.cells())
+            planned = forecast(form.instance)
+            messages.info(request, str(planned))
+            if planned.new:
+                check_room(planned.bytes, form.instance.owner)
         except ImpossibleGrid as refused:
             messages.warning(request, str(refused))
-        else:
-            messages.info(request, f"The grid has {count:,} renders.")
 
     def response_change(self, request: HttpRequest, obj: Experiment) -> HttpResponse:
         if "_queue" in request.POST:
@@ -236,7 +238,8 @@ class ExperimentAdmin(admin.ModelAdmin):
             messages.success(
                 request,
                 f"{experiment}: {queued.new:,} of {queued.total:,} renders are queued"
-                " now; the others were already there.",
+                f" now, about {duration(queued.seconds)} on one worker; the others were"
+                " already there.",
             )
 
     @admin.action(description="Queue the renders", permissions=["queue"])
@@ -303,9 +306,9 @@ class ExperimentAdmin(admin.ModelAdmin):
             weights=form.cleaned_data["weights"],
             owner=request.user,
         )
-        count = len(experiment.cells())
+        planned = forecast(experiment)
         self.log_addition(request, experiment, "Made from a preset.")
-        messages.success(request, f"{experiment} has {count} renders. Queue them here.")
+        messages.success(request, f"{experiment} is made. {planned}")
         return experiment
 
     def sheet(self, request: HttpRequest, pk: int) -> HttpResponse:

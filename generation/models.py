@@ -295,6 +295,7 @@ class Batch(models.Model):
     attempt = models.PositiveIntegerField(default=1)
     token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
+    expected_seconds = models.FloatField(default=0)
     timeout_seconds = models.PositiveIntegerField(default=3600)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -420,6 +421,7 @@ class Render(models.Model):
     progress = models.JSONField(default=dict, editable=False)
 
     picture = models.ImageField(upload_to=render_path, blank=True, max_length=200)
+    picture_bytes = models.PositiveIntegerField(default=0, editable=False)
     pixel_sha256 = models.CharField(max_length=64, blank=True)
     curve = models.JSONField(default=list, editable=False)
     environment = models.JSONField(default=dict, editable=False)
@@ -433,7 +435,10 @@ class Render(models.Model):
 
     class Meta:
         ordering = ["pk"]
-        indexes = [models.Index(fields=["status", "experiment"])]
+        indexes = [
+            models.Index(fields=["status", "experiment"]),
+            models.Index(fields=["status", "-finished_at"]),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["experiment", "digest"], name="render_once_in_experiment"
@@ -523,6 +528,7 @@ class Render(models.Model):
             status=self.Status.DONE,
             token=None,
             picture=name,
+            picture_bytes=len(png),
             pixel_sha256=pixel_sha256,
             curve=curve,
             environment=environment,

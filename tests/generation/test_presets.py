@@ -164,7 +164,7 @@ def test_the_command_makes_an_experiment_from_a_folder(
     db: None, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paper("2", "--images", str(folder), "--weights", "random:0", "--size", "32")
-    assert "Experiment 2, paper: 4 renders." in capsys.readouterr().out
+    assert "Experiment 2, paper: The grid has 4 renders" in capsys.readouterr().out
     experiment = Experiment.objects.get()
     assert (experiment.size, experiment.weights) == (32, "random:0")
     assert [str(pair) for pair in experiment.pairs.all()] == [
@@ -236,7 +236,7 @@ def test_the_desk_makes_one_from_pictures_here_and_uploaded(desk: Any) -> None:
     page = desk.post(
         ADDRESS, form | {"uploads": [upload(3, "wave.jpg")]}, follow=True
     ).content.decode()
-    assert "Experiment 2, notebook has 4 renders." in page
+    assert "Experiment 2, notebook is made. The grid has 4 renders" in page
     experiment = Experiment.objects.get()
     assert experiment.owner.username == "ada"
     assert experiment.more_axes == {"resample": ["nearest"], "optimiser": ["scipy"]}

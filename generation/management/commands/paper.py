@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from generation.engine.errors import EngineError
+from generation.forecast import forecast
 from generation.grid import ImpossibleGrid
 from generation.models import SourceImage
 from generation.presets import OBJECTIVES, PRESETS, picture_title
@@ -56,12 +57,15 @@ class Command(BaseCommand):
                     weights=options["weights"],
                     **instead,
                 )
-                count = len(experiment.cells())
+                planned = forecast(experiment)
         except (PresetRefused, ImpossibleGrid, EngineError) as refused:
             raise CommandError(str(refused)) from refused
-        self.stdout.write(f"{experiment}: {count} renders.")
+        self.stdout.write(f"{experiment}: {planned}")
         if options["queue"]:
-            queue_experiment(experiment)
+            try:
+                queue_experiment(experiment)
+            except ImpossibleGrid as refused:
+                raise CommandError(str(refused)) from refused
             self.stdout.write("They are queued.")
 
 
