@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,10 +18,18 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from generation.forms import ExperimentForm, UploadForm
+from generation.forecast import check_room, duration, forecast
+from generation.forms import ExperimentForm, PairForm, PresetForm, UploadForm
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Experiment, Pair, Render, SourceImage
-from generation.services import add_source_image, queue_experiment, retry_renders
+from generation.presets import PRESETS, picture_title
+from generation.services import (
+    PresetRefused,
+    add_source_image,
+    experiment_from_preset,
+    queue_experiment,
+    retry_renders,
+)
 
 
 def picture_tag(url: str, alt: str) -> SafeString:
@@ -117,7 +126,9 @@ class SourceImageAdmin(admin.ModelAdmin):
 
 class PairInline(admin.TabularInline):
     model = Pair
+    form = PairForm
     extra = 1
+    verbose_name_plural = "pairs"
     autocomplete_fields = ["content", "style"]
 
 
@@ -125,13 +136,17 @@ class PairInline(admin.TabularInline):
 class ExperimentAdmin(admin.ModelAdmin):
     form = ExperimentForm
     inlines = [PairInline]
+    autocomplete_fields = ["contents", "styles"]
     list_display = ["name", "progress", "weights_note", "created_at"]
     search_fields = ["name", "description"]
     actions = ["queue", "cancel"]
     change_form_template = "admin/generation/experiment/change_form.html"
     fieldsets = [
         (None, {"fields": ["name", "description"]}),
-        ("Grid", {"fields": ["content_layers", "alpha_beta", "tv_weights"]}),
+        (
+            "Grid",
+            {"fields": ["content_layers", "alpha_beta", "tv_weights", "more_axes"]},
+        ),
         (
             "The same for every render",
             {
@@ -140,6 +155,13 @@ class ExperimentAdmin(admin.ModelAdmin):
                     ("pooling", "start"),
                     ("weights", "network", "objective"),
                 ]
+            },
+        ),
+        (
+            "Pictures, every content image with every style image",
+            {
+                "fields": ["contents", "styles"],
+                "description": "Or list single pairs below; both are painted.",
             },
         ),
     ]
@@ -179,11 +201,12 @@ class ExperimentAdmin(admin.ModelAdmin):
     ) -> None:
         super().save_related(request, form, formsets, change)
         try:
-            count = len(form.instance.cells())
+            planned = forecast(form.instance)
+            messages.info(request, str(planned))
+            if planned.new:
+                check_room(planned.bytes, form.instance.owner)
         except ImpossibleGrid as refused:
             messages.warning(request, str(refused))
-        else:
-            messages.info(request, f"The grid has {count:,} renders.")
 
     def response_change(self, request: HttpRequest, obj: Experiment) -> HttpResponse:
         if "_queue" in request.POST:
@@ -215,7 +238,8 @@ class ExperimentAdmin(admin.ModelAdmin):
             messages.success(
                 request,
                 f"{experiment}: {queued.new:,} of {queued.total:,} renders are queued"
-                " now; the others were already there.",
+                f" now, about {duration(queued.seconds)} on one worker; the others were"
+                " already there.",
             )
 
     @admin.action(description="Queue the renders", permissions=["queue"])
@@ -235,8 +259,57 @@ class ExperimentAdmin(admin.ModelAdmin):
                 self.admin_site.admin_view(self.sheet),
                 name="generation_experiment_sheet",
             ),
+            path(
+                "preset/",
+                self.admin_site.admin_view(self.preset),
+                name="generation_experiment_preset",
+            ),
             *super().get_urls(),
         ]
+
+    def preset(self, request: HttpRequest) -> HttpResponse:
+        """A new experiment from one of the paper's."""
+        may_upload = request.user.has_perm("generation.add_sourceimage")
+        if not self.has_add_permission(request) or not may_upload:
+            raise PermissionDenied
+        form = PresetForm(request.POST or None, request.FILES or None)
+        if form.is_valid():
+            try:
+                experiment = self._from_preset(request, form)
+            except (PresetRefused, ImpossibleGrid) as refused:
+                form.add_error(None, str(refused))
+            else:
+                return HttpResponseRedirect(
+                    reverse("admin:generation_experiment_change", args=[experiment.pk])
+                )
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "New from a preset",
+            "form": form,
+            "presets": PRESETS.values(),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "generation/preset.html", context)
+
+    @transaction.atomic
+    def _from_preset(self, request: HttpRequest, form: PresetForm) -> Experiment:
+        uploaded = {
+            file: add_source_image(
+                data=data, title=picture_title(file), owner=request.user
+            )[0]
+            for file, data in form.brought.items()
+        }
+        experiment = experiment_from_preset(
+            preset=PRESETS[form.cleaned_data["preset"]],
+            objective=form.cleaned_data["objective"],
+            pictures=form.here | uploaded,
+            weights=form.cleaned_data["weights"],
+            owner=request.user,
+        )
+        planned = forecast(experiment)
+        self.log_addition(request, experiment, "Made from a preset.")
+        messages.success(request, f"{experiment} is made. {planned}")
+        return experiment
 
     def sheet(self, request: HttpRequest, pk: int) -> HttpResponse:
         """All renders of an experiment as pictures; asks again while some are open."""
@@ -272,7 +345,9 @@ class RenderAdmin(SaysRandomWeights):
         "state", "evaluations_shown", "seconds_shown",
     ]  # fmt: skip
     list_display_links = ["thumb", "pair"]
-    list_filter = ["status", "experiment", "content_layer", "tv_weight", "weights"]
+    list_filter = [
+        "status", "experiment", "objective", "content_layer", "tv_weight", "weights",
+    ]  # fmt: skip
     list_select_related = ["content", "style", "experiment"]
     search_fields = ["digest", "pixel_sha256", "content__title", "style__title"]
     actions = ["cancel", "retry"]
@@ -314,10 +389,9 @@ class RenderAdmin(SaysRandomWeights):
 
     @admin.display(description="evaluations")
     def evaluations_shown(self, row: Render) -> str:
-        budget = row.settings.get("evaluations")
-        done = budget if row.status == Render.Status.DONE else None
+        done = row.evaluations if row.status == Render.Status.DONE else None
         done = done or row.progress.get("evaluations", 0)
-        return f"{done} / {budget}"
+        return f"{done} / {row.evaluations}"
 
     @admin.display(description="seconds", ordering="seconds")
     def seconds_shown(self, row: Render) -> str:

@@ -10,9 +10,19 @@ from django.core.files.uploadedfile import UploadedFile
 
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture
+from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import NETWORK_LAYERS
-from generation.grid import MOST_RENDERS
-from generation.models import Experiment, SourceImage
+from generation.grid import (
+    SETTINGS,
+    ImpossibleGrid,
+    PicturePair,
+    axes_text,
+    expand,
+    parse_axes,
+)
+from generation.models import Experiment, Pair, SourceImage
+from generation.presets import OBJECTIVES as PUBLISHED
+from generation.presets import PRESETS, picture_title
 
 LARGEST_UPLOAD = 30 * 1024 * 1024
 
@@ -35,6 +45,13 @@ class PictureField(forms.FileField):
         except ImageRefused as refused:
             raise forms.ValidationError(str(refused)) from refused
         return content
+
+
+class SeveralFiles(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+    def value_from_datadict(self, _data: Any, files: Any, name: str) -> list[Any]:
+        return list(files.getlist(name))
 
 
 class NumberListField(forms.Field):
@@ -66,6 +83,15 @@ class NumberListField(forms.Field):
             return True
 
 
+class PicturesField(PictureField):
+    """Several pictures; cleaned to bytes by file name."""
+
+    widget = SeveralFiles(attrs={"accept": "image/*"})
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        return {file.name: super(PicturesField, self).clean(file) for file in data}
+
+
 class UploadForm(forms.ModelForm):
     """A new source image. The title is the file's name unless one is given."""
 
@@ -89,20 +115,72 @@ class UploadForm(forms.ModelForm):
         return cleaned
 
 
+class AxesField(forms.CharField):
+    """Axes of a grid, one a line, as `seed = 0, 1, 2`; cleaned to a dict."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "cols": 60})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"required": False} | options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return axes_text(value) if isinstance(value, dict) else value
+
+    def clean(self, value: Any) -> dict[str, list[Any]]:
+        try:
+            return parse_axes(super().clean(value))
+        except ImpossibleGrid as refused:
+            raise forms.ValidationError(str(refused)) from refused
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return (initial or {}) != self.clean(data)
+        except forms.ValidationError:
+            return True
+
+
 def _layer_choices() -> Iterable[tuple[str, str]]:
-    return [(layer, layer) for layer in NETWORK_LAYERS["vgg16"]]
+    layers = sorted({layer for known in NETWORK_LAYERS.values() for layer in known})
+    return [(layer, layer) for layer in layers]
+
+
+class PairForm(forms.ModelForm):
+    axes = AxesField(
+        label="levels of its own",
+        widget=forms.Textarea(attrs={"rows": 2, "cols": 30}),
+        help_text="For this pair only, as content_layers = conv2_1",
+    )
+
+    class Meta:
+        model = Pair
+        fields = ["content", "style", "axes"]
 
 
 class ExperimentForm(forms.ModelForm):
     content_layers = forms.MultipleChoiceField(
         choices=_layer_choices,
+        required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text="Each ticked layer is a level of the grid.",
     )
     alpha_beta = NumberListField(
-        label="α/β", help_text="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio."
+        label="α/β",
+        required=False,
+        help_text="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
     )
-    tv_weights = NumberListField(label="TV weights", help_text="Levels, as 0, 1.")
+    tv_weights = NumberListField(
+        label="TV weights", required=False, help_text="Levels, as 0, 1."
+    )
+    more_axes = AxesField(
+        label="Further settings",
+        help_text=(
+            "One a line, each with one or more levels: seed = 0, 1, 2 paints "
+            "replicates; style_layers = conv1_1, conv1_1|conv2_1 compares sets of "
+            "layers; alpha = 1 with beta = 0 reconstructs the content. A line takes "
+            "the place of the field of the same name. Settings: "
+            f"{', '.join(SETTINGS)}."
+        ),
+    )
 
     class Meta:
         model = Experiment
@@ -110,12 +188,85 @@ class ExperimentForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}
-        count = 1
-        for axis in ("content_layers", "alpha_beta", "tv_weights"):
-            count *= len(cleaned.get(axis) or [None])
-        if count > MOST_RENDERS:
-            raise forms.ValidationError(
-                f"The grid has {count:,} renders for each pair; at most "
-                f"{MOST_RENDERS:,} are possible. Take levels away."
+        if self.errors:
+            return cleaned
+        named = cleaned["more_axes"]
+        for field, names in (
+            ("content_layers", {"content_layers"}),
+            ("alpha_beta", {"alpha", "alpha_beta"}),
+            ("tv_weights", {"tv_weight"}),
+        ):
+            if not cleaned[field] and names.isdisjoint(named):
+                self.add_error(field, "This field is required.")
+        if not self.errors:
+            self._check_grid(cleaned)
+        return cleaned
+
+    def _check_grid(self, cleaned: dict[str, Any]) -> None:
+        """Expand the grid for one pair that stands for all."""
+        names = [field.name for field in Experiment._meta.fields]
+        planned = Experiment(
+            **{name: value for name, value in cleaned.items() if name in names}
+        )
+        try:
+            expand(
+                pairs=[PicturePair(0, 0)],
+                pixel_digests={0: ""},
+                axes=planned.axes(),
+                fixed=planned.fixed_settings(),
             )
+        except ImpossibleGrid as refused:
+            raise forms.ValidationError(str(refused)) from refused
+
+
+class PresetForm(forms.Form):
+    """An experiment of the paper from pictures that are here or are uploaded now.
+
+    A picture is known by its file's name, or by its title in the lab.
+    """
+
+    preset = forms.ChoiceField(
+        label="Experiment",
+        choices=[(name, each.title) for name, each in PRESETS.items()],
+    )
+    objective = forms.ChoiceField(
+        choices=[(name, f"{name}: {OBJECTIVES[name].source}") for name in PUBLISHED],
+        help_text="The equations as printed, or the code that painted what was rated.",
+    )
+    weights = forms.CharField(
+        initial="imagenet",
+        max_length=80,
+        help_text="imagenet, file:SHA256 or random:SEED.",
+    )
+    uploads = PicturesField(
+        label="Pictures",
+        required=False,
+        help_text="Those that are not in the lab yet; their names must be the paper's.",
+    )
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or {}
+        if self.errors:
+            return cleaned
+        uploads = {picture_title(name): it for name, it in cleaned["uploads"].items()}
+        titles = {
+            picture_title(file): file for file in PRESETS[cleaned["preset"]].files
+        }
+        here = {
+            image.title: image
+            for image in SourceImage.objects.filter(title__in=titles).order_by("-pk")
+        }
+        missing = [
+            title for title in titles if title not in uploads and title not in here
+        ]
+        if missing:
+            raise forms.ValidationError(
+                f"Upload these pictures, or title them so: {', '.join(missing)}."
+            )
+        self.brought = {
+            file: uploads[title] for title, file in titles.items() if title in uploads
+        }
+        self.here = {
+            file: here[title] for title, file in titles.items() if title not in uploads
+        }
         return cleaned

@@ -1,16 +1,41 @@
-"""Expansion of a parameter grid into render settings. Pure: no Django, no torch."""
+"""Expansion of a parameter grid into render settings. Pure: no Django, no torch.
+
+An axis is the name of a setting (a field of `RenderSettings`) and its levels; an axis
+with one level is a fixed setting. `alpha_beta` is an axis of its own: α is the level
+and β is 1. A level of `content_layers` or `style_layers` is a set of layers written
+as `conv1_1|conv2_1`, or `conv1_1=0.3|conv2_1=0.7` with weights; `none` is no layer.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from generation.engine.errors import SettingsError
-from generation.engine.settings import RenderSettings, request_digest
+from generation.engine.objectives import OBJECTIVES
+from generation.engine.settings import Layers, RenderSettings, request_digest
 
 MOST_RENDERS = 20_000
+
+Axes = Mapping[str, Sequence[Any]]
+
+LABELS = {"content_layers": "content layer", "alpha_beta": "α/β", "alpha": "α",
+          "beta": "β", "tv_weight": "TV weight"}  # fmt: skip
+_KINDS = {each.name: type(each.default) for each in fields(RenderSettings)}
+_KINDS |= {"alpha": float, "content_layers": str, "style_layers": str}
+SETTINGS = tuple(_KINDS)
+
+# What a setting needs in order to matter: without it, each level of that setting
+# would paint the same picture again.
+_MATTERS: dict[str, tuple[str, Callable[[RenderSettings], bool]]] = {
+    "seed": ("start is noise or blend", lambda it: it.start in ("noise", "blend")),
+    "blend": ("start is blend", lambda it: it.start == "blend"),
+    "learning_rate": ("optimiser is adam", lambda it: it.optimiser == "adam"),
+    "content_layers": ("α is above 0", lambda it: it.alpha > 0),
+    "style_layers": ("β is above 0", lambda it: it.beta > 0),
+}
 
 
 class ImpossibleGrid(ValueError):
@@ -18,11 +43,20 @@ class ImpossibleGrid(ValueError):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One render to paint: a pair of pictures and everything that paints it.
+class PicturePair:
+    """Two pictures, and the axes of this pair that replace the grid's own.
 
-    `content` and `style` are whatever keys the caller named the pictures by.
+    `content` and `style` are whatever keys the caller names the pictures by.
     """
+
+    content: Any
+    style: Any
+    axes: Axes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One render to paint: a pair of pictures and everything that paints it."""
 
     content: Any
     style: Any
@@ -30,61 +64,205 @@ class Cell:
     digest: str
 
 
+def crossed(contents: Iterable[Any], styles: Sequence[Any]) -> list[PicturePair]:
+    """Every content picture with every style picture, contents first."""
+    return [PicturePair(content, style) for content in contents for style in styles]
+
+
+def overridden(axes: Axes, own: Axes) -> dict[str, Sequence[Any]]:
+    """`axes` with those of the same name replaced; `alpha` replaces `alpha_beta` and
+    the other way round."""
+    replaced = set()
+    if "alpha" in own:
+        replaced = {"alpha_beta"}
+    elif "alpha_beta" in own:
+        replaced = {"alpha", "beta"}
+    kept = {name: levels for name, levels in axes.items() if name not in replaced}
+    return {**kept, **own}
+
+
 def expand(
     *,
-    pairs: Sequence[tuple[Any, Any]],
+    pairs: Sequence[PicturePair],
     pixel_digests: Mapping[Any, str],
-    content_layers: Sequence[str],
-    alpha_beta: Sequence[float],
-    tv_weights: Sequence[float],
+    axes: Axes,
     fixed: Mapping[str, Any],
 ) -> list[Cell]:
-    """Every combination, in the order pair, content layer, α/β, TV weight.
+    """Every combination, ordered by pair, then by axis; the last axis varies fastest.
 
-    An α/β level means α = the ratio and β = 1. Equal cells appear once, where they
-    appear first. `pixel_digests` gives each picture's pixel sha256; `fixed` the other
-    fields of RenderSettings.
+    Equal cells appear once, where they appear first; so do cells that differ only in
+    a setting that does nothing there, as the seed without noise. `pixel_digests` gives
+    each picture's pixel sha256; `fixed` the settings that no axis names.
 
-    Raises ImpossibleGrid for an empty axis, for more than MOST_RENDERS cells (counted
-    before any is made) and for a combination the engine refuses.
+    Raises ImpossibleGrid for an empty or unknown axis, for more than MOST_RENDERS
+    cells (counted before any is made), for an axis that changes nothing and for a
+    combination the engine refuses.
     """
-    axes = {
-        "pair of pictures": pairs,
-        "content layer": content_layers,
-        "α/β": alpha_beta,
-        "TV weight": tv_weights,
-    }
-    empty = [name for name, levels in axes.items() if not levels]
-    if empty:
-        raise ImpossibleGrid(
-            f"The grid has 0 renders: give at least one {' and one '.join(empty)}."
-        )
-    count = 1
-    for levels in axes.values():
-        count *= len(levels)
+    per_pair = [overridden(axes, pair.axes) for pair in pairs]
+    _check_axes(pairs, [axes, *per_pair])
+    count = sum(_size(each) for each in per_pair)
     if count > MOST_RENDERS:
         raise ImpossibleGrid(
             f"The grid has {count:,} renders; at most {MOST_RENDERS:,} are possible. "
             "Take levels or pairs away."
         )
     cells: dict[str, Cell] = {}
-    for (content, style), layer, ratio, tv_weight in itertools.product(
-        pairs, content_layers, alpha_beta, tv_weights
-    ):
-        try:
-            settings = RenderSettings(
-                **fixed,
-                content_layers=((layer, 1.0),),
-                alpha=ratio,
-                beta=1.0,
-                tv_weight=tv_weight,
+    shared: list[RenderSettings] | None = None
+    for pair, own in zip(pairs, per_pair, strict=True):
+        if pair.axes:
+            conditions = _conditions(own, fixed)
+        else:
+            conditions = shared = shared or _conditions(axes, fixed)
+        for settings in conditions:
+            digest = request_digest(
+                settings,
+                content_sha256=pixel_digests[pair.content],
+                style_sha256=pixel_digests[pair.style],
             )
-        except SettingsError as refused:
-            raise ImpossibleGrid(str(refused)) from refused
-        digest = request_digest(
-            settings,
-            content_sha256=pixel_digests[content],
-            style_sha256=pixel_digests[style],
-        )
-        cells.setdefault(digest, Cell(content, style, settings, digest))
+            cells.setdefault(digest, Cell(pair.content, pair.style, settings, digest))
     return list(cells.values())
+
+
+def _check_axes(pairs: Sequence[PicturePair], all_axes: Iterable[Axes]) -> None:
+    missing = [] if pairs else ["pair of pictures"]
+    for axes in all_axes:
+        for name, levels in axes.items():
+            _check_name(name)
+            if isinstance(levels, str) or not isinstance(levels, Sequence):
+                raise ImpossibleGrid(f"The levels of {name} must be a list.")
+            if not levels:
+                missing.append(LABELS.get(name, name))
+        if "alpha_beta" not in axes and "alpha" not in axes:
+            missing.append("α/β")
+        elif "alpha_beta" in axes and ("alpha" in axes or "beta" in axes):
+            raise ImpossibleGrid(
+                "With α/β levels, α is the ratio and β is 1. Give either those or "
+                "levels of alpha and beta."
+            )
+    if missing:
+        lacking = " and one ".join(dict.fromkeys(missing))
+        raise ImpossibleGrid(f"The grid has 0 renders: give at least one {lacking}.")
+
+
+def _check_name(name: str) -> None:
+    if name not in SETTINGS and name != "alpha_beta":
+        raise ImpossibleGrid(
+            f"There is no setting {name!r}; an axis is one of alpha_beta, "
+            f"{', '.join(SETTINGS)}."
+        )
+
+
+def _size(axes: Axes) -> int:
+    count = 1
+    for levels in axes.values():
+        count *= len(levels)
+    return count
+
+
+def _conditions(axes: Axes, fixed: Mapping[str, Any]) -> list[RenderSettings]:
+    """The settings of every combination of levels, each once."""
+    varied = [name for name in _MATTERS if len(axes.get(name, ())) > 1]
+    mattered = set()
+    conditions: dict[RenderSettings, None] = {}
+    try:
+        for values in _combinations(axes, fixed):
+            settings = _settings(values)
+            for name in varied:
+                if _MATTERS[name][1](settings):
+                    mattered.add(name)
+                else:
+                    first = _settings({**values, name: axes[name][0]})
+                    settings = replace(settings, **{name: getattr(first, name)})
+            conditions.setdefault(settings)
+    except SettingsError as refused:
+        raise ImpossibleGrid(str(refused)) from refused
+    for name in varied:
+        if name not in mattered:
+            raise ImpossibleGrid(
+                f"Levels of {LABELS.get(name, name)} change nothing here: every one "
+                f"would paint the same picture. It matters where {_MATTERS[name][0]}."
+            )
+    return list(conditions)
+
+
+def _combinations(axes: Axes, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for levels in itertools.product(*axes.values()):
+        yield {**fixed, **dict(zip(axes, levels, strict=True))}
+
+
+def _settings(values: Mapping[str, Any]) -> RenderSettings:
+    values = dict(values)
+    if "alpha_beta" in values:
+        values |= {"alpha": values.pop("alpha_beta"), "beta": 1.0}
+    for name in ("content_layers", "style_layers"):
+        if isinstance(values.get(name), str):
+            values[name] = _layers(name, values[name], values.get("objective", "paper"))
+    return RenderSettings(**values)
+
+
+def _layers(name: str, text: str, objective: str) -> Layers:
+    """A set of layers. Without weights, content layers count 1 each and style layers
+    what the objective gives them."""
+    parts = [part.strip() for part in text.split("|") if part.strip() != "none"]
+    share = 1.0
+    if name == "style_layers" and parts and objective in OBJECTIVES:
+        share = OBJECTIVES[objective].layer_weight(len(parts))
+    layers = []
+    for part in parts:
+        layer, _, weight = part.partition("=")
+        layers.append((layer.strip(), _number(name, weight) if weight else share))
+    return tuple(layers)
+
+
+# Axes as people write them ----------------------------------------------------
+
+
+def parse_axes(text: str) -> dict[str, list[Any]]:
+    """Read axes from lines such as `seed = 0, 1, 2`.
+
+    Raises ImpossibleGrid, naming what cannot be read.
+    """
+    axes: dict[str, list[Any]] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, equals, rest = (part.strip() for part in line.partition("="))
+        if not equals:
+            raise ImpossibleGrid(
+                f"{line!r} is not an axis; write one a line, as: seed = 0, 1, 2."
+            )
+        if name in axes:
+            raise ImpossibleGrid(f"There are two lines for {name}; write one.")
+        levels = [
+            _level(name, word.strip()) for word in rest.split(",") if word.strip()
+        ]
+        axes[name] = list(dict.fromkeys(levels))
+        _check_name(name)
+        if not axes[name]:
+            raise ImpossibleGrid(f"{name} needs at least one level.")
+    return axes
+
+
+def axes_text(axes: Axes) -> str:
+    """The inverse of `parse_axes`."""
+    return "\n".join(
+        f"{name} = {', '.join(str(level) for level in levels)}"
+        for name, levels in axes.items()
+    )
+
+
+def _level(name: str, word: str) -> Any:
+    kind = float if name == "alpha_beta" else _KINDS.get(name, str)
+    if kind is int:
+        try:
+            return int(word)
+        except ValueError:
+            raise ImpossibleGrid(
+                f"{name} takes whole numbers; {word!r} is none."
+            ) from None
+    return _number(name, word) if kind is float else word
+
+
+def _number(name: str, word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ImpossibleGrid(f"{name} takes numbers; {word!r} is none.") from None

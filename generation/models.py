@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -20,8 +21,21 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from generation.engine.settings import PAPER_STYLE_LAYERS, RenderSettings
-from generation.grid import Cell, expand
+from generation.engine.objectives import OBJECTIVES
+from generation.engine.settings import (
+    NETWORK_LAYERS,
+    POOLINGS,
+    STARTS,
+    RenderSettings,
+)
+from generation.grid import (
+    Cell,
+    ImpossibleGrid,
+    PicturePair,
+    crossed,
+    expand,
+    overridden,
+)
 
 RANDOM_FEATURES = "random features: not the paper's network"
 
@@ -89,6 +103,12 @@ class SourceImage(models.Model):
         return self.title
 
 
+def start_picture(start: str) -> SourceImage | None:
+    """The source image that a start `picture:SHA256` names by its pixels."""
+    pixels = start.removeprefix("picture:")
+    return SourceImage.objects.filter(pixel_sha256=pixels).first()
+
+
 def default_content_layers() -> list[str]:
     return ["conv3_1"]
 
@@ -101,35 +121,63 @@ def default_tv_weights() -> list[float]:
     return [0.0]
 
 
+# Choices are read from the engine, so that a new objective needs no migration.
+
+
+def objective_choices() -> list[tuple[str, str]]:
+    return [(name, f"{name}: {each.source}") for name, each in OBJECTIVES.items()]
+
+
+def network_choices() -> list[tuple[str, str]]:
+    return [(name, name.replace("vgg", "VGG-")) for name in NETWORK_LAYERS]
+
+
+def pooling_choices() -> list[tuple[str, str]]:
+    notes = {"max": "max, as the paper", "average": "average, as Gatys"}
+    return [(name, notes.get(name, name)) for name in POOLINGS]
+
+
+def start_choices() -> list[tuple[str, str]]:
+    notes = {"noise": "white noise, as the paper", "content": "content image",
+             "style": "style image", "blend": "noise and content mixed"}  # fmt: skip
+    return [(name, notes[name]) for name in STARTS if name in notes]
+
+
 class Experiment(models.Model):
-    """Pairs of pictures × a grid of settings; expanding it gives its renders."""
+    """Pairs of pictures × a grid of settings; expanding it gives its renders.
+
+    The fields hold what most grids vary and fix; `more_axes` maps any other setting
+    of the engine to its levels, and takes the place of the field of the same name.
+    """
 
     name = models.CharField(max_length=120, unique=True)
     description = models.TextField(blank=True)
-    content_layers = models.JSONField(default=default_content_layers)
-    alpha_beta = models.JSONField("α/β", default=default_alpha_beta)
-    tv_weights = models.JSONField("TV weights", default=default_tv_weights)
-    pooling = models.CharField(
-        max_length=10,
-        choices=[("max", "max, as the paper"), ("average", "average, as Gatys")],
-        default="max",
+    content_layers = models.JSONField(default=default_content_layers, blank=True)
+    alpha_beta = models.JSONField("α/β", default=default_alpha_beta, blank=True)
+    tv_weights = models.JSONField("TV weights", default=default_tv_weights, blank=True)
+    more_axes = models.JSONField("further settings", default=dict, blank=True)
+    contents = models.ManyToManyField(
+        SourceImage,
+        verbose_name="content images",
+        related_name="+",
+        blank=True,
+        help_text="Each is painted with every style image.",
     )
-    start = models.CharField(
-        max_length=10,
-        choices=[("noise", "white noise, as the paper"), ("content", "content image")],
-        default="noise",
+    styles = models.ManyToManyField(
+        SourceImage, verbose_name="style images", related_name="+", blank=True
     )
+    pooling = models.CharField(max_length=10, choices=pooling_choices, default="max")
+    start = models.CharField(max_length=10, choices=start_choices, default="noise")
     weights = models.CharField(
         max_length=80,
         default="imagenet",
-        help_text="imagenet, file:SHA256 (manage.py weights add FILE) or random:SEED.",
+        help_text="imagenet (VGG-16), imagenet-v1, file:SHA256 (manage.py weights add "
+        "FILE) or random:SEED.",
     )
     objective = models.CharField(
-        max_length=20, choices=[("paper", "paper: Eq. 1–7 as printed")], default="paper"
+        max_length=20, choices=objective_choices, default="paper"
     )
-    network = models.CharField(
-        max_length=10, choices=[("vgg16", "VGG-16")], default="vgg16"
-    )
+    network = models.CharField(max_length=10, choices=network_choices, default="vgg16")
     seed = models.PositiveIntegerField(default=0)
     size = models.PositiveIntegerField(
         default=300, help_text="Side of the square picture, in pixels."
@@ -149,49 +197,70 @@ class Experiment(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def fixed_settings(self) -> dict[str, Any]:
-        """The fields of RenderSettings that are the same in every cell."""
-        return {
-            "network": self.network,
-            "weights": self.weights,
-            "pooling": self.pooling,
-            "objective": self.objective,
-            "start": self.start,
-            "seed": self.seed,
-            "size": self.size,
-            "evaluations": self.evaluations,
-            "style_layers": tuple(
-                (layer, 1 / len(PAPER_STYLE_LAYERS)) for layer in PAPER_STYLE_LAYERS
-            ),
+    def axes(self) -> dict[str, Sequence[Any]]:
+        """The settings that vary, in the order in which the grid varies them."""
+        usual = {
+            "content_layers": self.content_layers,
+            "alpha_beta": self.alpha_beta,
+            "tv_weight": self.tv_weights,
         }
+        return overridden(usual, self.more_axes)
+
+    def fixed_settings(self) -> dict[str, Any]:
+        """The settings that are the same in every cell unless an axis names them."""
+        return {
+            name: getattr(self, name)
+            for name in (
+                "network", "weights", "pooling", "objective", "start", "seed", "size",
+                "evaluations",
+            )
+        }  # fmt: skip
 
     def cells(self) -> list[Cell]:
-        """The grid's cells, keyed by the pictures' primary keys.
+        """The grid's cells, keyed by the pictures' primary keys: first the pairs that
+        are listed, then every content image with every style image.
 
         Raises ImpossibleGrid with a sentence.
         """
-        pairs = list(self.pairs.select_related("content", "style"))
+        listed = list(self.pairs.select_related("content", "style"))
+        contents, styles = list(self.contents.all()), list(self.styles.all())
         pictures = {
-            image.pk: image.pixel_sha256
-            for pair in pairs
-            for image in (pair.content, pair.style)
+            picture.pk: picture.pixel_sha256
+            for picture in (
+                *(each.content for each in listed),
+                *(each.style for each in listed),
+                *contents,
+                *styles,
+            )
         }
-        return expand(
-            pairs=[(pair.content_id, pair.style_id) for pair in pairs],
+        cells = expand(
+            pairs=[
+                *(PicturePair(it.content_id, it.style_id, it.axes) for it in listed),
+                *crossed([it.pk for it in contents], [it.pk for it in styles]),
+            ],
             pixel_digests=pictures,
-            content_layers=self.content_layers,
-            alpha_beta=self.alpha_beta,
-            tv_weights=self.tv_weights,
+            axes=self.axes(),
             fixed=self.fixed_settings(),
         )
+        for start in {cell.settings.start for cell in cells}:
+            if start.startswith("picture:") and start_picture(start) is None:
+                raise ImpossibleGrid(
+                    f"The start {start} names no source image; upload it, then take "
+                    "its sha256 of the pixels."
+                )
+        return cells
 
     @property
     def random_weights(self) -> bool:
-        return self.weights.startswith("random:")
+        levels = self.axes().get("weights", [self.weights])
+        return any(str(level).startswith("random:") for level in levels)
 
 
 class Pair(models.Model):
-    """A content image and the style image that paints it."""
+    """A content image and the style image that paints it.
+
+    `axes` are this pair's own, in place of the experiment's of the same name.
+    """
 
     experiment = models.ForeignKey(
         Experiment, on_delete=models.CASCADE, related_name="pairs"
@@ -202,6 +271,7 @@ class Pair(models.Model):
     style = models.ForeignKey(
         SourceImage, on_delete=models.PROTECT, related_name="style_pairs"
     )
+    axes = models.JSONField("levels of its own", default=dict, blank=True)
 
     class Meta:
         ordering = ["pk"]
@@ -225,6 +295,7 @@ class Batch(models.Model):
     attempt = models.PositiveIntegerField(default=1)
     token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
+    expected_seconds = models.FloatField(default=0)
     timeout_seconds = models.PositiveIntegerField(default=3600)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -327,12 +398,19 @@ class Render(models.Model):
     settings = models.JSONField(editable=False)
 
     # The factors again, as columns to filter and sort by; `settings` is the truth.
-    content_layer = models.CharField(max_length=200)
-    style_layers = models.CharField(max_length=200)
+    content_layer = models.CharField(max_length=400)
+    style_layers = models.CharField(max_length=400)
     alpha = models.FloatField("α")
     beta = models.FloatField("β")
     tv_weight = models.FloatField("TV weight")
+    objective = models.CharField(max_length=20)
+    network = models.CharField(max_length=10)
+    pooling = models.CharField(max_length=10)
     weights = models.CharField(max_length=80)
+    start_from = models.CharField("start", max_length=80)
+    size = models.PositiveIntegerField()
+    evaluations = models.PositiveIntegerField()
+    seed = models.PositiveBigIntegerField()
 
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     reason = models.TextField(blank=True)
@@ -343,6 +421,7 @@ class Render(models.Model):
     progress = models.JSONField(default=dict, editable=False)
 
     picture = models.ImageField(upload_to=render_path, blank=True, max_length=200)
+    picture_bytes = models.PositiveIntegerField(default=0, editable=False)
     pixel_sha256 = models.CharField(max_length=64, blank=True)
     curve = models.JSONField(default=list, editable=False)
     environment = models.JSONField(default=dict, editable=False)
@@ -356,7 +435,10 @@ class Render(models.Model):
 
     class Meta:
         ordering = ["pk"]
-        indexes = [models.Index(fields=["status", "experiment"])]
+        indexes = [
+            models.Index(fields=["status", "experiment"]),
+            models.Index(fields=["status", "-finished_at"]),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["experiment", "digest"], name="render_once_in_experiment"
@@ -377,23 +459,15 @@ class Render(models.Model):
     @classmethod
     def from_cell(cls, cell: Cell, *, experiment: Experiment) -> Render:
         columns = cell.settings.columns()
+        # `start` is what a worker does to a render.
+        columns["start_from"] = columns.pop("start")
         return cls(
             experiment=experiment,
             content_id=cell.content,
             style_id=cell.style,
             digest=cell.digest,
             settings=cell.settings.to_dict(),
-            **{
-                name: columns[name]
-                for name in (
-                    "content_layer",
-                    "style_layers",
-                    "alpha",
-                    "beta",
-                    "tv_weight",
-                    "weights",
-                )
-            },
+            **columns,
         )
 
     def render_settings(self) -> RenderSettings:
@@ -454,6 +528,7 @@ class Render(models.Model):
             status=self.Status.DONE,
             token=None,
             picture=name,
+            picture_bytes=len(png),
             pixel_sha256=pixel_sha256,
             curve=curve,
             environment=environment,

@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,16 +21,26 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
 from generation.engine.images import open_picture, pixel_sha256, png_bytes
-from generation.engine.settings import RenderSettings
-from generation.models import Batch, Experiment, Render, SourceImage, lease_end
+from generation.forecast import Rates, check_room, most_bytes
+from generation.grid import Axes, overridden
+from generation.models import (
+    Batch,
+    Experiment,
+    Pair,
+    Render,
+    SourceImage,
+    default_alpha_beta,
+    default_content_layers,
+    default_tv_weights,
+    lease_end,
+)
+from generation.presets import Preset, fixed_settings
 
 log = logging.getLogger(__name__)
 
 THUMBNAIL_SIDE = 160
-# A batch is about this long on a laptop's CPU, so that a dead worker costs little.
+# A batch takes about this long, so that a dead worker costs little.
 BATCH_SECONDS = 45.0
-# One VGG-16 evaluation at 300 × 300 pixels on two cores; other sizes by area.
-SECONDS_PER_EVALUATION_AT_300 = 0.92
 
 
 # Pictures ---------------------------------------------------------------------
@@ -68,22 +78,74 @@ def picture_bytes(field: Any) -> io.BytesIO:
         return io.BytesIO(file.read())
 
 
+# Presets ----------------------------------------------------------------------
+
+
+class PresetRefused(ValueError):
+    """A preset that cannot be made into an experiment; the text says why."""
+
+
+@transaction.atomic
+def experiment_from_preset(
+    *,
+    preset: Preset,
+    objective: str,
+    pictures: Mapping[str, SourceImage],
+    weights: str = "imagenet",
+    owner: Any = None,
+    **instead: Any,
+) -> Experiment:
+    """Make an experiment of the paper; `pictures` maps its file names to images.
+
+    `instead` replaces fields of the experiment, as its name or size. Raises
+    PresetRefused.
+    """
+    if missing := [file for file in preset.files if file not in pictures]:
+        raise PresetRefused(f"These pictures are missing: {', '.join(missing)}.")
+    usual: Axes = {
+        "content_layers": default_content_layers(),
+        "alpha_beta": default_alpha_beta(),
+        "tv_weight": default_tv_weights(),
+    }
+    axes = overridden(usual, preset.axes)
+    fields: dict[str, Any] = {
+        "name": f"{preset.title}, {objective}",
+        "description": preset.description,
+        "content_layers": axes.pop("content_layers"),
+        "alpha_beta": axes.pop("alpha_beta", []),
+        "tv_weights": axes.pop("tv_weight"),
+        "weights": weights,
+        "owner": owner,
+    }
+    fixed = fixed_settings(objective) | instead
+    known = {field.name for field in Experiment._meta.fields}
+    fields |= {name: value for name, value in fixed.items() if name in known}
+    others = {name: [value] for name, value in fixed.items() if name not in known}
+    if Experiment.objects.filter(name=fields["name"]).exists():
+        raise PresetRefused(f"There is an experiment {fields['name']} already.")
+    experiment = Experiment.objects.create(**fields, more_axes={**axes, **others})
+    for pair in preset.pairs:
+        Pair.objects.create(
+            experiment=experiment,
+            content=pictures[pair.content],
+            style=pictures[pair.style],
+            axes=dict(pair.axes),
+        )
+    return experiment
+
+
 # Queueing ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Queued:
-    """What queueing an experiment did: `new` rows of `total` cells, in `batches`."""
+    """What queueing an experiment did: `new` rows of `total` cells, in `batches`, which
+    one worker will paint in about `seconds`."""
 
     new: int
     total: int
     batches: int
-
-
-def expected_seconds(settings: RenderSettings) -> float:
-    """A rough forecast of one render on two CPU cores, for sizing batches only."""
-    area = (settings.size / 300) ** 2
-    return settings.evaluations * SECONDS_PER_EVALUATION_AT_300 * area
+    seconds: float
 
 
 @transaction.atomic
@@ -91,11 +153,15 @@ def queue_experiment(experiment: Experiment) -> Queued:
     """Make the rows of the experiment's grid that are missing and queue them.
 
     Asking again queues nothing twice: a render is named by its request. Raises
-    ImpossibleGrid before anything is written.
+    ImpossibleGrid, or NoRoom when the pictures would not fit, before anything is
+    written.
     """
     cells = experiment.cells()
     present = set(experiment.renders.values_list("digest", flat=True))
     new = [cell for cell in cells if cell.digest not in present]
+    if new:
+        wanted = sum(most_bytes(cell.settings.size**2) for cell in new)
+        check_room(wanted, experiment.owner)
     Render.objects.bulk_create(
         (Render.from_cell(cell, experiment=experiment) for cell in new),
         batch_size=500,
@@ -103,24 +169,36 @@ def queue_experiment(experiment: Experiment) -> Queued:
     )
     waiting = experiment.renders.filter(status=Render.Status.QUEUED, batch=None)
     batches = _into_batches(experiment, waiting)
-    return Queued(new=len(new), total=len(cells), batches=len(batches))
+    return Queued(
+        new=len(new),
+        total=len(cells),
+        batches=len(batches),
+        seconds=sum(batch.expected_seconds for batch in batches),
+    )
 
 
 def _into_batches(experiment: Experiment, renders: Iterable[Render]) -> list[Batch]:
-    """Group queued rows into batches of about BATCH_SECONDS and enqueue those."""
+    """Group queued rows into batches of about BATCH_SECONDS and enqueue those.
+
+    The renders of a batch share network and size, and so the work done for both.
+    """
     groups: list[list[int]] = []
     seconds: list[float] = []
-    for render in renders:
-        cost = expected_seconds(render.render_settings())
-        if not groups or seconds[-1] + cost > BATCH_SECONDS:
+    rates, before = Rates(), None
+    for render in sorted(renders, key=_shared):
+        cost = rates.seconds(render)
+        if _shared(render) != before or seconds[-1] + cost > BATCH_SECONDS:
             groups.append([])
             seconds.append(0.0)
+        before = _shared(render)
         groups[-1].append(render.pk)
         seconds[-1] += cost
     batches = []
     for keys, cost in zip(groups, seconds, strict=True):
         batch = Batch.objects.create(
-            experiment=experiment, timeout_seconds=max(900, int(40 * cost))
+            experiment=experiment,
+            expected_seconds=cost,
+            timeout_seconds=max(900, int(40 * cost)),
         )
         Render.objects.filter(pk__in=keys).update(batch=batch)
         batches.append(batch)
@@ -128,6 +206,11 @@ def _into_batches(experiment: Experiment, renders: Iterable[Render]) -> list[Bat
         # enqueue_many would bypass django-rq's on-commit mode, so commit first.
         transaction.on_commit(partial(enqueue, batches))
     return batches
+
+
+def _shared(render: Render) -> tuple[Any, ...]:
+    """What the renders of one batch have in common; sorting by it keeps their order."""
+    return render.network, render.weights, render.pooling, render.size
 
 
 def enqueue(batches: Sequence[Batch]) -> None:

@@ -16,7 +16,7 @@ from generation.claims import Claim
 from generation.engine.errors import Cancelled, EngineError, NotFinite
 from generation.engine.images import png_bytes
 from generation.engine.render import Painted, Painter
-from generation.models import Batch, Render, SourceImage
+from generation.models import Batch, Render, SourceImage, start_picture
 from generation.services import picture_bytes
 
 log = logging.getLogger(__name__)
@@ -94,12 +94,15 @@ def _paint(render: Render, claim: Claim, painter: Painter) -> bool:
 
 
 def _run_engine(render: Render, claim: Claim, painter: Painter) -> Painted:
+    settings = render.render_settings()
+    start = start_picture(settings.start)
     return painter.render(
-        render.render_settings(),
+        settings,
         _pixels(render.content),
         _pixels(render.style),
         content_key=render.content.pixel_sha256,
         style_key=render.style.pixel_sha256,
+        start_picture=_pixels(start) if start else None,
         on_progress=claim.on_progress,
         should_stop=claim.should_stop,
     )

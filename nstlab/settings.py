@@ -155,6 +155,10 @@ STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS: list[Path] = []
 MEDIA_ROOT = env_directory("NSTLAB_MEDIA", VAR / "media")
+# What finished renders must leave free on the pictures' disk.
+NSTLAB_DISK_RESERVE_MB = env_int("NSTLAB_DISK_RESERVE_MB", 512, minimum=0)
+# What the pictures of one researcher may take; 0 is no limit.
+NSTLAB_QUOTA_MB = env_int("NSTLAB_QUOTA_MB", 0, minimum=0)
 FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000

@@ -22,6 +22,7 @@ def form(experiment: Any, **changes: Any) -> dict[str, Any]:
         "content_layers": ["conv1_1", "conv2_1"],
         "alpha_beta": "0.001, 0.01 0.1",
         "tv_weights": "0",
+        "more_axes": "",
         "pooling": "average",
         "start": "content",
         "weights": "random:0",
@@ -43,7 +44,7 @@ def test_saving_an_experiment_says_how_many_renders_it_has(
     desk: Any, experiment: Any
 ) -> None:
     response = desk.post(ADD, form(experiment), follow=True)
-    assert "The grid has 6 renders." in response.content.decode()
+    assert "The grid has 6 renders" in response.content.decode()
     new = Experiment.objects.get(name="New")
     assert new.alpha_beta == [0.001, 0.01, 0.1]
     assert new.owner is not None and new.owner.username == "ada"
@@ -70,9 +71,13 @@ def test_save_and_queue_queues(desk: Any, experiment: Any, queues: None) -> None
                 "alpha_beta": " ".join(str(n) for n in range(1, 1001)),
                 "tv_weights": " ".join(str(n) for n in range(500)),
             },
-            "1,000,000 renders for each pair; at most 20,000",
+            "1,000,000 renders; at most 20,000",
         ),
         ({"evaluations": "0"}, "greater than or equal to 1"),
+        ({"more_axes": "sede = 1"}, "There is no setting"),
+        ({"more_axes": "seed = 1, 2"}, "would paint the same picture"),
+        ({"more_axes": "beta = 2"}, "β is 1"),
+        ({"pairs-0-axes": "alpha_beta = few"}, "takes numbers"),
     ],
 )
 def test_an_impossible_grid_is_refused_with_a_sentence(
@@ -82,6 +87,47 @@ def test_an_impossible_grid_is_refused_with_a_sentence(
     assert response.status_code == 200
     assert sentence in response.content.decode()
     assert not Experiment.objects.filter(name="New").exists()
+
+
+def test_any_setting_can_be_an_axis_of_the_form(desk: Any, experiment: Any) -> None:
+    changes = {"more_axes": "start = noise\nseed = 0, 1, 2", "start": "content"}
+    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    assert "The grid has 18 renders" in response.content.decode()
+    new = Experiment.objects.get(name="New")
+    assert new.more_axes == {"start": ["noise"], "seed": [0, 1, 2]}
+    page = desk.get(f"/admin/generation/experiment/{new.pk}/change/")
+    assert "start = noise\nseed = 0, 1, 2" in page.content.decode()
+
+
+def test_alpha_and_beta_take_the_place_of_their_ratio(
+    desk: Any, experiment: Any
+) -> None:
+    changes = {"alpha_beta": "", "more_axes": "alpha = 1\nbeta = 0"}
+    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    assert "The grid has 2 renders" in response.content.decode()
+    cell = Experiment.objects.get(name="New").cells()[0]
+    assert (cell.settings.alpha, cell.settings.beta) == (1.0, 0.0)
+
+
+def test_contents_are_crossed_with_styles(desk: Any, experiment: Any) -> None:
+    pair = experiment.pairs.get()
+    both = [str(pair.content_id), str(pair.style_id)]
+    changes = {
+        "pairs-0-content": "",
+        "pairs-0-style": "",
+        "alpha_beta": "0.1",
+        "content_layers": ["conv1_1"],
+        "contents": both,
+        "styles": both,
+    }
+    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    assert "The grid has 4 renders" in response.content.decode()
+
+
+def test_a_pair_can_be_given_levels_of_its_own(desk: Any, experiment: Any) -> None:
+    changes = {"pairs-0-axes": "alpha_beta = 1\ncontent_layers = conv3_1"}
+    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    assert "The grid has 1 render" in response.content.decode()
 
 
 def test_a_grid_without_a_pair_is_said_to_have_0_renders(
@@ -100,6 +146,7 @@ def test_a_size_too_small_for_the_deepest_layer_is_said(
         ADD, form(experiment, size="8", _queue="1"), follow=True
     ).content.decode()
     assert "size must be at least 16" in page
+    assert not Experiment.objects.filter(name="New").exists()
     assert not Render.objects.exists()
 
 

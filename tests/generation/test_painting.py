@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from generation.engine.images import pixel_sha256
+from generation.grid import ImpossibleGrid
 from generation.models import Batch, Render
-from generation.services import queue_experiment
+from generation.services import add_source_image, queue_experiment
 from generation.tasks import render_batch
+from tests.conftest import png
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,6 +35,21 @@ def test_it_paints_every_render_of_its_batch(experiment: Any) -> None:
         assert render.environment["torch"]
         assert render.seconds > 0
         assert render.weights == "random:0"
+
+
+def test_a_third_picture_is_where_a_render_may_start(
+    make_experiment: Callable[..., Any],
+) -> None:
+    image, _ = add_source_image(data=png((9, 200, 9)), title="Green")
+    start = f"picture:{image.pixel_sha256}"
+    experiment = make_experiment(alpha_beta=[0.01], more_axes={"start": [start]})
+    queue_experiment(experiment)
+    render_batch(Batch.objects.get().pk, 1)
+    render = experiment.renders.get()
+    assert (render.status, render.start_from) == ("done", start)
+    image.delete()
+    with pytest.raises(ImpossibleGrid, match="names no source image"):
+        experiment.cells()
 
 
 def test_delivered_twice_it_paints_once(experiment: Any) -> None:

@@ -1,0 +1,220 @@
+"""What a grid will take before it is queued: evaluations, seconds, bytes, room."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import django_rq
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db.models import F, QuerySet, Sum
+from redis.exceptions import RedisError
+from rq import Worker
+
+from generation.engine.settings import RenderSettings
+from generation.grid import ImpossibleGrid
+from generation.models import Experiment, Render
+
+# One VGG-16 evaluation at 300 × 300 pixels on two CPU cores; other sizes by area.
+GUESSED_SECONDS_AT_300 = 0.92
+# So many of the renders finished last tell how fast the lab is now.
+LOOKED_AT = 500
+MB = 10**6
+
+
+class NoRoom(ImpossibleGrid):
+    """The pictures would not fit on the disk or into a quota; the text says how far."""
+
+
+# Seconds ----------------------------------------------------------------------
+
+
+class Rates:
+    """Seconds per evaluation, by network and size, as finished renders took them.
+
+    Taken from the device that finished one last: the workers present. A size never
+    painted is scaled by area from the nearest that was; a lab that has painted
+    nothing guesses, and `source` says which of these it is.
+    """
+
+    def __init__(self) -> None:
+        rows = (
+            Render.objects.ready()
+            .filter(seconds__gt=0)
+            .order_by("-finished_at")
+            .values_list(
+                "environment__device", "network", "size", "evaluations", "seconds"
+            )[:LOOKED_AT]
+        )
+        taken: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self.device = ""
+        for device, network, size, evaluations, seconds in rows:
+            self.device = self.device or str(device)
+            if seconds and str(device) == self.device:
+                taken[network, size].append(seconds / evaluations)
+        self.measured = {key: median(values) for key, values in taken.items()}
+        self.renders = sum(map(len, taken.values()))
+
+    def per_evaluation(self, network: str, size: int) -> float:
+        """Seconds that one evaluation takes, or would."""
+        if (network, size) in self.measured:
+            return self.measured[network, size]
+        same = [key for key in self.measured if key[0] == network] or self.measured
+        if not same:
+            return GUESSED_SECONDS_AT_300 * (size / 300) ** 2
+        nearest = min(same, key=lambda key: abs(key[1] - size))
+        return float(self.measured[nearest] * (size / nearest[1]) ** 2)
+
+    def seconds(self, wanted: RenderSettings | Render) -> float:
+        """Seconds that one render takes, or would."""
+        rate = self.per_evaluation(wanted.network, wanted.size)
+        return wanted.evaluations * rate
+
+    def source(self, keys: Iterable[tuple[str, int]]) -> str:
+        """Where the rates of these networks and sizes come from."""
+        if not self.measured:
+            return "a guess for two CPU cores: nothing has been painted here yet"
+        known = f"measured on {self.renders:,} finished renders on {self.device}"
+        others = sorted({size for network, size in keys
+                         if (network, size) not in self.measured})  # fmt: skip
+        if not others:
+            return known
+        return f"{known}, scaled by area to {', '.join(map(str, others))} pixels"
+
+
+def workers_present() -> int:
+    """How many workers wait for renders; 0 also while the broker is away."""
+    try:
+        return Worker.count(queue=django_rq.get_queue("render"))
+    except (RedisError, OSError):
+        return 0
+
+
+# Bytes ------------------------------------------------------------------------
+
+
+def most_bytes(pixels: int) -> int:
+    """What a PNG of so many pixels has at most: noise does not compress."""
+    return pixels * 3 + pixels // 50 + 4096
+
+
+def promised_bytes(renders: QuerySet[Render]) -> int:
+    """What the pictures of renders that are not finished yet will have at most."""
+    waiting = renders.filter(status__in=[Render.Status.QUEUED, Render.Status.RUNNING])
+    pixels = waiting.aggregate(sum=Sum(F("size") * F("size")))["sum"] or 0
+    return most_bytes(pixels) + 4096 * waiting.count() if pixels else 0
+
+
+def free_bytes() -> int | None:
+    """Room on the pictures' disk; None for a store without a known limit."""
+    try:
+        folder = Path(default_storage.path(""))
+    except NotImplementedError:
+        return None
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def check_room(wanted: int, owner: Any = None) -> None:
+    """Refuse pictures of `wanted` bytes that do not fit beside those still to come.
+
+    Raises NoRoom, for the disk without its reserve or for the owner's quota.
+    """
+    free, reserve = free_bytes(), settings.NSTLAB_DISK_RESERVE_MB * MB
+    promised = promised_bytes(Render.objects.all())
+    if free is not None and wanted + promised > free - reserve:
+        raise NoRoom(
+            f"The pictures would not fit: they take up to {megabytes(wanted)}, those "
+            f"queued before up to {megabytes(promised)}, and the disk has "
+            f"{megabytes(free)} of which {megabytes(reserve)} stay free. Make room, or "
+            "take fewer or smaller renders."
+        )
+    quota = settings.NSTLAB_QUOTA_MB * MB
+    if quota and owner is not None:
+        own = Render.objects.filter(experiment__owner=owner)
+        kept = own.aggregate(sum=Sum("picture_bytes"))["sum"] or 0
+        used = kept + promised_bytes(own)
+        if wanted + used > quota:
+            raise NoRoom(
+                f"{owner} may keep {megabytes(quota)} of pictures and has, with those "
+                f"still to come, up to {megabytes(used)}: these take up to "
+                f"{megabytes(wanted)}. Delete experiments, or ask for a larger quota."
+            )
+
+
+# Both -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an experiment's grid has, and what its missing renders will take."""
+
+    total: int
+    new: int
+    evaluations: int
+    seconds: float
+    source: str
+    workers: int
+    bytes: int
+
+    def __str__(self) -> str:
+        text = f"The grid has {_renders(self.total)}"
+        if not self.new:
+            return f"{text}; all of it was queued before."
+        if self.new < self.total:
+            text += f", {self.new:,} of them new"
+        each = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        on = each if self.workers else "one worker (none runs now)"
+        return (
+            f"{text}: {self.evaluations:,} evaluations, about "
+            f"{duration(self.seconds / max(1, self.workers))} on {on} "
+            f"({self.source}), up to {megabytes(self.bytes)} of pictures."
+        )
+
+
+def forecast(experiment: Experiment) -> Forecast:
+    """Look at an experiment's grid before it is queued. Raises ImpossibleGrid."""
+    cells = experiment.cells()
+    present = set(experiment.renders.values_list("digest", flat=True))
+    new = [cell.settings for cell in cells if cell.digest not in present]
+    rates = Rates()
+    return Forecast(
+        total=len(cells),
+        new=len(new),
+        evaluations=sum(each.evaluations for each in new),
+        seconds=sum(rates.seconds(each) for each in new),
+        source=rates.source({(each.network, each.size) for each in new}),
+        workers=workers_present(),
+        bytes=sum(most_bytes(each.size**2) for each in new),
+    )
+
+
+def _renders(count: int) -> str:
+    return "1 render" if count == 1 else f"{count:,} renders"
+
+
+def megabytes(count: int) -> str:
+    """Bytes as a person reads them: 0.4 MB, 12 MB, 3.4 GB."""
+    if count >= 1000 * MB:
+        return f"{count / 1000 / MB:,.1f} GB"
+    return f"{count / MB:.1f} MB" if count < 10 * MB else f"{count / MB:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 40 s, 12 min, 3 h 20 min, 4 days."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours / 24:.0f} days"

@@ -1,0 +1,83 @@
+"""`manage.py paper`: an experiment of the paper from a folder of its pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from generation.engine.errors import EngineError
+from generation.forecast import forecast
+from generation.grid import ImpossibleGrid
+from generation.models import SourceImage
+from generation.presets import OBJECTIVES, PRESETS, picture_title
+from generation.services import (
+    PresetRefused,
+    add_source_image,
+    experiment_from_preset,
+    queue_experiment,
+)
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes an experiment of Patel & Krishnan (2017) from pictures named as in "
+        "the presets, content/portrait.jpg and so on."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        titles = ", ".join(f"{name} ({each.title})" for name, each in PRESETS.items())
+        parser.add_argument("experiment", choices=PRESETS, help=titles)
+        parser.add_argument("--images", type=Path, required=True, metavar="DIR")
+        parser.add_argument("--objective", choices=OBJECTIVES, default="paper")
+        parser.add_argument(
+            "--weights", default="imagenet", help="imagenet, file:SHA256 or random:SEED"
+        )
+        parser.add_argument("--size", type=int, help="instead of 300 pixels")
+        parser.add_argument("--evaluations", type=int, help="instead of 240")
+        parser.add_argument("--name", help="of the experiment; else the paper's")
+        parser.add_argument("--queue", action="store_true", help="queue its renders")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        preset = PRESETS[options["experiment"]]
+        instead = {
+            name: options[name]
+            for name in ("size", "evaluations", "name")
+            if options[name] is not None
+        }
+        try:
+            with transaction.atomic():
+                experiment = experiment_from_preset(
+                    preset=preset,
+                    objective=options["objective"],
+                    pictures=_pictures(preset.files, options["images"]),
+                    weights=options["weights"],
+                    **instead,
+                )
+                planned = forecast(experiment)
+        except (PresetRefused, ImpossibleGrid, EngineError) as refused:
+            raise CommandError(str(refused)) from refused
+        self.stdout.write(f"{experiment}: {planned}")
+        if options["queue"]:
+            try:
+                queue_experiment(experiment)
+            except ImpossibleGrid as refused:
+                raise CommandError(str(refused)) from refused
+            self.stdout.write("They are queued.")
+
+
+def _pictures(files: tuple[str, ...], folder: Path) -> dict[str, SourceImage]:
+    """Source images of files in `folder`; a file brought before is not kept twice."""
+    pictures = {}
+    for file in files:
+        if not (folder / file).is_file():
+            continue
+        data = (folder / file).read_bytes()
+        known = SourceImage.objects.filter(sha256=hashlib.sha256(data).hexdigest())
+        pictures[file] = (
+            known.first() or add_source_image(data=data, title=picture_title(file))[0]
+        )
+    return pictures
