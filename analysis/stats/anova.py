@@ -75,7 +75,7 @@ def crossed_block(ratings: Ratings, a: str, b: str) -> np.ndarray:
     place = votes.rater * np.int64(size) + cell
     total = np.bincount(place, votes.rating, votes.n_raters * size)
     n = np.bincount(place, minlength=votes.n_raters * size)
-    block = divide(total, n).reshape(-1, *shape)
+    block = divide(total, n).reshape(votes.n_raters, *shape)
     return block[~np.isnan(block).any(axis=(1, 2))]
 
 

@@ -54,7 +54,7 @@ def by_factor(
     n = pooled.n_by_item
     mos = divide(pooled.sum_by_item(pooled.rating), n)
     se, clusters = clustered_se(pooled, mos)
-    if ci_method == "cluster_t":
+    if ci_method == "cluster_t" or votes.n_raters < 2:
         low, high = intervals.student(mos, se, clusters - 1, level)
     else:
         low, high = _bootstrap(pooled, level, resamples, seed)
@@ -108,7 +108,7 @@ def _bootstrap(
     resampled = intervals.cluster_bootstrap(
         means, votes.n_raters, resamples=resamples, seed=seed
     )
-    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = intervals.middle(resampled, level)
     return low, high
 
 

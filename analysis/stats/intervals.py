@@ -145,6 +145,16 @@ def cluster_bootstrap(
     return np.concatenate(rows)
 
 
+def middle(resampled: np.ndarray, level: float) -> np.ndarray:
+    """Both ends of the central share of resampled values, by column; NaN for none."""
+    columns = resampled.reshape(len(resampled), -1)
+    known = ~np.isnan(columns).all(axis=0)
+    ends = np.full((2, columns.shape[1]), np.nan)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    ends[:, known] = np.nanquantile(columns[:, known], tails, axis=0)
+    return ends.reshape(2, *resampled.shape[1:])
+
+
 class ItemSums:
     """n, Σx and Σx² by item when rater i counts `drawn[:, i]` times."""
 

@@ -18,6 +18,7 @@ from scipy import optimize, special, stats
 
 from analysis.stats.frame import Ratings, divide
 
+TINY = 1e-100  # the least probability of a rating: its square is still a number
 MAX_CLMM_RATINGS = 20_000  # above this the cumulative-link model takes minutes
 
 
@@ -58,7 +59,7 @@ def linear_mixed(
     columns of `x` are linearly dependent or there are no degrees of freedom.
     """
     _check_design(x, y)
-    code = np.unique(group, return_inverse=True)[1]
+    code = _codes(group)
     n_group = np.bincount(code)
     sums = [np.bincount(code, column) for column in (y, *x.T)]
     means = np.stack(sums, axis=1) / n_group[:, None]
@@ -222,7 +223,7 @@ def cumulative_link_mixed(
     if k < 1:
         raise NotEstimable("All ratings are the same category.")
     _check_design(np.column_stack([np.ones(len(y)), x]), y)
-    code = np.unique(group, return_inverse=True)[1]
+    code = _codes(group)
     p = x.shape[1]
     model = _Quadrature(level, x, code, link, nodes)
     share = np.cumsum(np.bincount(level))[:-1] / len(level)
@@ -299,7 +300,7 @@ class _Quadrature:
             share = self.cdf(upper - sd * u[self.code]) - self.cdf(
                 lower - sd * u[self.code]
             )
-            logs = np.log(np.maximum(share, 1e-300))
+            logs = np.log(np.maximum(share, TINY))
             row[:] = np.bincount(self.code, logs, self.groups) - u**2 / 2 + weight
         marginal = special.logsumexp(total, axis=0) + np.log(width)
         return float(marginal.sum() - self.groups * np.log(2 * np.pi) / 2)
@@ -311,7 +312,7 @@ class _Quadrature:
         u = self.mode
         for _ in range(50):
             a, b = upper - sd * u[self.code], lower - sd * u[self.code]
-            share = np.maximum(self.cdf(a) - self.cdf(b), 1e-300)
+            share = np.maximum(self.cdf(a) - self.cdf(b), TINY)
             first = -(self.pdf(a) - self.pdf(b)) / share
             second = (self.slope(a) - self.slope(b)) / share - first**2
             gradient = sd * np.bincount(self.code, first, self.groups) - u
@@ -339,6 +340,13 @@ def _hessian(f: Callable[[np.ndarray], float], point: np.ndarray) -> np.ndarray:
             hessian[i, j] = sum(corners) / (4 * steps[i, i] * steps[j, j])
             hessian[j, i] = hessian[i, j]
     return hessian
+
+
+def _codes(group: np.ndarray) -> np.ndarray:
+    code = np.unique(group, return_inverse=True)[1]
+    if code.max() < 1:
+        raise NotEstimable("One participant only: nothing says how people differ.")
+    return code
 
 
 def _check_design(x: np.ndarray, y: np.ndarray) -> None:

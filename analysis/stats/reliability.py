@@ -74,7 +74,7 @@ def krippendorff(
             resamples=resamples,
             seed=seed,
         )
-        low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+        low, high = intervals.middle(resampled, level)
     return Statistic(
         f"krippendorff_alpha_{metric}",
         value,
@@ -313,7 +313,7 @@ def sos(
         resampled = intervals.cluster_bootstrap(
             refit, votes.n_raters, resamples=resamples, seed=seed
         )
-        low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+        low, high = intervals.middle(resampled, level)
     return Statistic(
         "sos_a",
         float(value),

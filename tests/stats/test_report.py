@@ -196,6 +196,44 @@ def test_it_survives_a_study_that_has_hardly_begun(rows, panel) -> None:
     assert len(report.tables["mos_by_stimulus.csv"]) == min(rows, 8)
 
 
+@pytest.mark.parametrize(
+    "frame_of",
+    [
+        lambda f: f.assign(rating=np.nan),
+        lambda f: f.assign(kind="catch"),
+        lambda f: f.assign(rating=3),
+        lambda f: f[f["participant"] == "R01"],
+        lambda f: f[f["stimulus"] == "S01"],
+        lambda f: pd.concat(
+            [f.assign(question="a"), f[f["participant"] == "R01"].assign(question="b")]
+        ),
+    ],
+    ids=[
+        "no answers",
+        "catch only",
+        "unanimous",
+        "one person",
+        "one stimulus",
+        "uneven",
+    ],
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": ("condition", "content")},
+        {"condition_ci": "cluster_bootstrap", "screen": "p913", "ci_method": "bca"},
+        {"recovery": "p910_shrunk", "screen": "pearson", "ci_method": "binomial"},
+    ],
+    ids=["models", "bootstraps", "shrunk"],
+)
+def test_it_reports_on_hardly_anything(frame_of, options, panel, tmp_path) -> None:
+    options = Options(by=("condition", "content"), resamples=20, **options)
+    build(validate(frame_of(panel)), options).write(tmp_path)
+    for path in tmp_path.glob("*.csv"):
+        assert path.read_text().count("\n") >= 1
+        assert "nan" not in path.read_text().lower().split(",")
+
+
 def test_it_flags_raters_without_excluding_them(panel) -> None:
     ratings = validate(panel)
     table = raters_table(ratings, {None: recovery.p910(ratings.votes)}, fast_ms=900)
