@@ -162,7 +162,7 @@ class Study:
             self.looks[stimulus] = sums
             if assess(sums, self.goal).done:
                 self.done.add(stimulus)
-            else:
+            elif self.assign == "widest":
                 self.done.discard(stimulus)
 
 
@@ -262,6 +262,7 @@ def precision_table(seeds: range) -> None:
     }
     print(f"\nVotes until every 95 % interval is ± {goal.half_width} or narrower")
     print("30 stimuli, 15 seen, 5 trials at a time, 20 at once, 30 % drop-out;")
+    print("uniform sampling stops when each has been narrow enough at some look;")
     print(f"looks at 15, 20, 25, … votes; mean over {len(seeds)} seeds\n")
     header = ("panel", "uniform", "precision", "saved", "least")
     print("{:<32}{:>9}{:>11}{:>8}{:>8}".format(*header))

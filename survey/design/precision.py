@@ -2,8 +2,9 @@
 
 Looking at an interval again and again and stopping when it is narrow makes it cover
 less often than it says: votes that happen to agree stop early. Two things hold that
-small, a minimum of ratings and looks only every few of them; what is left of it is
-measured in tests/survey/test_design_precision.py and belongs in every report.
+small, a minimum of ratings and looks only every few of them. What is left, simulated
+for 95 % at ± 0.25 and ± 0.35: 94 to 96 % in mid-scale, but 90 to 93 % where most
+people say 1 or 5 (tests/survey/test_design_precision.py). Reports must say so.
 """
 
 from __future__ import annotations
