@@ -47,7 +47,7 @@ def upload(page: Page, lab: LiveLab, name: str, data: bytes) -> None:
 def pick(page: Page, field: str, title: str) -> None:
     """Choose in one of the admin's searching selects."""
     page.locator(f"#id_{field} + .select2").click()
-    page.locator(".select2-search__field").fill(title)
+    page.locator(".select2-dropdown .select2-search__field").fill(title)
     page.locator(".select2-results__option", has_text=title).click()
     expect(page.locator(f"#id_{field} + .select2")).to_contain_text(title)
 
