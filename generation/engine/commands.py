@@ -196,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     rerender.add_argument("picture", type=Path)
     _add_pictures(rerender, required=False)
+    rerender.add_argument("--start", type=Path, help="the picture it started from")
     rerender.add_argument("--weights", help="the weights file, if it was one")
     rerender.add_argument("--out", type=Path, metavar="PNG")
     return parser
@@ -292,10 +293,10 @@ def _painter(options: argparse.Namespace) -> Painter:
         spec, network, state = open_file(Path(named))
         if getattr(options, "weights_input", "features") == "v1":
             spec += ":v1"
+        if getattr(options, "network", None) not in (None, network):
+            raise SettingsError("network", f"{named} holds the weights of a {network}.")
         painter.states[spec] = state
-        options.weights = spec
-        if getattr(options, "network", None) is None:
-            options.network = network
+        options.weights, options.network = spec, network
     return painter
 
 
@@ -358,11 +359,14 @@ def _grid(options: argparse.Namespace) -> int:
     try:
         spec = json.loads(options.spec.read_text())
         cells = list(_cells(spec, options))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, EngineError):
-            raise
+    except EngineError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise SettingsError("spec", f"{options.spec} is no grid: {error}.") from error
-    pictures = {path: _opened(path) for cell in cells for path in cell[:2]}
+    if not cells:
+        raise SettingsError("spec", f"{options.spec} has no cells.")
+    paths = dict.fromkeys(path for cell in cells for path in cell[:2])
+    pictures = {path: _opened(path) for path in paths}
     names = {path: pixel_sha256(picture) for path, picture in pictures.items()}
     outs = [
         options.out / f"{_request(settings, names[content], names[style])[:16]}.png"
@@ -405,7 +409,8 @@ def _cells(
     spec: dict[str, Any], options: argparse.Namespace
 ) -> Iterator[tuple[Path, Path, RenderSettings]]:
     pairs = spec.get("pairs") or itertools.product(spec["contents"], spec["styles"])
-    base = {"weights": options.weights} if options.weights else {}
+    given = {name: getattr(options, name, None) for name in ("weights", "network")}
+    base = {name: value for name, value in given.items() if value}
     base |= spec.get("settings", {})
     factors = spec.get("factors", {})
     folder = options.spec.parent
@@ -478,6 +483,7 @@ def _rerender(options: argparse.Namespace) -> int:
             settings,
             pictures["content"],
             pictures["style"],
+            start_picture=_opened(options.start) if options.start else None,
             on_progress=bar,
         )
     if options.out:

@@ -85,9 +85,7 @@ def _decode(picture: Image.Image) -> OpenedPicture:
         kind = "has several pages" if name == "TIFF" else "is animated"
         first = "page" if name == "TIFF" else "frame"
         notes.append(f"The picture {kind}; its first {first} is used.")
-    sixteen = picture.mode.startswith("I") or any(
-        "16" in str(tile[3]) for tile in getattr(picture, "tile", ())
-    )
+    sixteen = picture.mode.startswith("I") or _has_16_bit_channels(picture)
     profile = picture.info.get("icc_profile")
     picture.load()
 
@@ -113,6 +111,17 @@ def _decode(picture: Image.Image) -> OpenedPicture:
     # A copy through bytes drops every piece of metadata.
     bare = Image.frombytes("RGB", image.size, image.tobytes())
     return OpenedPicture(image=bare, format=name, notes=tuple(notes))
+
+
+def _has_16_bit_channels(picture: Image.Image) -> bool:
+    """Whether a colour picture is about to be cut to 8 bits by its decoder."""
+    if picture.format not in ("PNG", "TIFF"):
+        return False
+    for tile in getattr(picture, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if ";16" in str(arguments[0]):
+            return True
+    return False
 
 
 def _to_srgb(

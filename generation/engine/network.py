@@ -97,7 +97,11 @@ class Network:
         if self.device.type != "cuda":
             return nullcontext()
         return torch.backends.cudnn.flags(
-            enabled=True, benchmark=True, deterministic=False, allow_tf32=self.tf32
+            enabled=True,
+            benchmark=True,
+            deterministic=False,
+            allow_tf32=self.tf32,
+            fp32_precision="tf32" if self.tf32 else "ieee",
         )
 
     def bytes_per_pixel(self, layers: Collection[str]) -> float:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from generation.engine import weights
 from generation.engine.network import Network
 from generation.engine.weights import state_dict
 
@@ -16,6 +20,14 @@ def picture(seed: int, width: int = 32, height: int = 32) -> Image.Image:
         0, 256, (height // 4, width // 4, 3), dtype=np.uint8
     )
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _draw_random_weights_once() -> Iterator[None]:
+    """Fourteen million draws take a second, and the same seed draws the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "_random", cache(weights._random))
+        yield
 
 
 @pytest.fixture(scope="session")

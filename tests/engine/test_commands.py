@@ -149,6 +149,24 @@ def test_it_refuses_in_a_sentence(
     assert not (folder / "o.png").exists()
 
 
+@pytest.mark.parametrize(
+    "spec", ["", "[]", "{}", '{"pairs": []}', '{"pairs": [["c.png"]]}', '{"pairs": 3}']
+)
+def test_it_refuses_what_is_no_grid(
+    folder: Path, capsys: pytest.CaptureFixture[str], spec: str
+) -> None:
+    (folder / "spec.json").write_text(spec)
+    assert main(["grid", "spec.json", "--out", "grid"]) == 2
+    assert "spec.json" in capsys.readouterr().err
+
+
+def test_it_starts_from_a_picture_and_rerenders_from_it(folder: Path) -> None:
+    picture(3).save(folder / "b.png")
+    assert paint("o.png", "--start", "b.png") == 0
+    assert main(["rerender", "o.png", "--start", "b.png"]) == 0
+    assert main(["rerender", "o.png"]) == 2
+
+
 def test_it_refuses_to_rerender_what_it_has_not_painted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

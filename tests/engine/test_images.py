@@ -108,6 +108,27 @@ def test_it_reduces_sixteen_bits_to_eight_and_says_so() -> None:
     assert "Converted from grey to sRGB." in opened.notes
 
 
+def deep_png(width: int, height: int) -> bytes:
+    """A 16-bit RGB PNG, which Pillow reads and does not write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(name + data))
+        return struct.pack(">I", len(data)) + name + data + check
+
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    row = b"\0" + b"\x80\x40" * (3 * width)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * height))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+
+
+def test_it_says_so_when_the_decoder_cuts_sixteen_bits_of_colour() -> None:
+    opened = open_picture(deep_png(20, 20))
+    assert opened.notes == ("Reduced from 16 to 8 bits per channel.",)
+    assert opened.image.getpixel((0, 0)) == (128, 128, 128)
+    # 172 pixels make rows of 516 bytes, which says nothing about bits
+    assert open_picture(saved(picture(1, 172, 32), "BMP")).notes == ()
+
+
 def test_it_converts_cmyk_and_says_so() -> None:
     opened = open_picture(saved(picture(1).convert("CMYK"), "JPEG"))
 

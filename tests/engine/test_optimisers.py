@@ -194,7 +194,7 @@ def test_it_ends_no_higher_than_scipys_l_bfgs_b_on_equal_evaluations() -> None:
             alpha=(1e-4, 1e-2, 1e-3)[seed % 3],
             tv_weight=(0.0, 0.0, 1e-2)[seed % 3],
             pooling=pooling,
-            style_layers=tuple((f"conv{block}_1", 0.25) for block in range(1, 5)),
+            style_layers=tuple((f"conv{block}_1", 0.3) for block in range(1, 4)),
             start="content" if seed % 4 < 2 else "noise",
             seed=seed,
             size=24,

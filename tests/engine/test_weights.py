@@ -10,6 +10,7 @@ import torchvision
 from generation.engine.errors import WeightsMissing, WeightsRefused
 from generation.engine.weights import (
     add_file,
+    convolutions,
     describe,
     imagenet_at_hand,
     is_random,
@@ -42,6 +43,18 @@ def test_it_draws_the_random_weights_that_torchvision_draws() -> None:
     assert len(ours) == 26
     for name, tensor in theirs.items():
         assert torch.equal(ours[f"features.{name}"], tensor)
+
+
+@pytest.mark.parametrize("network", ["vgg16", "vgg19"])
+def test_it_knows_every_convolution_of_torchvisions_network(network: str) -> None:
+    with torch.device("meta"):
+        theirs = torchvision.models.get_model(network).features
+    expected = [
+        (f"features.{index}", each.in_channels, each.out_channels)
+        for index, each in enumerate(theirs)
+        if isinstance(each, torch.nn.Conv2d)
+    ]
+    assert [row[1:] for row in convolutions(network)] == expected
 
 
 def test_it_loads_the_imagenet_weights_through_torchvision(hub: Path) -> None:
