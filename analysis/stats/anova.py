@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from analysis.stats.frame import Ratings, divide
 
@@ -29,7 +29,9 @@ def repeated_measures(block: np.ndarray) -> pd.DataFrame:
         df1 = int(np.prod([block.shape[axis] - 1 for axis in axes]))
         df2 = df1 * (len(block) - 1)
         f = float(divide((effect**2).sum() / df1, (error**2).sum() / df2))
-        rows.append({"f": f, "df1": df1, "df2": df2, "p": stats.f.sf(f, df1, df2)})
+        rows.append(
+            {"f": f, "df1": df1, "df2": df2, "p": scipy.stats.f.sf(f, df1, df2)}
+        )
     return pd.DataFrame(rows, index=list(EFFECTS))
 
 
@@ -44,7 +46,7 @@ def aligned_ranks(block: np.ndarray) -> pd.DataFrame:
     for name, axes in EFFECTS.items():
         # Rounded, or float noise would break ties of whole ratings.
         aligned = np.round(residual + _effect(block, axes), 7)
-        ranks = stats.rankdata(aligned).reshape(block.shape)
+        ranks = scipy.stats.rankdata(aligned).reshape(block.shape)
         rows.append(repeated_measures(ranks).loc[name])
     return pd.DataFrame(rows)
 

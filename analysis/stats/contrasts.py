@@ -12,7 +12,8 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
+from scipy import special
 
 from analysis.stats import intervals
 from analysis.stats.frame import divide
@@ -61,7 +62,7 @@ def contrasts(
     se = divide(sd, np.sqrt(n))
     low, high = intervals.student(mean, se, n - 1, level)
     t = divide(mean, se)
-    p = 2 * stats.t.sf(np.abs(t), np.maximum(n - 1, 1))
+    p = 2 * special.stdtr(np.maximum(n - 1, 1), -np.abs(t))
     w_plus, p_wilcoxon, rank_biserial, nonzero = signed_ranks(d)
     dz = divide(mean, sd)
     dz_low, dz_high = noncentral_interval(t, n, level)
@@ -108,7 +109,7 @@ def signed_ranks(
     of nonzero differences. Under random signs W+ has mean Σr/2 and variance Σr²/4,
     which is the textbook formula with its corrections for ties and zeros.
     """
-    ranks = np.nan_to_num(stats.rankdata(np.abs(d), axis=0, nan_policy="omit"))
+    ranks = np.nan_to_num(pd.DataFrame(np.abs(d)).rank().to_numpy())
     nonzero = (np.nan_to_num(d) != 0).sum(axis=0)
     zeros = (d == 0).sum(axis=0)
     ranks = np.where(np.nan_to_num(d) != 0, ranks, 0)
@@ -119,7 +120,7 @@ def signed_ranks(
     positive = w_plus - zeros * (d > 0).sum(axis=0)
     return (
         np.where(nonzero > 0, w_plus, np.nan),
-        2 * stats.norm.sf(np.abs(z)),
+        2 * special.ndtr(-np.abs(z)),
         divide(2 * positive - alone, alone),
         nonzero,
     )
@@ -145,13 +146,15 @@ def noncentral_interval(
     """
     known = ~np.isnan(t)
     ends = np.full((2, len(t)), np.nan)
+    if not known.any():
+        return ends[0], ends[1]
     for end, tail in zip(ends, ((1 + level) / 2, (1 - level) / 2), strict=True):
         # |t| + 5 SE beyond t leaves less than 1e-6 of the noncentral distribution.
         reach = 5 + np.abs(t[known])
         low, high = t[known] - reach, t[known] + reach
         for _ in range(50):
             middle = (low + high) / 2
-            above = stats.nct.cdf(t[known], n[known] - 1, middle) > tail
+            above = scipy.stats.nct.cdf(t[known], n[known] - 1, middle) > tail
             low, high = np.where(above, middle, low), np.where(above, high, middle)
         end[known] = (low + high) / 2 / np.sqrt(n[known])
     return ends[0], ends[1]
@@ -164,7 +167,7 @@ def _rank_biserial_interval(
     error = divide(np.sqrt((2 * n**3 + 3 * n**2 + n) / 6), (n**2 + n) / 2)
     certain = np.abs(r) >= 1
     z = np.arctanh(np.where(certain, np.nan, r))
-    half = stats.norm.ppf((1 + level) / 2) * error
+    half = special.ndtri((1 + level) / 2) * error
     return np.tanh(z - half), np.tanh(z + half)
 
 
@@ -178,19 +181,19 @@ def friedman(block: np.ndarray) -> dict[str, float]:
     if n < 2 or k < 3:
         names = ("chi2", "p", "f", "f_p", "kendall_w", "critical_difference")
         return {"n_raters": n, "n_items": k, **dict.fromkeys(names, np.nan)}
-    ranks = stats.rankdata(block, axis=1)
+    ranks = scipy.stats.rankdata(block, axis=1)
     s = ((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
     w = float(divide(s, n * ((ranks - (k + 1) / 2) ** 2).sum()))
     chi2 = n * (k - 1) * w
     f = float(divide((n - 1) * w, 1 - w))
-    quantile = stats.studentized_range.ppf(0.95, k, np.inf)
+    quantile = scipy.stats.studentized_range.ppf(0.95, k, np.inf)
     return {
         "n_raters": n,
         "n_items": k,
         "chi2": chi2,
-        "p": float(stats.chi2.sf(chi2, k - 1)),
+        "p": float(scipy.stats.chi2.sf(chi2, k - 1)),
         "f": f,
-        "f_p": float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))),
+        "f_p": float(scipy.stats.f.sf(f, k - 1, (k - 1) * (n - 1))),
         "kendall_w": w,
         "critical_difference": float(quantile / np.sqrt(2) * _rank_error(n, k)),
     }
@@ -199,10 +202,10 @@ def friedman(block: np.ndarray) -> dict[str, float]:
 def nemenyi(block: np.ndarray) -> np.ndarray:
     """Items × items p of Nemenyi's test on a complete block (no tie correction)."""
     n, k = block.shape
-    ranks = stats.rankdata(block, axis=1).mean(axis=0)
+    ranks = scipy.stats.rankdata(block, axis=1).mean(axis=0)
     q = np.abs(ranks[:, None] - ranks) / _rank_error(n, k) * np.sqrt(2)
     distinct, where = np.unique(np.round(q, 12), return_inverse=True)
-    return stats.studentized_range.sf(distinct, k, np.inf)[where].reshape(k, k)
+    return scipy.stats.studentized_range.sf(distinct, k, np.inf)[where].reshape(k, k)
 
 
 def _rank_error(n: int, k: int) -> float:

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
@@ -258,5 +258,5 @@ def _summary(
         "se": float(se),
         "ci_low": float(low),
         "ci_high": float(high),
-        "p": float(2 * stats.t.sf(np.abs(t), max(n - 1, 1))),
+        "p": float(2 * scipy.stats.t.sf(np.abs(t), max(n - 1, 1))),
     }

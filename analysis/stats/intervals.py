@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+import scipy
+from scipy import special
 from scipy.sparse import csr_array
 
 from analysis.stats.frame import Votes, divide
@@ -25,13 +26,13 @@ def student(
     """Student's t interval, the precise form of ITU-T P.1401 (2020) 7.4."""
     df, se = np.asarray(df, float), np.asarray(se, float)
     usable = (df > 0) & (se > 0)
-    half = stats.t.ppf((1 + level) / 2, np.where(usable, df, np.nan)) * se
+    half = special.stdtrit(np.where(usable, df, np.nan), (1 + level) / 2) * se
     return mean - half, mean + half
 
 
 def normal(mean: np.ndarray, se: np.ndarray, level: float) -> Ends:
     """The normal interval; ITU-R BT.500-14 A1-2.2.1 prints 1.96 at 95 %."""
-    quantile = 1.96 if level == 0.95 else stats.norm.ppf((1 + level) / 2)
+    quantile = 1.96 if level == 0.95 else special.ndtri((1 + level) / 2)
     half = quantile * np.where(np.asarray(se) > 0, se, np.nan)
     return mean - half, mean + half
 
@@ -50,8 +51,10 @@ def binomial(
     k = (mean - low) * n
     tail = (1 - level) / 2
     with np.errstate(invalid="ignore"):
-        below = np.where(k <= 0, 0.0, stats.beta.ppf(tail, k, trials - k + 1))
-        above = np.where(k >= trials, 1.0, stats.beta.isf(tail, k + 1, trials - k))
+        below = np.where(k <= 0, 0.0, scipy.stats.beta.ppf(tail, k, trials - k + 1))
+        above = np.where(
+            k >= trials, 1.0, scipy.stats.beta.isf(tail, k + 1, trials - k)
+        )
     empty = np.where(np.isnan(trials), np.nan, 1.0)
     return low + (high - low) * below * empty, low + (high - low) * above * empty
 
@@ -103,15 +106,15 @@ def bca_tails(
     """The tails of the bootstrap distribution after BCa's two corrections."""
     tie = 1e-9  # equal means added in another order are equal
     below = np.mean(resampled < observed - tie) + np.mean(resampled <= observed + tie)
-    z0 = stats.norm.ppf(below / 2)
-    z = z0 + stats.norm.ppf(tails)
-    return stats.norm.cdf(z0 + z / (1 - skew * z))
+    z0 = special.ndtri(below / 2)
+    z = z0 + special.ndtri(tails)
+    return special.ndtr(z0 + z / (1 - skew * z))
 
 
 def wilson(k: np.ndarray, n: np.ndarray, level: float) -> Ends:
     """Wilson's score interval of a proportion k/n (Wilson 1927); NaN where n = 0."""
     k, n = np.asarray(k, float), np.asarray(n, float)
-    z2 = stats.norm.ppf((1 + level) / 2) ** 2
+    z2 = special.ndtri((1 + level) / 2) ** 2
     p = divide(k, n)
     centre = p + divide(z2, 2 * n)
     spread = np.sqrt(z2 * (divide(p * (1 - p), n) + divide(z2, 4 * n**2)))

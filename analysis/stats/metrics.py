@@ -13,7 +13,8 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
+import scipy
+from scipy import optimize, special
 
 from analysis.stats.contrasts import holm
 from analysis.stats.frame import divide
@@ -81,13 +82,13 @@ def agreement(
         )
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise TooFewStimuli(f"{name}: the values do not vary.")
-    rank = stats.spearmanr(x, y)
+    rank = scipy.stats.spearmanr(x, y)
     fitted, coefficients, d = _FITS[mapping](x, y, np.sign(rank.statistic) or 1.0)
     error = y - fitted
     outside = np.maximum(np.abs(error) - half, 0)
     judged = ~np.isnan(outside)
     plcc = np.corrcoef(fitted, y)[0, 1] if np.ptp(fitted) > 0 else np.nan
-    reach = stats.norm.ppf((1 + level) / 2) / np.sqrt(max(n - 3, 1))
+    reach = scipy.stats.norm.ppf((1 + level) / 2) / np.sqrt(max(n - 3, 1))
     fisher = np.arctanh(np.clip(plcc, -1 + 1e-15, 1 - 1e-15))
     low, high = np.tanh(fisher - reach), np.tanh(fisher + reach)
     mapped = np.full(len(metric), np.nan)
@@ -102,7 +103,7 @@ def agreement(
         float(high),
         float(rank.statistic),
         float(rank.pvalue),
-        float(stats.kendalltau(x, y).statistic),
+        float(scipy.stats.kendalltau(x, y).statistic),
         float(np.sqrt(divide((error**2).sum(), max(n - d, 0)))),
         float(np.sqrt(divide((outside[judged] ** 2).sum(), max(judged.sum() - d, 0)))),
         float(divide((outside[judged] > 0).sum(), judged.sum())),
@@ -193,7 +194,7 @@ _FITS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray, int]]] = {
 def correlation_difference(r1: float, r2: float, n: int) -> tuple[float, float]:
     """z and p for two correlations of independent sets of n (P.1401 7.6.1)."""
     z = float((np.arctanh(r1) - np.arctanh(r2)) / np.sqrt(2 / (n - 3)))
-    return z, float(2 * stats.norm.sf(abs(z)))
+    return z, float(2 * scipy.stats.norm.sf(abs(z)))
 
 
 def dependent_correlation_difference(
@@ -208,13 +209,13 @@ def dependent_correlation_difference(
     h = float(divide(1 - f * mean, 1 - mean))
     spread = np.sqrt(2 * (1 - r12) * h / (n - 3))
     z = float(divide(np.arctanh(r1) - np.arctanh(r2), spread))
-    return z, float(2 * stats.norm.sf(abs(z)))
+    return z, float(2 * scipy.stats.norm.sf(abs(z)))
 
 
 def rmse_difference(a: Agreement, b: Agreement) -> tuple[float, float]:
     """F and two-sided p for two RMSEs (P.1401 7.6.4), as if independent."""
     f = float(divide(a.rmse**2, b.rmse**2))
-    tail = stats.f.sf(f, a.n - a.d, b.n - b.d)
+    tail = scipy.stats.f.sf(f, a.n - a.d, b.n - b.d)
     return f, float(2 * min(tail, 1 - tail))
 
 
@@ -223,7 +224,7 @@ def outlier_difference(a: Agreement, b: Agreement) -> tuple[float, float]:
     p = (a.outlier_ratio * a.n + b.outlier_ratio * b.n) / (a.n + b.n)
     spread = np.sqrt(p * (1 - p) * (1 / a.n + 1 / b.n))
     z = float(divide(a.outlier_ratio - b.outlier_ratio, spread))
-    return z, float(2 * stats.norm.sf(abs(z)))
+    return z, float(2 * scipy.stats.norm.sf(abs(z)))
 
 
 def metrics_tables(

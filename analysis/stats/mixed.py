@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
+import scipy
+from scipy import optimize, special
 
 from analysis.stats.frame import Ratings, divide
 
@@ -159,7 +160,7 @@ def likelihood_ratio(full: Fit, reduced: Fit) -> tuple[float, int, float]:
     """χ², its degrees of freedom and p of two nested ML fits."""
     df = len(full.coef) - len(reduced.coef)
     chi2 = max(2 * (full.loglik - reduced.loglik), 0.0)
-    return chi2, df, float(stats.chi2.sf(chi2, df))
+    return chi2, df, float(scipy.stats.chi2.sf(chi2, df))
 
 
 def clustered_least_squares(y: np.ndarray, x: np.ndarray, group: np.ndarray) -> Fit:
@@ -467,7 +468,7 @@ def _effects(
         return ["(intercept)", *columns], linear_mixed(y, x, group, reml=reml)
 
     terms, best = fit([*coded], reml=True)
-    quantile = stats.t.ppf((1 + level) / 2, best.df)
+    quantile = scipy.stats.t.ppf((1 + level) / 2, best.df)
     rows: list[dict[str, object]] = [
         {
             "model": model,
@@ -477,7 +478,7 @@ def _effects(
             "ci_low": estimate - q * se,
             "ci_high": estimate + q * se,
             "df": df,
-            "p": 2 * stats.t.sf(abs(estimate / se), df),
+            "p": 2 * scipy.stats.t.sf(abs(estimate / se), df),
             "chi2": np.nan,
             "n_ratings": best.n,
         }

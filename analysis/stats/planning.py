@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 MOST = 10_000_000
 
@@ -19,7 +19,7 @@ MOST = 10_000_000
 def half_width(n: int | np.ndarray, sd: float, level: float = 0.95) -> np.ndarray:
     """Half of the t interval of a MOS from n ratings with this SD; NaN below two."""
     n = np.asarray(n, float)
-    quantile = stats.t.ppf((1 + level) / 2, np.where(n > 1, n - 1, np.nan))
+    quantile = scipy.stats.t.ppf((1 + level) / 2, np.where(n > 1, n - 1, np.nan))
     return quantile * sd / np.sqrt(n)
 
 
@@ -32,20 +32,20 @@ def n_for_half_width(sd: float, half: float, level: float = 0.95) -> int:
 def power_paired(n: int, dz: float, alpha: float = 0.05) -> float:
     """Power of the two-sided paired t test for a mean difference of dz SDs."""
     df = n - 1
-    critical = stats.t.isf(alpha / 2, df)
+    critical = scipy.stats.t.isf(alpha / 2, df)
     shift = dz * np.sqrt(n)
-    upper = stats.nct.sf(critical, df, shift)
-    lower = stats.nct.cdf(-critical, df, shift)
+    upper = scipy.stats.nct.sf(critical, df, shift)
+    lower = scipy.stats.nct.cdf(-critical, df, shift)
     return float(upper + np.nan_to_num(lower))
 
 
 def power_unpaired(n: int, d: float, alpha: float = 0.05) -> float:
     """Power of the two-sided two-sample t test with n people in each group."""
     df = 2 * n - 2
-    critical = stats.t.isf(alpha / 2, df)
+    critical = scipy.stats.t.isf(alpha / 2, df)
     shift = d * np.sqrt(n / 2)
-    lower = stats.nct.cdf(-critical, df, shift)
-    return float(stats.nct.sf(critical, df, shift) + np.nan_to_num(lower))
+    lower = scipy.stats.nct.cdf(-critical, df, shift)
+    return float(scipy.stats.nct.sf(critical, df, shift) + np.nan_to_num(lower))
 
 
 def sd_of_difference(sd: float, correlation: float) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -148,9 +148,9 @@ def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered
     noise = noise - divide(votes.sum_by_item(noise), n_item)[votes.item]
     precision = 1 / np.maximum(variance, np.finfo(float).tiny)
     centre = np.nanmean(bias)
-    tails = (1 + np.array([[level], [-level]])) / 2
+    tails = (1 + np.array([[-level], [level]])) / 2
     low, high = inconsistency * np.sqrt(
-        n / stats.chi2.ppf(tails, np.where(n, n, np.nan))
+        n / special.chdtri(np.where(n, n, np.nan), tails)
     )
     return _recovered(
         votes,

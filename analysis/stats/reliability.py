@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+import scipy
+from scipy import optimize
 
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
@@ -152,7 +153,10 @@ def icc_from_mean_squares(
 
     def one_way(error: float, df: float) -> np.ndarray:
         ratio = divide(msr, error)
-        ends = ratio / stats.f.ppf(top, n - 1, df), ratio * stats.f.ppf(top, df, n - 1)
+        ends = (
+            ratio / scipy.stats.f.ppf(top, n - 1, df),
+            ratio * scipy.stats.f.ppf(top, df, n - 1),
+        )
         value = divide(msr - error, msr + (k - 1) * error)
         return np.array([value, *(divide(f - 1, f + k - 1) for f in ends)])
 
@@ -163,7 +167,7 @@ def icc_from_mean_squares(
     a = k * agreement * ratio
     b = n * (1 + (k - 1) * agreement) - k * agreement
     df = divide((k - 1) * (n - 1) * (a + b) ** 2, (n - 1) * a**2 + b**2)
-    upper, lower = stats.f.ppf(top, n - 1, df), stats.f.ppf(top, df, n - 1)
+    upper, lower = scipy.stats.f.ppf(top, n - 1, df), scipy.stats.f.ppf(top, df, n - 1)
     rest = k * msc + (k * n - k - n) * mse
     icc2 = np.array(
         [
@@ -205,7 +209,7 @@ def icc_from_components(
             for name in names
         ]
     if k is None:
-        k = float(stats.hmean(votes.n_by_item[votes.n_by_item > 0]))
+        k = float(scipy.stats.hmean(votes.n_by_item[votes.n_by_item > 0]))
     stimulus, rater, noise = crossed_components(votes)
     found = icc_from_mean_squares(
         k * stimulus + noise,
@@ -277,7 +281,7 @@ def kendall_w(block: np.ndarray) -> Statistic:
     n, k = block.shape
     value = np.nan
     if n > 1 and k > 1:
-        ranks = stats.rankdata(block, axis=1)
+        ranks = scipy.stats.rankdata(block, axis=1)
         s = ((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
         # Σ(ranks - mean)² falls by Σ(t³ - t)/12 for every tied rater.
         value = float(divide(s, n * ((ranks - (k + 1) / 2) ** 2).sum()))

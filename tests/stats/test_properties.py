@@ -12,7 +12,7 @@ from analysis.stats import contrasts, grim, planning, recovery, reliability, scr
 from analysis.stats.frame import Ratings, Votes, validate
 from analysis.stats.mos import FLAGS, mos_table
 
-settings.register_profile("stats", deadline=None, max_examples=20, derandomize=True)
+settings.register_profile("stats", deadline=None, max_examples=15, derandomize=True)
 settings.load_profile("stats")
 
 RATING = st.integers(1, 5)
