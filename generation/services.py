@@ -176,7 +176,9 @@ def queue_experiment(experiment: Experiment) -> Queued:
             row.take_picture_of(other)
         rows.append(row)
     Render.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
-    waiting = experiment.renders.filter(status=Render.Status.QUEUED, batch=None)
+    waiting = experiment.renders.filter(status=Render.Status.QUEUED, batch=None).only(
+        "network", "weights", "pooling", "size", "evaluations"
+    )
     batches = _into_batches(experiment, waiting)
     return Queued(
         new=len(new),
