@@ -154,6 +154,7 @@ class ExperimentAdmin(admin.ModelAdmin):
                     ("size", "evaluations", "seed"),
                     ("pooling", "start"),
                     ("weights", "network", "objective"),
+                    "reuse",
                 ]
             },
         ),
@@ -237,9 +238,14 @@ class ExperimentAdmin(admin.ModelAdmin):
         else:
             messages.success(
                 request,
-                f"{experiment}: {queued.new:,} of {queued.total:,} renders are queued"
-                f" now, about {duration(queued.seconds)} on one worker; the others were"
-                " already there.",
+                f"{experiment}: {queued.new - queued.reused:,} of {queued.total:,} "
+                f"renders are queued now, about {duration(queued.seconds)} on one "
+                "worker; the others were already there"
+                + (
+                    f" ({queued.reused:,} pictures come from other experiments)."
+                    if queued.reused
+                    else "."
+                ),
             )
 
     @admin.action(description="Queue the renders", permissions=["queue"])
@@ -355,8 +361,9 @@ class RenderAdmin(SaysRandomWeights):
     list_per_page = 50
     fields = (
         "large", "experiment", "content", "style", "state", "reason", "settings_shown",
-        "digest", "pixel_sha256", "environment_shown", "curve_shown", "seconds_shown",
-        "attempt", "worker", "created_at", "started_at", "finished_at", "traceback",
+        "digest", "pixel_sha256", "reused_from", "environment_shown", "curve_shown",
+        "seconds_shown", "attempt", "worker", "created_at", "started_at", "finished_at",
+        "traceback",
     )  # fmt: skip
     readonly_fields = fields
 

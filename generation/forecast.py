@@ -46,7 +46,7 @@ class Rates:
     def __init__(self) -> None:
         rows = (
             Render.objects.ready()
-            .filter(seconds__gt=0)
+            .filter(seconds__gt=0, reused_from=None)
             .order_by("-finished_at")
             .values_list(
                 "environment__device", "network", "size", "evaluations", "seconds"
@@ -154,10 +154,11 @@ def check_room(wanted: int, owner: Any = None) -> None:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an experiment's grid has, and what its missing renders will take."""
+    """What an experiment's grid has, and what its `new` renders will take."""
 
     total: int
     new: int
+    reused: int
     evaluations: int
     seconds: float
     source: str
@@ -166,10 +167,12 @@ class Forecast:
 
     def __str__(self) -> str:
         text = f"The grid has {_renders(self.total)}"
+        if self.reused:
+            text += f", {self.reused:,} of them painted by other experiments"
         if not self.new:
-            return f"{text}; all of it was queued before."
+            return f"{text}; nothing of it is left to paint."
         if self.new < self.total:
-            text += f", {self.new:,} of them new"
+            text += f", {self.new:,} of them to paint"
         each = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
         on = each if self.workers else "one worker (none runs now)"
         return (
@@ -183,11 +186,15 @@ def forecast(experiment: Experiment) -> Forecast:
     """Look at an experiment's grid before it is queued. Raises ImpossibleGrid."""
     cells = experiment.cells()
     present = set(experiment.renders.values_list("digest", flat=True))
-    new = [cell.settings for cell in cells if cell.digest not in present]
+    digests = [cell.digest for cell in cells if cell.digest not in present]
+    there = Render.objects.finished(digests) if experiment.reuse else {}
+    wanted = set(digests) - set(there)
+    new = [cell.settings for cell in cells if cell.digest in wanted]
     rates = Rates()
     return Forecast(
         total=len(cells),
         new=len(new),
+        reused=len(there),
         evaluations=sum(each.evaluations for each in new),
         seconds=sum(rates.seconds(each) for each in new),
         source=rates.source({(each.network, each.size) for each in new}),

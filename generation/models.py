@@ -185,6 +185,12 @@ class Experiment(models.Model):
     evaluations = models.PositiveIntegerField(
         default=240, validators=[MinValueValidator(1)]
     )
+    reuse = models.BooleanField(
+        "take finished pictures",
+        default=True,
+        help_text="Where another experiment has painted the very same request, show "
+        "its picture instead of painting it again.",
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
     )
@@ -352,6 +358,15 @@ class RenderQuerySet(models.QuerySet["Render"]):
         """Renders whose picture can be shown."""
         return self.filter(status=Render.Status.DONE)
 
+    def finished(self, digests: Sequence[str]) -> dict[str, Render]:
+        """Renders of any experiment that are done, by the request they answered."""
+        found: dict[str, Render] = {}
+        for first in range(0, len(digests), 500):
+            some = self.ready().filter(digest__in=digests[first : first + 500])
+            for render in some.order_by("pk"):
+                found.setdefault(render.digest, render)
+        return found
+
     def unfinished(self) -> RenderQuerySet:
         return self.filter(status__in=[Render.Status.QUEUED, Render.Status.RUNNING])
 
@@ -420,6 +435,9 @@ class Render(models.Model):
     worker = models.CharField(max_length=120, blank=True)
     progress = models.JSONField(default=dict, editable=False)
 
+    reused_from = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, editable=False, related_name="+"
+    )
     picture = models.ImageField(upload_to=render_path, blank=True, max_length=200)
     picture_bytes = models.PositiveIntegerField(default=0, editable=False)
     pixel_sha256 = models.CharField(max_length=64, blank=True)
@@ -437,6 +455,7 @@ class Render(models.Model):
         ordering = ["pk"]
         indexes = [
             models.Index(fields=["status", "experiment"]),
+            models.Index(fields=["digest", "status"]),
             models.Index(fields=["status", "-finished_at"]),
         ]
         constraints = [
@@ -469,6 +488,15 @@ class Render(models.Model):
             settings=cell.settings.to_dict(),
             **columns,
         )
+
+    def take_picture_of(self, other: Render) -> None:
+        """Be done from the start, by the picture that `other` has painted for the same
+        request. For a row that is not saved yet; the file is shared."""
+        self.status = self.Status.DONE
+        self.reused_from_id = other.reused_from_id or other.pk
+        self.finished_at = timezone.now()
+        for name in ("picture", "pixel_sha256", "curve", "environment", "seconds"):
+            setattr(self, name, getattr(other, name))
 
     def render_settings(self) -> RenderSettings:
         return RenderSettings.from_dict(self.settings)
@@ -578,6 +606,16 @@ class Render(models.Model):
             )
         return self._move(claimed, status=self.Status.QUEUED, token=None, reason=reason)
 
+    def lose_picture(self, name: str) -> bool:
+        """done → failed, when the file `name` of its picture is gone."""
+        return self._move(
+            Q(status=self.Status.DONE, picture=name),
+            status=self.Status.FAILED,
+            picture="",
+            picture_bytes=0,
+            reason="The file of its picture is gone. Retry to paint it again.",
+        )
+
     def retry(self) -> bool:
         """failed, refused or cancelled → queued, without a batch, counting from 0."""
         return self._move(
@@ -585,6 +623,7 @@ class Render(models.Model):
             status=self.Status.QUEUED,
             batch=None,
             attempt=0,
+            reused_from=None,
             reason="",
             traceback="",
             finished_at=None,

@@ -139,10 +139,12 @@ def experiment_from_preset(
 
 @dataclass(frozen=True)
 class Queued:
-    """What queueing an experiment did: `new` rows of `total` cells, in `batches`, which
-    one worker will paint in about `seconds`."""
+    """What queueing an experiment did: `new` rows of `total` cells, of which `reused`
+    took a finished picture and the others are in `batches`, which one worker will paint
+    in about `seconds`."""
 
     new: int
+    reused: int
     total: int
     batches: int
     seconds: float
@@ -159,18 +161,28 @@ def queue_experiment(experiment: Experiment) -> Queued:
     cells = experiment.cells()
     present = set(experiment.renders.values_list("digest", flat=True))
     new = [cell for cell in cells if cell.digest not in present]
-    if new:
-        wanted = sum(most_bytes(cell.settings.size**2) for cell in new)
-        check_room(wanted, experiment.owner)
-    Render.objects.bulk_create(
-        (Render.from_cell(cell, experiment=experiment) for cell in new),
-        batch_size=500,
-        ignore_conflicts=True,
+    finished = {}
+    if experiment.reuse:
+        finished = Render.objects.finished([cell.digest for cell in new])
+    wanted = sum(
+        most_bytes(cell.settings.size**2) for cell in new if cell.digest not in finished
     )
-    waiting = experiment.renders.filter(status=Render.Status.QUEUED, batch=None)
+    if wanted:
+        check_room(wanted, experiment.owner)
+    rows = []
+    for cell in new:
+        row = Render.from_cell(cell, experiment=experiment)
+        if other := finished.get(cell.digest):
+            row.take_picture_of(other)
+        rows.append(row)
+    Render.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+    waiting = experiment.renders.filter(status=Render.Status.QUEUED, batch=None).only(
+        "network", "weights", "pooling", "size", "evaluations"
+    )
     batches = _into_batches(experiment, waiting)
     return Queued(
         new=len(new),
+        reused=len(finished),
         total=len(cells),
         batches=len(batches),
         seconds=sum(batch.expected_seconds for batch in batches),

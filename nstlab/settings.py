@@ -163,7 +163,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
-_pictures: dict[str, Any] = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+_pictures: dict[str, Any] = {"BACKEND": "generation.storage.DurableStorage"}
 if bucket := env_text("NSTLAB_S3_BUCKET"):
     _pictures = {
         "BACKEND": "storages.backends.s3.S3Storage",

@@ -113,6 +113,7 @@ def make_experiment(db: None) -> Callable[..., Any]:
                 "weights": "random:0",
                 "pooling": "average",
                 "start": "content",
+                "reuse": False,
             }
             | fields,
         )

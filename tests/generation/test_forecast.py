@@ -94,9 +94,20 @@ def test_a_painted_render_measures_itself(experiment: Any) -> None:
 
 def test_what_was_queued_before_is_not_counted_again(experiment: Any) -> None:
     queue_experiment(experiment)
-    assert str(forecast(experiment)).endswith("2 renders; all of it was queued before.")
+    assert str(forecast(experiment)).endswith(
+        "2 renders; nothing of it is left to paint."
+    )
     experiment.tv_weights = [0.0, 1.0]
-    assert "4 renders, 2 of them new" in str(forecast(experiment))
+    assert "4 renders, 2 of them to paint" in str(forecast(experiment))
+
+
+def test_what_others_have_painted_costs_nothing(
+    make_experiment: Callable[..., Any],
+) -> None:
+    put_on_wall(make_experiment())
+    planned = forecast(make_experiment(name="Same", reuse=True))
+    assert (planned.new, planned.reused, planned.seconds) == (0, 2, 0)
+    assert "2 of them painted by other experiments" in str(planned)
 
 
 def test_no_picture_is_larger_than_its_bound(tmp_path: Any) -> None:

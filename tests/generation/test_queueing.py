@@ -10,6 +10,7 @@ from rq.job import Job
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Render
 from generation.services import queue_experiment, retry_renders
+from tests.conftest import put_on_wall
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db]
 
@@ -110,3 +111,40 @@ def test_retry_queues_what_ended_without_a_picture(
     assert first.status == Render.Status.QUEUED
     assert first.batch_id != second.batch_id
     assert jobs() == [first.batch.job_id]
+
+
+# Across experiments -----------------------------------------------------------
+
+
+def test_a_finished_picture_is_taken_linked_and_credited(
+    make_experiment: Callable[..., Any], queues: None
+) -> None:
+    first = put_on_wall(make_experiment())
+    second = make_experiment(name="Again", alpha_beta=[0.1, 0.5], reuse=True)
+    queued = queue_experiment(second)
+    assert (queued.new, queued.reused, queued.batches) == (2, 1, 1)
+    taken = second.renders.get(alpha=0.1)
+    assert taken.status == Render.Status.DONE
+    assert taken.reused_from == first[1]
+    first[1].refresh_from_db()
+    assert taken.picture == first[1].picture
+    assert taken.pixel_sha256 == first[1].pixel_sha256
+    assert second.renders.get(alpha=0.5).status == Render.Status.QUEUED
+    third = make_experiment(name="Thrice", alpha_beta=[0.1], reuse=True)
+    queue_experiment(third)
+    assert third.renders.get().reused_from == first[1], "the one that painted it"
+
+
+def test_asked_to_it_paints_again(
+    make_experiment: Callable[..., Any], queues: None
+) -> None:
+    put_on_wall(make_experiment())
+    queued = queue_experiment(make_experiment(name="Again", reuse=False))
+    assert (queued.new, queued.reused) == (2, 0)
+
+
+def test_what_is_not_finished_is_not_taken(
+    make_experiment: Callable[..., Any], queues: None
+) -> None:
+    queue_experiment(make_experiment())
+    assert queue_experiment(make_experiment(name="Again", reuse=True)).reused == 0
