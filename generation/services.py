@@ -177,7 +177,7 @@ def queue_experiment(experiment: Experiment) -> Queued:
         rows.append(row)
     Render.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
     waiting = experiment.renders.filter(status=Render.Status.QUEUED, batch=None).only(
-        "network", "weights", "pooling", "size", "evaluations"
+        "experiment", "network", "weights", "pooling", "size", "evaluations"
     )
     batches = _into_batches(experiment, waiting)
     return Queued(
@@ -205,15 +205,19 @@ def _into_batches(experiment: Experiment, renders: Iterable[Render]) -> list[Bat
         before = _shared(render)
         groups[-1].append(render.pk)
         seconds[-1] += cost
-    batches = []
-    for keys, cost in zip(groups, seconds, strict=True):
-        batch = Batch.objects.create(
-            experiment=experiment,
-            expected_seconds=cost,
-            timeout_seconds=max(900, int(40 * cost)),
-        )
+    batches = Batch.objects.bulk_create(
+        (
+            Batch(
+                experiment=experiment,
+                expected_seconds=cost,
+                timeout_seconds=max(900, int(40 * cost)),
+            )
+            for cost in seconds
+        ),
+        batch_size=500,
+    )
+    for batch, keys in zip(batches, groups, strict=True):
         Render.objects.filter(pk__in=keys).update(batch=batch)
-        batches.append(batch)
     if batches:
         # enqueue_many would bypass django-rq's on-commit mode, so commit first.
         transaction.on_commit(partial(enqueue, batches))
