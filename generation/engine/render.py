@@ -31,6 +31,7 @@ from generation.engine.checkpoint import read_checkpoint, write_checkpoint
 from generation.engine.errors import (
     Cancelled,
     EngineError,
+    ImageRefused,
     NotFinite,
     SettingsError,
 )
@@ -169,8 +170,8 @@ class Painter:
         is done. `should_stop` is asked before every evaluation. `network` replaces
         the one that the settings name.
 
-        Raises `Cancelled`, `NotFinite`, `SettingsError`, `WeightsMissing` and
-        `WeightsRefused`.
+        Raises `Cancelled`, `CheckpointRefused`, `ImageRefused`, `NotFinite`,
+        `SettingsError`, `WeightsMissing` and `WeightsRefused`.
         """
         request = Request(
             settings=settings,
@@ -351,6 +352,12 @@ class _Painting:
     def __post_init__(self) -> None:
         request = self.request
         self.began = self.saved = time.perf_counter()
+        for role, picture in (("content", request.content), ("style", request.style)):
+            if picture.mode != "RGB":
+                raise ImageRefused(
+                    f"The {role} picture is in mode {picture.mode}, not RGB: "
+                    "open it with open_picture."
+                )
         self.network = self.given or self.painter.network(request.settings)
         self.content, self.style = prepared(
             request.settings, request.content, request.style

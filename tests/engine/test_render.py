@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generation.engine.errors import Cancelled, NotFinite
+from generation.engine.errors import Cancelled, ImageRefused, NotFinite
 from generation.engine.network import Network
 from generation.engine.render import Painter, Progress, render
 from generation.engine.settings import RenderSettings
@@ -141,6 +141,11 @@ def test_it_says_when_the_objective_is_not_finite(network: Network) -> None:
             picture(2),
             network=network,
         )
+
+
+def test_it_refuses_a_picture_that_was_not_opened_as_rgb(network: Network) -> None:
+    with pytest.raises(ImageRefused, match="style picture is in mode L"):
+        render(settings(), picture(1), picture(2).convert("L"), network=network)
 
 
 def test_it_computes_targets_once_for_renders_that_share_them(
