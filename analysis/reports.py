@@ -115,10 +115,13 @@ def worker_present() -> bool:
         return False
 
 
-def build(study: Study, *, include_simulated: bool) -> tuple[Ratings, stats.Report]:
+def build(
+    study: Study, *, include_simulated: bool, **chosen: Any
+) -> tuple[Ratings, stats.Report]:
     """The ratings that count and every table on them, stimuli in the study's order.
 
-    Imports pandas: call it in a worker or a command only.
+    `chosen` replaces fields of `analysis.stats.report.Options`; ValueError says which
+    cannot be. Imports pandas: call it in a worker or a command only.
     """
     from analysis.frames import FACTORS, ratings_frame
     from analysis.stats import report as stats
@@ -131,7 +134,8 @@ def build(study: Study, *, include_simulated: bool) -> tuple[Ratings, stats.Repo
         empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
         return ratings, stats.Report(empty)
     varied = [name for name in FACTORS if counted[name].nunique() > 1]
-    report = stats.build(ratings, stats.Options(level=LEVEL, by=tuple(varied)))
+    asked: dict[str, Any] = {"level": LEVEL, "by": tuple(varied), **chosen}
+    report = stats.build(ratings, stats.Options(**asked))
     codes = study.stimuli.values_list("code", flat=True)
     place = {code: number for number, code in enumerate(codes)}
     table = report.tables["mos_by_stimulus.csv"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import django_rq
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django_rq import get_worker
 from rq import SimpleWorker
 
@@ -192,3 +192,17 @@ def test_the_command_writes_the_same_tables(study: Study, tmp_path: Path) -> Non
     for name in computed:
         if name.endswith(".csv"):
             assert (tmp_path / name).read_text("utf-8") == computed[name]
+
+
+def test_the_command_takes_the_options_of_the_statistics(
+    study: Study, tmp_path: Path
+) -> None:
+    people_answer(study, 2, 4, 5)
+    call_command(
+        "report", study.slug, out=tmp_path, ci_method="z", screen="bt500", by=["alpha"]
+    )
+    table = list(csv.DictReader((tmp_path / "mos_by_stimulus.csv").open()))
+    assert {row["ci_method"] for row in table} == {"z"}
+    assert {row["screening"] for row in table} == {"bt500"}
+    with pytest.raises(CommandError, match="magic"):
+        call_command("report", study.slug, out=tmp_path, recovery="magic")

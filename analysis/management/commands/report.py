@@ -20,6 +20,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--simulated", action="store_true", help="count simulated participants too"
         )
+        # The same words as `python -m analysis.stats report`, which explains them.
+        parser.add_argument("--level", type=float)
+        parser.add_argument("--ci", dest="ci_method")
+        parser.add_argument("--recovery")
+        parser.add_argument("--screen")
+        parser.add_argument("--by", action="append", metavar="FACTOR[,FACTOR]")
+        parser.add_argument("--exclude", action="append", metavar="PARTICIPANT")
 
     def handle(self, *args: Any, **options: Any) -> None:
         from analysis.reports import build
@@ -28,7 +35,14 @@ class Command(BaseCommand):
         if study is None:
             raise CommandError(f"There is no study at /s/{options['study']}/.")
         folder: Path = options["out"]
-        _, report = build(study, include_simulated=options["simulated"])
+        names = ("level", "ci_method", "recovery", "screen", "by", "exclude")
+        chosen = {name: options[name] for name in names if options[name] is not None}
+        for name in {"by", "exclude"} & set(chosen):
+            chosen[name] = tuple(chosen[name])
+        try:
+            _, report = build(study, include_simulated=options["simulated"], **chosen)
+        except ValueError as refused:
+            raise CommandError(str(refused)) from refused
         paths = report.write(folder)
         paths.append(folder / "ratings_long.csv")
         with paths[-1].open("w", encoding="utf-8", newline="") as file:
