@@ -225,7 +225,7 @@ def each_state_of_a_full_study(
 
 
 @pytest.mark.parametrize("method", ["dcr", "pairs", "acr-hr"])
-@pytest.mark.parametrize("width", ["desktop", "phone"])
+@pytest.mark.parametrize("width", ["dark desktop", "phone"])
 def test_studies_with_everything_can_be_read_and_touched_by_everybody(
     live_lab: LiveLab, visit: Visit, make_study: Callable[..., Any], method: str,
     width: str,
@@ -239,7 +239,7 @@ def test_studies_with_everything_can_be_read_and_touched_by_everybody(
             "scale_points": 11, "completion_url": "https://platform.example/done",
         }  # fmt: skip
     study = make_study(**fields)
-    screen = {"viewport": DESKTOP} if width == "desktop" else {
+    screen = {"viewport": DESKTOP, "color_scheme": "dark"} if "desk" in width else {
         "viewport": PHONE, "has_touch": True,
     }  # fmt: skip
     context = visit(**screen)
