@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -18,6 +19,7 @@ import pytest
 from django.conf import settings as lab
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.core.management import call_command
 from moto.server import ThreadedMotoServer
 
 from generation.engine.images import open_picture, pixel_sha256
@@ -28,6 +30,7 @@ from survey.play import OverSockets, play
 from tests.conftest import put_on_wall
 from tests.e2e.browser import free_port
 from tests.generation.test_worker import database_url
+from tests.nstlab.conftest import Elsewhere
 
 BUCKET = "nstlab-pictures"
 AT_ONCE = dt.timedelta(0)
@@ -177,6 +180,23 @@ def test_commands_check_the_bucket_too(
         text=True,
     )
     assert re.match(r"10 files, 0 missing, 0 without a row", done.stdout), done.stderr
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bucket_is_backed_up_and_another_one_restored(
+    store: Any, endpoint: str, study: Any, tmp_path: Path, elsewhere: Elsewhere
+) -> None:
+    call_command("backup", tmp_path / "backup", verbosity=0)
+    other = boto3.resource("s3", endpoint_url=endpoint).Bucket("nstlab-other")
+    other.create()
+    into = {"NSTLAB_S3_BUCKET": other.name, "NSTLAB_S3_ENDPOINT": endpoint}
+    elsewhere.says("restore", str(tmp_path / "backup"), **into)
+    assert objects(other) == objects(store)
+    for name in objects(store):
+        assert (
+            other.Object(name).get()["Body"].read()
+            == store.Object(name).get()["Body"].read()
+        )
 
 
 def test_pictures_in_s3_are_not_nginx_s_to_send(environment: dict[str, str]) -> None:
