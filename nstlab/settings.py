@@ -260,12 +260,17 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+        "line": {
+            "()": "nstlab.logs.Discreet",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_text("NSTLAB_LOG_LEVEL", "WARNING")},
     "loggers": {
         "django.server": {"level": "WARNING"},
+        # Its own handler would print the addresses of peers.
+        "gunicorn.error": {"handlers": ["stderr"], "propagate": False},
         "nstlab": {"level": "INFO"},
         "generation": {"level": "INFO"},
         "survey": {"level": "INFO"},
