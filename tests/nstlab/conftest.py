@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,3 +60,15 @@ def elsewhere(tmp_path: Path) -> Iterator[Elsewhere]:
     yield Elsewhere(var, f"{here[: here.rindex('/')]}/{name}")
     with connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name}")
+
+
+def until_it_listens(address: str | tuple[str, int], seconds: float = 60.0) -> None:
+    """Wait for a server at a Unix socket's path, or at a host and port."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket(family) as probe:
+            if probe.connect_ex(address) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens at {address}")
