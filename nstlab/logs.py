@@ -5,14 +5,22 @@ from __future__ import annotations
 import logging
 import re
 
-# Gunicorn names the peer of a request that it cannot parse.
-PEER = re.compile(r"\bip=\S+")
-# What `secrets.token_urlsafe(32)` makes: whoever has one is that participant.
-TOKEN = re.compile(r"(?<![\w-])[A-Za-z0-9_-]{43}(?![\w-])")
+HIDDEN = (
+    # Gunicorn names the peer of a request that it cannot parse.
+    (re.compile(r"\bip=\S+"), "ip=(hidden)"),
+    # A recruiting platform sends its people with their ids behind the address.
+    (re.compile(r"(?<=[\w/])\?[\w%]+=\S*"), "?(hidden)"),
+    # A participant's code, as survey.services makes it.
+    (re.compile(r"(?<![\w-])[a-hjkmnp-z2-9]{4}(-?[a-hjkmnp-z2-9]{4}){5}(?![\w-])"),
+     "(code)"),
+)  # fmt: skip
 
 
 class Discreet(logging.Formatter):
-    """Leaves peers' addresses and secret tokens out, in tracebacks too."""
+    """Leaves out who a participant is, in tracebacks too."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return TOKEN.sub("(token)", PEER.sub("ip=(hidden)", super().format(record)))
+        line = super().format(record)
+        for pattern, instead in HIDDEN:
+            line = pattern.sub(instead, line)
+        return line

@@ -147,6 +147,8 @@ def _version(programs: Path) -> int:
 
 def touches_servers(item: pytest.Item) -> bool:
     """Whether a test needs the run's database or the run's broker."""
+    if item.get_closest_marker("once"):
+        return False
     fixtures = set(getattr(item, "fixturenames", ()))
     return item.get_closest_marker("django_db") is not None or not fixtures.isdisjoint(
         {"db", "transactional_db", "broker"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from django.core.management import CommandError, call_command
 
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from nstlab.backup import BackupRefused, restore
-from survey.models import Study
-from survey.services import answer, join, withdraw
+from survey.models import Participant, Study
+from survey.play import InProcess, play
+from survey.services import withdraw
 from tests.nstlab.conftest import Elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,17 +32,21 @@ print("".join(csv_lines(RATINGS_LONG, ratings_rows(Study.objects.get()))), end="
 """
 TAKE_PART = """
 from survey.models import Study
-from survey.services import answer, join
-person, _ = join(Study.objects.get(), surroundings={})
-print(answer(person, trial_pk=person.next_trial().pk, rating=1).rating)
+from survey.play import InProcess, play
+page = Study.objects.get().get_absolute_url()
+print(play(InProcess(), page, choose=lambda code: 1))
 """
 
 
-def take_part(study: Study, ratings: list[int]) -> Any:
-    person, _ = join(study, surroundings={"device_class": "phone"})
-    for rating in ratings:
-        answer(person, trial_pk=person.next_trial().pk, rating=rating, response_ms=900)
-    return person
+def take_part(study: Study, ratings: list[int]) -> Participant:
+    left = iter(ratings)
+    play(
+        InProcess(),
+        study.get_absolute_url(),
+        choose=lambda code: next(left),
+        most_trials=len(ratings),
+    )
+    return Participant.objects.latest("pk")
 
 
 def ratings_csv(study: Study) -> str:
@@ -96,7 +101,8 @@ def test_another_lab_becomes_the_same(
     assert pictures(elsewhere.var / "media") == shown
     assert "10 files, 0 missing, 0 without" in elsewhere.says("check_media")
     # Keys go on where they were.
-    assert elsewhere.says("shell", "-v", "0", "-c", TAKE_PART).strip() == "1"
+    elsewhere.says("collectstatic", "--noinput", "-v", "0")
+    assert elsewhere.says("shell", "-v", "0", "-c", TAKE_PART).strip() == "3"
     assert "No planned migration" in elsewhere.says("migrate", "--plan")
 
 
@@ -158,18 +164,19 @@ def be_of_another_database(saved: Path) -> str:
     return "The backup is of oracle"
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [damage, lose_a_picture, break_off, come_from_the_future, be_of_another_database],
-)
 def test_what_cannot_be_restored_changes_nothing(
-    saved: Path, elsewhere: Elsewhere, spoil: Callable[[Path], str]
+    saved: Path, tmp_path: Path, elsewhere: Elsewhere
 ) -> None:
-    sentence = spoil(saved)
-    done = elsewhere.run("restore", str(saved))
-    assert done.returncode != 0
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
+    for spoil in (
+        damage, lose_a_picture, break_off, come_from_the_future, be_of_another_database
+    ):  # fmt: skip
+        spoilt = tmp_path / spoil.__name__
+        shutil.copytree(saved, spoilt)
+        sentence = spoil(spoilt)
+        done = elsewhere.run("restore", str(spoilt))
+        assert done.returncode != 0
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
     assert pictures(elsewhere.var).keys() <= {"secret_key"}
     assert "[ ] 0001_initial" in elsewhere.says("showmigrations", "survey")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -17,8 +16,12 @@ from django.conf import settings as lab
 
 from nstlab.lab import answers_http, gunicorn
 from nstlab.logs import Discreet
+from survey.models import readable_code
+from survey.services import CODE_LENGTH, grouped
 from tests.e2e.browser import free_port
 from tests.generation.test_worker import database_url
+
+pytestmark = pytest.mark.once
 
 # The whole of 127.0.0.0/8 is this machine, so a peer can have an address of its own.
 PARTICIPANT = "127.4.3.2"
@@ -65,7 +68,7 @@ def test_no_address_and_no_token_is_written_down(
     serve: Callable[[], tuple[int, Path]], study: Any
 ) -> None:
     port, log = serve()
-    token = secrets.token_urlsafe(32)
+    token = grouped(readable_code(CODE_LENGTH))
     page = f"/s/{study.slug}"
     host = "Host: localhost\r\nConnection: close\r\n"
     assert " 400 " in send(port, "neither this\r\n\r\n")
@@ -78,19 +81,18 @@ def test_no_address_and_no_token_is_written_down(
     assert " 403 " in send(port, f"POST {page}/join/ HTTP/1.1\r\n{host}{cookie}\r\n")
     written = log.read_text()
     assert "Invalid request from ip=(hidden)" in written
-    assert f"Not Found: {page}/(token)/" in written
+    assert f"Not Found: {page}/(code)/" in written
     assert PARTICIPANT not in written
     assert token not in written
 
 
 def test_a_traceback_is_discreet_too_and_hashes_are_left_alone() -> None:
-    token, sha256 = secrets.token_urlsafe(32), "0123456789abcdef" * 4
+    code, sha256 = readable_code(CODE_LENGTH), "0123456789abcdef" * 4
     try:
-        raise ValueError(f"/resume/{token}/ {sha256}")
-    except ValueError:
-        record = logging.LogRecord(
-            "x", logging.ERROR, "", 0, "%s", (token,), sys.exc_info()
+        raise ValueError(
+            f"{code} {grouped(code)} {sha256} /s/abc/?PROLIFIC_PID=5f3b9c0a1d&a=b"
         )
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "", (), sys.exc_info())
     line = Discreet("%(message)s").format(record)
-    assert token not in line
-    assert sha256 in line
+    assert line.endswith(f"ValueError: (code) (code) {sha256} /s/abc/?(hidden)")

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from generation.models import Batch
 from generation.services import queue_experiment
-from survey.services import answer, join
+from survey.play import InProcess, play
 
 # A name, labels in braces and a number; comments tell the type.
 SAMPLE = re.compile(
@@ -84,8 +84,8 @@ def test_it_counts_renders_queues_and_workers(
 def test_it_counts_people_and_their_ratings(
     scrape: Any, queues: None, study: Any
 ) -> None:
-    person, _ = join(study, surroundings={})
-    answer(person, trial_pk=person.next_trial().pk, rating=4)
+    page = study.get_absolute_url()
+    play(InProcess(), page, choose=lambda code: 4, most_trials=1)
     found = scrape()
     assert found["nstlab_ratings"] == 1
     assert found['nstlab_participants{status="started"}'] == 1

@@ -29,7 +29,7 @@ from tests.e2e.browser import free_port
 from tests.generation.test_worker import database_url
 from tests.nstlab.conftest import until_it_listens
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 DEPLOY = lab.BASE_DIR / "deploy"
 PARTICIPANT = "127.4.3.2"
@@ -204,7 +204,7 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def test_a_classroom_passes_the_limits_and_a_flood_does_not(
+def test_a_classroom_passes_the_limits_and_floods_do_not(
     site: Site, study: Any
 ) -> None:
     def take_part(_: int) -> int:
@@ -221,8 +221,7 @@ def test_a_classroom_passes_the_limits_and_a_flood_does_not(
     assert set(guesses) == {403, 429}  # 403: without a CSRF token
     assert site.ask("GET", study.get_absolute_url())[0] == 200, "others go on"
 
-
-def test_only_the_desk_takes_large_bodies(site: Site, study: Any) -> None:
+    # Only the desk takes large bodies.
     body = b"x" * 200_000
     assert site.ask("POST", f"{study.get_absolute_url()}rate/", body=body)[0] == 413
     assert site.ask("POST", "/admin/generation/sourceimage/add/", body=body)[0] == 403

@@ -32,6 +32,8 @@ from tests.e2e.browser import free_port
 from tests.generation.test_worker import database_url
 from tests.nstlab.conftest import Elsewhere
 
+pytestmark = pytest.mark.once
+
 BUCKET = "nstlab-pictures"
 AT_ONCE = dt.timedelta(0)
 
