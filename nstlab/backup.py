@@ -46,12 +46,12 @@ class BackupRefused(Exception):
 @dataclass(frozen=True)
 class Backup:
     """What a backup holds: bytes of the database, pictures and their bytes, and the
-    names of files that its rows name but the store no longer had."""
+    names of files that rows name but the store has lost."""
 
     database_bytes: int
     pictures: int
     picture_bytes: int
-    missing: list[str]
+    lost: list[str]
 
     def __str__(self) -> str:
         return (
@@ -82,6 +82,8 @@ def backup(folder: Path) -> Backup:
             except FileNotFoundError:
                 missing.append(name)
             bar.update()
+    # The preview of a render that is being painted may go while this copies others.
+    lost = set(missing).intersection(_named_files(_rows)) if missing else set()
     manifest = {
         "format": FORMAT,
         "made_at": timezone.now().astimezone(dt.UTC).isoformat(timespec="seconds"),
@@ -92,6 +94,7 @@ def backup(folder: Path) -> Backup:
         ),
         "files": files,
         "missing": missing,
+        "lost": sorted(lost),
     }
     os.sync()  # the manifest must not outlive a power cut that the pictures do not
     draft = folder / f"{MANIFEST}.part"
@@ -115,18 +118,20 @@ def _dump(path: Path) -> list[str]:
             return _named_files(lambda query: copy.execute(query).fetchall())
         finally:
             copy.close()
-    with transaction.atomic(), connection.cursor() as cursor:
-
-        def rows(query: str) -> list[Any]:
-            cursor.execute(query)
-            return cursor.fetchall()
-
+    with transaction.atomic():
         # pg_dump joins this transaction's view of the data.
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        ((snapshot,),) = rows("SELECT pg_export_snapshot()")
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        ((snapshot,),) = _rows("SELECT pg_export_snapshot()")
         _postgresql("pg_dump", "--format=custom", "--no-owner", "--no-acl",
                     f"--snapshot={snapshot}", f"--file={path}", "--dbname")  # fmt: skip
-        return _named_files(rows)
+        return _named_files(_rows)
+
+
+def _rows(query: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall()
 
 
 def _named_files(rows: Callable[[str], Iterable[Any]]) -> list[str]:
@@ -254,7 +259,7 @@ def _load(path: Path) -> None:
 def _described(manifest: dict[str, Any]) -> Backup:
     sizes = {name: each["bytes"] for name, each in manifest["files"].items()}
     database = sizes.pop(DATABASE_FILES[manifest["database"]])
-    return Backup(database, len(sizes), sum(sizes.values()), manifest["missing"])
+    return Backup(database, len(sizes), sum(sizes.values()), manifest["lost"])
 
 
 def _fingerprint(file: BufferedReader) -> dict[str, Any]:

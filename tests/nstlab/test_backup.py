@@ -17,6 +17,7 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from nstlab import backup as backup_module
 from nstlab.backup import BackupRefused, restore
 from survey.models import Participant, Study
 from survey.play import InProcess, play
@@ -193,11 +194,26 @@ def test_a_lost_picture_is_said_and_the_rest_is_saved(
 ) -> None:
     lost = rated.stimuli.first().picture.name
     default_storage.delete(lost)
-    with pytest.raises(CommandError, match=rf"1 files that rows name .* {lost}"):
+    with pytest.raises(CommandError, match=rf"has lost 1 files .* {lost}"):
         call_command("backup", tmp_path / "backup", verbosity=0)
     elsewhere.says("restore", str(tmp_path / "backup"))
     assert elsewhere.says("shell", "-v", "0", "-c", PRINT_RATINGS) == ratings_csv(rated)
     assert pictures(elsewhere.var / "media") == pictures(media)
+
+
+def test_what_goes_while_it_copies_is_no_loss(
+    rated: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stimulus = rated.stimuli.first()
+    dump = backup_module._dump
+
+    def dump_and_lose(path: Path) -> list[str]:
+        names = dump(path)
+        stimulus.picture.delete()  # its row too names it no longer
+        return names
+
+    monkeypatch.setattr(backup_module, "_dump", dump_and_lose)
+    assert backup_module.backup(tmp_path / "backup").lost == []
 
 
 def test_nobody_else_on_the_machine_can_read_it(saved: Path) -> None:

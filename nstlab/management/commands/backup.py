@@ -26,8 +26,8 @@ class Command(BaseCommand):
         except BackupRefused as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{options['folder']}: {made}.")
-        if made.missing:
+        if made.lost:
             raise CommandError(
-                f"The backup is whole, but {len(made.missing):,} files that rows name "
-                f"are not in the store, as {made.missing[0]}: manage.py check_media."
+                f"The backup is whole, but the store has lost {len(made.lost):,} "
+                f"files that rows name, as {made.lost[0]}: manage.py check_media."
             )
