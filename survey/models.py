@@ -116,7 +116,9 @@ class Study(models.Model):
         "pairs are", max_length=10, choices=PairsWithin, default=PairsWithin.CONTENT
     )
     question = models.CharField(
-        max_length=200, default="How good is this picture as a painting?"
+        max_length=200,
+        blank=True,
+        help_text="Empty: the method's usual question, in every language.",
     )
 
     # What people read
