@@ -246,7 +246,8 @@ class _History:
         self.slots.append(slot)
         rows = [slot, slot + self.size]
         self.rows[rows] = pair = torch.stack([move, change])
-        columns = (self.rows @ pair.T).double().cpu().numpy()
+        # Not rows @ pair.T: BLAS takes five times as long over two columns.
+        columns = (pair @ self.rows.T).T.double().cpu().numpy()
         self.products[:, rows] = columns
         self.products[rows, :] = columns.T
 
