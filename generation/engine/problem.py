@@ -218,8 +218,12 @@ def gram(features: Tensor, objective: Objective) -> Tensor:
 
     `features`: (batch, N, height, width). Returns (batch, N, N) in float32 or more.
     """
-    maps = _maps(features).to(torch.promote_types(features.dtype, torch.float32))
-    product = maps.transpose(1, 2) @ maps
+    maps = _maps(features)
+    if maps.is_cuda and maps.dtype == torch.bfloat16:
+        product = torch.bmm(maps.transpose(1, 2), maps, out_dtype=torch.float32)
+    else:
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+        product = maps.transpose(1, 2) @ maps
     return product.div_(maps.shape[1]) if objective.gram == "area" else product
 
 
