@@ -25,7 +25,9 @@ class Texts:
 def texts_of(study: Study, language: str) -> Texts:
     """The texts in `language`, if the study has them, with every question by name."""
     further = list(study.further_questions.all())
-    own = study.translations.filter(language=language).first()
+    own = None
+    if language != study.language:
+        own = study.translations.filter(language=language).first()
     asked = [("overall", study.question)]
     asked += [(question.name, question.text) for question in further]
     if own is None:
