@@ -1,8 +1,9 @@
-"""How many people can answer at once: `python benchmarks/survey_load.py --people 250`.
+"""How many can answer at once: `python benchmarks/survey_load.py --people 250`.
 
-gunicorn behind nginx, which sends the pictures, in a lab of its own; a process beside it
-plays people who answer every five seconds. SQLite, or a new database on the PostgreSQL
-server of DATABASE_URL. Counts the rows afterwards. Prints figures; nothing is a test.
+gunicorn behind nginx, which sends the pictures, in a lab of its own; a process beside
+it plays people who answer every five seconds. SQLite, or a new database on the
+PostgreSQL server of DATABASE_URL. Counts the rows afterwards. Prints figures; nothing
+is a test.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ http {{
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, nargs="+", default=[250])
+    parser.add_argument("--people", type=int, default=250)
     parser.add_argument("--ramp", type=float, default=30, help="s until all are in")
     parser.add_argument("--seconds", type=float, default=60, help="s measured then")
     parser.add_argument("--pictures", type=int, default=40)
@@ -76,10 +77,8 @@ def main() -> None:
     options = parser.parse_args()
     if shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") is None:
         sys.exit("nginx is missing: apt-get install nginx")
-    for people in options.people:
-        with temporary_lab(NSTLAB_ACCEL="/_pictures/", NSTLAB_BEHIND_PROXY="1"):
-            measure(people, options)
-        break  # Django is set up once in a process
+    with temporary_lab(NSTLAB_ACCEL="/_pictures/", NSTLAB_BEHIND_PROXY="1"):
+        measure(options.people, options)
 
 
 def measure(people: int, options: argparse.Namespace) -> None:
@@ -91,11 +90,11 @@ def measure(people: int, options: argparse.Namespace) -> None:
     study = open_study(pictures=options.pictures, trials_each=options.trials_each)
     broker = EmbeddedBroker(settings.VAR)
     broker.start()
-    load_before, busy_before = os.getloadavg(), busy_seconds()
+    load, busy_before = os.getloadavg()[0], busy_seconds()
     try:
         with serving(options) as (base, groups):
             print(f"{people} people, {database_name()}, {options.workers} × "
-                  f"{options.threads} threads, load {load_before[0]:.1f} before")  # fmt: skip
+                  f"{options.threads} threads, load {load:.1f} before")  # fmt: skip
             result = play(f"{base}{study.get_absolute_url()}", people, options)
             spent = {name: cpu_of(group) for name, group in groups.items()}
     finally:
