@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.utils.translation.trans_real import parse_accept_lang_header
 
+from survey.methods import method_of
 from survey.models import Study
 
 
@@ -28,7 +29,8 @@ def texts_of(study: Study, language: str) -> Texts:
     own = None
     if language != study.language:
         own = study.translations.filter(language=language).first()
-    asked = [("overall", study.question)]
+    usual = str(method_of(study).default_question)
+    asked = [("overall", study.question or usual)]
     asked += [(question.name, question.text) for question in further]
     if own is None:
         return Texts(
