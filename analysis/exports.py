@@ -1,6 +1,6 @@
-"""`ratings_long.csv`: every planned trial of a study, streamed from the database.
+"""What is streamed from the database: every planned trial, or a matrix of ratings.
 
-No pandas here: the web process sends this file itself.
+No pandas here: the web process sends these files itself.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from analysis.stats.cells import csv_cell
-from survey.models import Participant, Study, Trial
+from survey.models import Participant, Rating, Study, Trial
 
 PARAMETERS = (
     "content", "style", "content_layer", "style_layers", "alpha", "beta", "tv_weight",
@@ -84,6 +86,52 @@ def ratings_rows(study: Study) -> Iterator[dict[str, Any]]:
             "excluded": excluded,
             "exclusion_reason": reason,
         }
+
+
+def matrix_lines(
+    study: Study,
+    *,
+    question: str = "overall",
+    labels: bool = True,
+    include_simulated: bool = False,
+) -> Iterator[str]:
+    """Stimuli × participants of one question as CSV, a line at a time.
+
+    Who counts in the report is a column, in the order of joining; an empty cell was not
+    rated, several ratings of one person are averaged. Without `labels` there are
+    numbers alone, as the ITU-T P.910 reference code and sureal read them.
+    """
+    people = study.participants.filter(pilot=False, excluded=False)
+    people = people.exclude(status=Participant.Status.WITHDRAWN)
+    if not include_simulated:
+        people = people.filter(simulated=False)
+    codes = dict(people.order_by("pk").values_list("pk", "code"))
+    place = {pk: column for column, pk in enumerate(codes)}
+    rated = (
+        Rating.objects.filter(
+            trial__participant__study=study,
+            trial__kind=Trial.Kind.RATING,
+            question=question,
+        )
+        .order_by("trial__stimulus_id", "pk")
+        .values_list("trial__stimulus_id", "trial__participant_id", "rating")
+        .iterator(chunk_size=2000)
+    )
+    by_stimulus = groupby(rated, key=itemgetter(0))
+    stimulus, votes = next(by_stimulus, (None, iter(())))
+    writer = csv.writer(_Echo(), lineterminator="\n")
+    if labels:
+        yield writer.writerow(["stimulus", *codes.values()])
+    for pk, code in study.stimuli.order_by("pk").values_list("pk", "code"):
+        given: list[list[int]] = [[] for _ in codes]
+        if pk == stimulus:
+            for _, person, rating in votes:
+                if person in place:
+                    given[place[person]].append(rating)
+            stimulus, votes = next(by_stimulus, (None, iter(())))
+        cells = [cell(sum(each) / len(each)) if each else "" for each in given]
+        cells = [text.removesuffix(".0") for text in cells]
+        yield writer.writerow([code, *cells] if labels else cells)
 
 
 class _Echo:

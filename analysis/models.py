@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from survey.models import Study
 
+# Reports of a study that are kept; any other can be computed anew from the same data.
+KEPT = 10
+
 
 class Report(models.Model):
-    """The tables of one study for one state of its data. Computed in a job, kept."""
+    """Tables and charts of a study for one state of its data, computed in a job."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "queued"
@@ -27,15 +31,18 @@ class Report(models.Model):
     reason = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     data_sha256 = models.CharField(max_length=64, blank=True)
-    files = models.JSONField(
-        default=dict, help_text="Every table as CSV, by file name."
-    )
     method = models.JSONField(default=dict)
+    charts = models.JSONField(
+        default=list, help_text="Name, title, description, why one is missing."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-pk"]
+        permissions = [
+            ("exclude_participant", "Can exclude participants from the statistics")
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["study", "fingerprint", "include_simulated"],
@@ -54,17 +61,33 @@ class Report(models.Model):
         return bool(Report.objects.filter(leaving, pk=self.pk).update(**columns))
 
     def finish(
-        self, *, files: dict[str, str], data_sha256: str, method: dict[str, Any]
+        self,
+        *,
+        files: Mapping[str, bytes],
+        charts: list[dict[str, str]],
+        data_sha256: str,
+        method: dict[str, Any],
     ) -> bool:
-        """queued → done."""
-        return self._move(
-            Q(state=self.State.QUEUED),
-            state=self.State.DONE,
-            files=files,
-            data_sha256=data_sha256,
-            method=method,
-            finished_at=timezone.now(),
-        )
+        """queued → done, with all its files or not at all; the oldest make room."""
+        with transaction.atomic():
+            done = self._move(
+                Q(state=self.State.QUEUED),
+                state=self.State.DONE,
+                charts=charts,
+                data_sha256=data_sha256,
+                method=method,
+                finished_at=timezone.now(),
+            )
+            if not done:
+                return False
+            ReportFile.objects.bulk_create(
+                ReportFile(report=self, name=name, data=data)
+                for name, data in files.items()
+            )
+            newest = Report.objects.filter(study=self.study_id).order_by("-pk")
+            kept = list(newest.values_list("pk", flat=True)[:KEPT])
+            newest.filter(state=self.State.DONE).exclude(pk__in=kept).delete()
+        return True
 
     def fail(self, reason: str, traceback: str) -> bool:
         """queued → failed."""
@@ -86,3 +109,27 @@ class Report(models.Model):
             traceback="",
             finished_at=None,
         )
+
+    def text(self, name: str) -> str:
+        """A file of the report as text, empty if it has none of that name."""
+        file = self.files.filter(name=name).first()
+        return bytes(file.data).decode() if file else ""
+
+
+class ReportFile(models.Model):
+    """A table (CSV), a chart (SVG, PNG) or `analysis.json` of a report."""
+
+    report = models.ForeignKey(Report, on_delete=models.CASCADE, related_name="files")
+    name = models.CharField(max_length=100)
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["report", "name"], name="report_file_name_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -11,17 +11,21 @@ import json
 import logging
 import tempfile
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import django_rq
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
+from PIL import Image
 from redis.exceptions import RedisError
 from rq import Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
+from analysis.exports import RATINGS_LONG
 from analysis.models import Report
+from generation.services import picture_bytes
 from survey.models import Participant, Rating, Study
 
 if TYPE_CHECKING:
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LEVEL = 0.95
+# Counts what a report consists of: an older one is not shown for a newer program.
+FORMAT = 2
+# Pictures that are read for the charts; more would not be seen there.
+MOST_PICTURES = 200
 
 
 def fingerprint(study: Study) -> str:
@@ -51,7 +59,7 @@ def fingerprint(study: Study) -> str:
         .order_by("pk")
         .values_list("pk", "exclusion_reason")
     )
-    state = [study.version, study.title, ratings, people, excluded]
+    state = [FORMAT, study.version, study.title, ratings, people, excluded]
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
@@ -123,19 +131,21 @@ def build(
     `chosen` replaces fields of `analysis.stats.report.Options`; ValueError says which
     cannot be. Imports pandas: call it in a worker or a command only.
     """
-    from analysis.frames import FACTORS, ratings_frame
+    from analysis.charts import crossed
+    from analysis.frames import ratings_frame
     from analysis.stats import report as stats
     from analysis.stats.frame import validate
     from analysis.stats.mos import mos_table
 
     ratings = validate(ratings_frame(study), include_simulated=include_simulated)
-    counted = ratings.rows.dropna(subset=["rating"])
-    if counted.empty:  # nothing to compare, and nobody to judge
+    if ratings.rows["rating"].isna().all():  # nothing to compare, and nobody to judge
         empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
-        return ratings, stats.Report(empty)
-    varied = [name for name in FACTORS if counted[name].nunique() > 1]
-    asked: dict[str, Any] = {"level": LEVEL, "by": tuple(varied), **chosen}
+        return ratings, stats.Report(empty, beside={"ratings_long.csv": RATINGS_LONG})
+    factors = varied(ratings)
+    by = (*factors, *(",".join(pair) for pair in crossed(factors)))
+    asked: dict[str, Any] = {"level": LEVEL, "by": by, **chosen}
     report = stats.build(ratings, stats.Options(**asked))
+    report.beside["ratings_long.csv"] = RATINGS_LONG
     codes = study.stimuli.values_list("code", flat=True)
     place = {code: number for number, code in enumerate(codes)}
     table = report.tables["mos_by_stimulus.csv"]
@@ -145,16 +155,42 @@ def build(
     return ratings, report
 
 
-def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
-    """What a done report keeps: the files' text, the data's hash and the method."""
+def varied(ratings: Ratings) -> list[str]:
+    """The parameters in which the rated stimuli differ."""
+    from analysis.frames import FACTORS
+
+    counted = ratings.rows.dropna(subset=["rating"])
+    return [name for name in FACTORS if counted[name].nunique() > 1]
+
+
+def compute(study: Study, *, include_simulated: bool, **chosen: Any) -> dict[str, Any]:
+    """What a done report keeps: its files, its charts, the data's hash, the method.
+
+    `chosen` as for `build`.
+    """
+    from analysis import charts
     from analysis.frames import data_sha256
 
-    ratings, report = build(study, include_simulated=include_simulated)
-    with tempfile.TemporaryDirectory() as folder:
-        files = {path.name: path.read_text("utf-8") for path in report.write(folder)}
+    ratings, report = build(study, include_simulated=include_simulated, **chosen)
+    files = report_files(report)
+    subject = charts.Subject.of(
+        report, factors=varied(ratings), thumbnails=thumbnails(study)
+    )
+    drawn = charts.draw_all(subject)
+    for chart in drawn:
+        files |= chart.files()
     counted = ratings.rows.dropna(subset=["rating"])
     return {
         "files": files,
+        "charts": [
+            {
+                "name": chart.name,
+                "title": chart.title,
+                "description": chart.description,
+                "missing": chart.missing,
+            }
+            for chart in drawn
+        ],
         "data_sha256": data_sha256(study),
         "method": {
             "scale": "1 bad – 5 excellent (ACR, ITU-T P.910)",
@@ -168,5 +204,29 @@ def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
             "left_out": ratings.left_out,
             "simulated": include_simulated,
             "notes": report.summary.get("notes", []),
+            "versions": {
+                **report.summary.get("versions", {}),
+                "matplotlib": version("matplotlib"),
+            },
         },
     }
+
+
+def report_files(report: stats.Report) -> dict[str, bytes]:
+    """The bytes of every file that `Report.write` writes, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {path.name: path.read_bytes() for path in report.write(folder)}
+
+
+def thumbnails(study: Study) -> dict[str, Image.Image]:
+    """Small copies of the study's pictures by stimulus; of a missing file none."""
+    from analysis.charts import thumbnail
+
+    found = {}
+    for stimulus in study.stimuli.exclude(picture="")[:MOST_PICTURES]:
+        try:
+            with Image.open(picture_bytes(stimulus.picture)) as picture:
+                found[stimulus.code] = thumbnail(picture)
+        except FileNotFoundError:
+            log.warning("The picture of %s is missing.", stimulus)
+    return found

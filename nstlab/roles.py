@@ -19,7 +19,7 @@ RESEARCHER: dict[str, dict[str, tuple[str, ...]]] = {
         "participant": ("view",),
         "rating": ("view",),
     },
-    "analysis": {"report": ("view",)},
+    "analysis": {"report": ("view",), "participant": ("exclude",)},
 }
 
 

@@ -12,7 +12,7 @@ from survey.models import Study
 
 
 class Command(BaseCommand):
-    help = "Writes the report on a study's present data: tables as CSV, analysis.json."
+    help = "Writes the report on a study's present data: tables, charts, analysis.json."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("study", help="the study's address, the part after /s/")
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--exclude", action="append", metavar="PARTICIPANT")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from analysis.reports import build
+        from analysis.reports import compute
 
         study = Study.objects.filter(slug=options["study"]).first()
         if study is None:
@@ -40,10 +40,13 @@ class Command(BaseCommand):
         for name in {"by", "exclude"} & set(chosen):
             chosen[name] = tuple(chosen[name])
         try:
-            _, report = build(study, include_simulated=options["simulated"], **chosen)
+            report = compute(study, include_simulated=options["simulated"], **chosen)
         except ValueError as refused:
             raise CommandError(str(refused)) from refused
-        paths = report.write(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / name for name in report["files"]]
+        for path in paths:
+            path.write_bytes(report["files"][path.name])
         paths.append(folder / "ratings_long.csv")
         with paths[-1].open("w", encoding="utf-8", newline="") as file:
             file.writelines(csv_lines(RATINGS_LONG, ratings_rows(study)))

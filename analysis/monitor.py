@@ -1,0 +1,280 @@
+"""How a study is going, from SQL sums alone: the web process asks for it every few
+seconds while people answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import (
+    Avg,
+    Count,
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+)
+from django.utils import timezone
+
+from analysis.stats.flags import FAST_MS, RATERS
+from survey.design import half_width
+from survey.models import Participant, Rating, Study, Trial
+
+ACTIVE = dt.timedelta(minutes=15)
+PACE = dt.timedelta(hours=24)
+ENOUGH_TO_JUDGE = 5  # ratings, as in raters.csv
+MOST_SHOWN = 50  # flagged people
+
+
+@dataclass(frozen=True)
+class People:
+    """Who takes part: pilots are never counted, simulated people only when asked."""
+
+    started: int
+    active: int
+    away: int
+    finished: int
+    dropped: int
+    withdrawn: int
+    excluded: int
+    simulated: int
+    pilot: int
+
+
+@dataclass(frozen=True)
+class Votes:
+    """The ratings of one stimulus that count, and their interval's half-width."""
+
+    code: str
+    question: str
+    n: int
+    target: int | None
+    mean: float | None
+    half_width: float | None
+
+    @property
+    def short(self) -> bool:
+        return self.target is not None and self.n < self.target
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A person whose answers deserve a look, and why. Nobody is left out by it."""
+
+    code: str
+    words: tuple[str, ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        return [RATERS[word] for word in self.words]
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """All that the monitor page shows."""
+
+    people: People
+    votes: list[Votes]
+    session: dt.timedelta | None  # median, of those who finished
+    suspects: list[Suspect]
+    more_suspects: int
+    ratings: int
+    missing: int | None  # votes until every stimulus has its target
+    per_hour: float  # votes, over the last PACE or since the first one in it
+    ready_at: dt.datetime | None  # at this pace
+
+    @property
+    def fewest(self) -> int:
+        return min((each.n for each in self.votes), default=0)
+
+    @property
+    def widest(self) -> float | None:
+        widths = [each.half_width for each in self.votes if each.half_width is not None]
+        return max(widths, default=None)
+
+
+def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
+    """The study's state now, in a number of queries that no data changes."""
+    now = timezone.now()
+    counted = _counted(study, include_simulated)
+    votes = list(_votes(study, counted))
+    targets = [each for each in votes if each.target is not None]
+    missing = sum(max(0, (it.target or 0) - it.n) for it in targets)
+    per_hour = _pace(counted, now)
+    suspects = list(suspicious(study, include_simulated=include_simulated))
+    ready_at = None
+    if targets and missing and per_hour:
+        ready_at = now + dt.timedelta(hours=missing / per_hour)
+    return Monitor(
+        people=_people(study, include_simulated, now),
+        votes=votes,
+        session=_median_session(study, include_simulated),
+        suspects=suspects[:MOST_SHOWN],
+        more_suspects=max(0, len(suspects) - MOST_SHOWN),
+        ratings=sum(each.n for each in votes),
+        missing=missing if targets else None,
+        per_hour=per_hour,
+        ready_at=ready_at,
+    )
+
+
+def _people(study: Study, include_simulated: bool, now: dt.datetime) -> People:
+    status = Participant.Status
+    real = Q(pilot=False) if include_simulated else Q(pilot=False, simulated=False)
+    here = study.participants
+    counts = here.aggregate(
+        started=Count("pk", filter=real),
+        unfinished=Count("pk", filter=real & Q(status=status.STARTED)),
+        finished=Count("pk", filter=real & Q(status=status.FINISHED)),
+        dropped=Count("pk", filter=real & Q(status=status.DROPPED)),
+        withdrawn=Count("pk", filter=real & Q(status=status.WITHDRAWN)),
+        excluded=Count("pk", filter=real & Q(excluded=True)),
+        simulated=Count("pk", filter=Q(simulated=True, pilot=False)),
+        pilot=Count("pk", filter=Q(pilot=True)),
+    )
+    seen = Trial.objects.filter(
+        participant=OuterRef("pk"), answered_at__gte=now - ACTIVE
+    )
+    active = here.filter(real, status=status.STARTED).filter(
+        Q(started_at__gte=now - ACTIVE) | Exists(seen)
+    )
+    counts["active"] = active.count()
+    counts["away"] = counts.pop("unfinished") - counts["active"]
+    return People(**counts)
+
+
+def _votes(study: Study, counted: QuerySet[Rating]) -> Iterator[Votes]:
+    """A row for every stimulus, also those that nobody has rated."""
+    sums: dict[tuple[int, str], tuple[int, float, float]] = {}
+    rows = counted.values_list("trial__stimulus", "question").annotate(
+        n=Count("pk"), total=Sum("rating"), squares=Sum(F("rating") * F("rating"))
+    )
+    for stimulus, question, n, total, squares in rows:
+        sums[stimulus, question] = n, total, squares
+    questions = sorted({question for _, question in sums}) or ["overall"]
+    for pk, code in study.stimuli.order_by("pk").values_list("pk", "code"):
+        for question in questions:
+            n, total, squares = sums.get((pk, question), (0, 0, 0))
+            yield Votes(
+                code=code,
+                question=question if len(questions) > 1 else "",
+                n=n,
+                target=None,
+                mean=total / n if n else None,
+                half_width=half_width(n, total, squares),
+            )
+
+
+def _counted(study: Study, include_simulated: bool) -> QuerySet[Rating]:
+    """The ratings that count in a MOS."""
+    ratings = Rating.objects.filter(
+        trial__participant__study=study,
+        trial__participant__pilot=False,
+        trial__participant__excluded=False,
+        trial__kind=Trial.Kind.RATING,
+    ).order_by()
+    if include_simulated:
+        return ratings
+    return ratings.filter(trial__participant__simulated=False)
+
+
+def _pace(counted: QuerySet[Rating], now: dt.datetime) -> float:
+    """Votes per hour over the last PACE, or since the first of them."""
+    recent = counted.filter(rated_at__gte=now - PACE).aggregate(
+        n=Count("pk"), first=Min("rated_at")
+    )
+    if recent["n"] < 2:
+        return 0.0
+    hours = (now - recent["first"]) / dt.timedelta(hours=1)
+    return float(recent["n"] / max(hours, 1 / 60))
+
+
+def _median_session(study: Study, include_simulated: bool) -> dt.timedelta | None:
+    """Half of those who finished took longer; the lower of two middle ones."""
+    finished = study.participants.filter(
+        status=Participant.Status.FINISHED, pilot=False, finished_at__isnull=False
+    )
+    if not include_simulated:
+        finished = finished.filter(simulated=False)
+    n = finished.count()
+    if not n:
+        return None
+    took = finished.annotate(
+        took=ExpressionWrapper(
+            F("finished_at") - F("started_at"), output_field=DurationField()
+        )
+    ).order_by("took", "pk")
+    return took.values_list("took", flat=True)[(n - 1) // 2]
+
+
+# People one by one ------------------------------------------------------------
+
+
+def people(study: Study) -> QuerySet[Participant, Any]:
+    """Everybody but pilots, with sums over their answers, as dictionaries."""
+    rated = Q(trials__kind=Trial.Kind.RATING)
+    return (
+        study.participants.filter(pilot=False)
+        .order_by("pk")
+        .values(
+            "pk", "code", "status", "simulated", "excluded", "exclusion_reason",
+            "started_at", "finished_at", "device_class",
+        )
+        .annotate(
+            planned=Count("trials", distinct=True),
+            answered=Count(
+                "trials", distinct=True, filter=Q(trials__answered_at__isnull=False)
+            ),
+            n=Count("trials__ratings", filter=rated),
+            lowest=Min("trials__ratings__rating", filter=rated),
+            highest=Max("trials__ratings__rating", filter=rated),
+            timed=Count("trials__ratings__response_ms"),
+            fast=Count(
+                "trials__ratings__response_ms",
+                filter=Q(trials__ratings__response_ms__lt=FAST_MS),
+            ),
+            mean_ms=Avg("trials__ratings__response_ms"),
+        )
+    )  # fmt: skip
+
+
+def words(person: dict[str, Any]) -> tuple[str, ...]:
+    """The flags that sums alone can raise, words of `flags.RATERS`."""
+    found = []
+    if person["n"] >= ENOUGH_TO_JUDGE and person["lowest"] == person["highest"]:
+        found.append("constant")
+    if 2 * person["fast"] > person["timed"]:
+        found.append("fast")
+    return tuple(found)
+
+
+def suspicious(study: Study, *, include_simulated: bool) -> Iterator[Suspect]:
+    """Those whom a sum alone makes suspicious, in the order in which they came."""
+    candidates = people(study).filter(
+        Q(n__gte=ENOUGH_TO_JUDGE, lowest=F("highest")) | Q(fast__gt=F("timed") / 2.0),
+        excluded=False,
+    )
+    if not include_simulated:
+        candidates = candidates.filter(simulated=False)
+    for person in candidates.iterator(chunk_size=2000):
+        if found := words(person):
+            yield Suspect(person["code"], found)
+
+
+def hours_and_minutes(span: dt.timedelta) -> str:
+    """A span as a person says it."""
+    minutes = math.ceil(span / dt.timedelta(minutes=1))
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
