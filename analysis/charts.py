@@ -130,14 +130,15 @@ class Subject:
     def label(self, row: Mapping[str, Any]) -> str:
         """What distinguishes a stimulus from the others, in the field's words."""
         words = []
-        pair = [str(row[n]) for n in ("content", "style") if n in self.factors]
+        has = [name for name in self.factors if not pd.isna(row.get(name))]
+        pair = [str(row[name]) for name in ("content", "style") if name in has]
         if pair:
             words.append(" × ".join(pair))
         words += [
             f"{SHORT.get(name, name)} {level(row[name])}"
             if name not in ("content_layer", "style_layers")
             else level(row[name])
-            for name in self.factors
+            for name in has
             if name not in ("content", "style")
         ]
         return " · ".join(words) or str(row["stimulus"])

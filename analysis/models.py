@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
+from django.core.files import File
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -133,3 +136,87 @@ class ReportFile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Import(models.Model):
+    """A study that came from a file: what it was, and that its times are not dates."""
+
+    class Kind(models.TextChoices):
+        BUNDLE = "bundle", "open-science bundle"
+        RATINGS = "ratings", "CSV of ratings"
+
+    study = models.OneToOneField(Study, on_delete=models.CASCADE, related_name="origin")
+    kind = models.CharField(max_length=10, choices=Kind)
+    sha256 = models.CharField("sha256 of the file", max_length=64)
+    imported_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.study}: {self.get_kind_display()}"
+
+
+def bundle_path(_bundle: Bundle, _name: str) -> str:
+    return f"bundle/{secrets.token_urlsafe(16)}.zip"
+
+
+class Bundle(models.Model):
+    """One study as a ZIP for everybody, made in a job."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "queued"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="bundles")
+    include_simulated = models.BooleanField(
+        "count simulated participants in its report", default=False
+    )
+    all_pictures = models.BooleanField(
+        "we may publish every picture",
+        default=False,
+        help_text="Else only those whose licence says so.",
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    reason = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    file = models.FileField(upload_to=bundle_path, blank=True, max_length=200)
+    sha256 = models.CharField(max_length=64, blank=True)
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.study}, {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def job_id(self) -> str:
+        return f"bundle-{self.pk}"
+
+    def finish(self, *, file: File[bytes], sha256: str) -> bool:
+        """queued → done; a file that comes too late is not kept."""
+        storage = self.file.storage
+        name = storage.save(bundle_path(self, ""), file)
+        done = Bundle.objects.filter(pk=self.pk, state=self.State.QUEUED).update(
+            state=self.State.DONE, file=name, sha256=sha256, finished_at=timezone.now()
+        )
+        if not done:
+            storage.delete(name)
+        return bool(done)
+
+    def fail(self, reason: str, traceback: str) -> bool:
+        """queued → failed."""
+        return bool(
+            Bundle.objects.filter(pk=self.pk, state=self.State.QUEUED).update(
+                state=self.State.FAILED,
+                reason=reason,
+                traceback=traceback,
+                finished_at=timezone.now(),
+            )
+        )

@@ -147,8 +147,16 @@ def made(row: Mapping[str, str]) -> str:
     parts = [row.get("content_layer", "")]
     for name, sign in signs.items():
         if row.get(name):
-            parts.append(f"{sign} {float(row[name]):g}")
+            parts.append(f"{sign} {short(row[name])}")
     return " · ".join(filter(None, parts))
+
+
+def short(cell: str) -> str:
+    """A number without its trailing zeros; any other text as it is."""
+    try:
+        return f"{float(cell):g}"
+    except ValueError:
+        return cell
 
 
 def _rater_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from analysis.commands import study_of
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
-from survey.models import Study
 
 
 class Command(BaseCommand):
@@ -16,6 +16,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("study", help="the study's address, the part after /s/")
+        parser.add_argument("--study-version", type=int, help="else the newest")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR")
         parser.add_argument(
             "--simulated", action="store_true", help="count simulated participants too"
@@ -31,9 +32,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from analysis.reports import compute
 
-        study = Study.objects.filter(slug=options["study"]).first()
-        if study is None:
-            raise CommandError(f"There is no study at /s/{options['study']}/.")
+        study = study_of(options["study"], options["study_version"])
         folder: Path = options["out"]
         names = ("level", "ci_method", "recovery", "screen", "by", "exclude")
         chosen = {name: options[name] for name in names if options[name] is not None}
