@@ -12,10 +12,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from survey.methods import method_of
-
 from analysis.models import Import
 from analysis.stats.cells import csv_cell
+from survey.methods import method_of
 from survey.models import Participant, Rating, Study, Trial
 
 PARAMETERS = (

@@ -12,14 +12,24 @@ from tests.conftest import put_on_wall
 pytestmark = pytest.mark.django_db
 
 
+def filled(response: Any) -> dict[str, str]:
+    """The study form of a page as a browser would send it unchanged."""
+    forms = [response.context["adminform"].form]
+    for inline in response.context["inline_admin_formsets"]:
+        forms += [inline.formset.management_form, *inline.formset.initial_forms]
+    data: dict[str, str] = {}
+    for form in forms:
+        for bound in form:
+            value = bound.value()
+            if value is not None and value is not False:
+                data[bound.html_name] = str(value)
+    return data
+
+
 def change(desk: Any, study: Study, **data: str) -> Any:
-    fields = ("title", "question", "welcome", "consent", "thanks", "controller",
-              "contact", "ethics_reference", "seed")  # fmt: skip
-    form = {name: getattr(study, name) for name in fields}
-    form["experiment"] = study.experiment_id
-    return desk.post(
-        f"/admin/survey/study/{study.pk}/change/", form | data, follow=True
-    )
+    address = f"/admin/survey/study/{study.pk}/change/"
+    form = filled(desk.get(address))
+    return desk.post(address, form | data, follow=True)
 
 
 @pytest.fixture
@@ -45,12 +55,13 @@ def test_it_opens_and_shows_its_address(desk: Any, draft: Study) -> None:
 
 
 def test_a_new_study_opens_in_one_step(desk: Any, draft: Study) -> None:
-    fields = ("question", "welcome", "consent", "thanks", "seed", "experiment_id")
-    form = {name.removesuffix("_id"): getattr(draft, name) for name in fields}
+    form = filled(desk.get("/admin/survey/study/add/"))
     texts = {"controller": "x", "contact": "y", "ethics_reference": "z"}
     response = desk.post(
         "/admin/survey/study/add/",
-        form | texts | {"title": "Second", "_open": "1"},
+        form
+        | texts
+        | {"title": "Second", "experiment": str(draft.experiment_id), "_open": "1"},
         follow=True,
     )
     assert "“Second” is open" in response.content.decode()
