@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import (
+    FileResponse,
     Http404,
     HttpRequest,
     HttpResponse,
@@ -21,14 +22,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analysis import exclusions, monitor, pages, reports
+from analysis import exclusions, monitor, pages, reports, rights
 from analysis.exports import (
     RATINGS_LONG,
     csv_lines,
     matrix_lines,
     ratings_rows,
 )
-from analysis.models import Report, ReportFile
+from analysis.models import Bundle, Report, ReportFile
 from generation.admin import ReadOnlyAdmin
 from survey.models import Participant, Study
 
@@ -59,6 +60,8 @@ class ReportAdmin(ReadOnlyAdmin):
             page("monitor/", self.monitor_page, "monitor"),
             page("participants/", self.participants_page, "participants"),
             page("participants/<str:code>/", self.participant_page, "participant"),
+            page("share/", self.share_page, "share"),
+            page("share/<int:bundle>.zip", self.bundle_file, "bundle_file"),
             page("ratings_long.csv", self.ratings_long, "ratings_long"),
             page("ratings_matrix.csv", self.ratings_matrix, "ratings_matrix"),
             page("<str:name>", self.report_file, "report_file"),
@@ -255,6 +258,52 @@ class ReportAdmin(ReadOnlyAdmin):
             log=exclusions.history(study.participants.filter(pk=participant.pk)),
         )
         return TemplateResponse(request, "analysis/participant.html", context)
+
+    # The open-science bundle ------------------------------------------------------
+
+    def share_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask for a bundle, and take what is made; says what will not be in it."""
+        study = self._get_study(request, pk)
+        may_share = request.user.has_perm("analysis.add_bundle")
+        if request.method == "POST":
+            if not may_share:
+                raise PermissionDenied
+            reports.request_bundle(
+                study,
+                by=request.user,
+                include_simulated="include_simulated" in request.POST,
+                all_pictures="all_pictures" in request.POST,
+            )
+            return redirect(request.path)
+        bundles = list(study.bundles.select_related("asked_by")[:20])
+        for bundle in bundles:
+            reports.carry(bundle)
+        context = self._context(
+            request,
+            study,
+            title=f"Open data of {study}",
+            bundles=bundles,
+            waiting=any(it.state == Bundle.State.QUEUED for it in bundles),
+            may_share=may_share,
+            left_out=rights.left_out(study),
+            simulated=study.participants.filter(simulated=True).count(),
+        )
+        if request.headers.get("HX-Request"):
+            return render(request, "analysis/_bundles.html", context)
+        return TemplateResponse(request, "analysis/share.html", context)
+
+    def bundle_file(
+        self, request: HttpRequest, pk: int, bundle: int
+    ) -> HttpResponseBase:
+        """A bundle that is made, streamed."""
+        study = self._get_study(request, pk)
+        made = get_object_or_404(Bundle, pk=bundle, study=study, state="done")
+        return FileResponse(
+            made.file.storage.open(made.file.name),
+            as_attachment=True,
+            filename=f"study-{made.sha256[:10]}.zip",
+            content_type="application/zip",
+        )
 
 
 def _report_address(pk: int, include_simulated: bool) -> str:

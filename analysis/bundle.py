@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import IO, Any
 
 from analysis import reports
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.rights import objections, sources, with_sources
 from analysis.stats.codebook import codebook, describe
 from analysis.stats.writing import csv_text, plain
-from generation.models import SourceImage
 from generation.services import picture_bytes
 from survey.models import FormItem, Participant, Stimulus, Study
 
@@ -91,13 +89,6 @@ PARTICIPANTS = (
 )  # fmt: skip
 DEMOGRAPHICS = ("variable", "answer", "n_participants")
 
-# Licences under which a picture made from it may be published.
-OPEN_LICENCE = re.compile(
-    r"(cc0|cc[ -]by\b(?![^\n]*\bnd\b)|public domain|creative commons zero"
-    r"|creative commons attribution\b(?![^\n]*no ?deriv))",
-    re.IGNORECASE,
-)
-
 
 def write_bundle(
     study: Study,
@@ -121,7 +112,7 @@ def write_bundle(
         )
     stimuli = [
         _stimulus(archive, stimulus, all_pictures=all_pictures)
-        for stimulus in _stimuli(study)
+        for stimulus in with_sources(study)
     ]
     computed = reports.compute(
         study,
@@ -303,58 +294,6 @@ def _ratings_sha256(study: Study) -> str:
 
 
 # The pictures -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a stimulus comes from, as far as rights go."""
-
-    role: str
-    title: str
-    credit: str
-    licence: str
-    consent: str
-
-    @classmethod
-    def of(cls, role: str, image: SourceImage) -> Source:
-        return cls(role, image.title, image.credit, image.licence, image.consent)
-
-    @property
-    def objection(self) -> str:
-        """Why a picture made from it may not be published; empty if it may."""
-        if self.consent == SourceImage.Consent.UNKNOWN:
-            return f"the consent of the people in {self.title!r} is not known"
-        if not OPEN_LICENCE.search(self.licence):
-            stated = repr(self.licence) if self.licence else "no licence"
-            return f"{self.title!r} has {stated}, which does not allow it"
-        return ""
-
-
-def _stimuli(study: Study) -> list[Stimulus]:
-    chosen = study.stimuli.select_related(
-        "reference", "render__content", "render__style"
-    )
-    return list(chosen.order_by("pk"))
-
-
-def sources(stimulus: Stimulus) -> list[Source]:
-    """The content and the style image of a stimulus, where the lab knows them."""
-    render = stimulus.render
-    if render is not None:
-        return [Source.of("content", render.content), Source.of("style", render.style)]
-    if stimulus.is_reference:
-        rendering = stimulus.renderings.filter(render__isnull=False).first()
-        if rendering is not None and rendering.render is not None:
-            return [Source.of("content", rendering.render.content)]
-    return []
-
-
-def objections(stimulus: Stimulus) -> list[str]:
-    """Why the picture of a stimulus may not be published, as far as the lab knows."""
-    known = sources(stimulus)
-    if not known:
-        return ["where it comes from is not known to the lab"]
-    return [source.objection for source in known if source.objection]
 
 
 def _stimulus(

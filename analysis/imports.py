@@ -23,13 +23,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.db import models, transaction
-from survey.methods import method_of
 
 from analysis.bundle import FORMAT, PARTICIPANTS, RATINGS, STIMULUS_FIELDS, STUDY_FIELDS
 from analysis.models import Import
 from analysis.stats.cells import FORMULA_SIGNS
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture, pixel_sha256, png_bytes
+from survey.methods import method_of
 from survey.models import (
     FormItem,
     Participant,
@@ -55,6 +55,10 @@ MEMBERS = re.compile(
     r"|results/[A-Za-z0-9_-]{1,200}\.(csv|json|svg|png)"
 )
 CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
+# What a bundle does not say about a person.
+EMPTY_OF_A_PERSON = (
+    "study", "checks", "pixel_ratio", "finished_at", "form_done_at", "checks_done_at"
+)  # fmt: skip
 SHOWN = 20  # sentences before "and … more"
 
 
@@ -339,7 +343,7 @@ def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
                         seed=0,
                         seen_at=START,
                     ),
-                    exclude=["study", "checks", "pixel_ratio", "viewport"],
+                    exclude=EMPTY_OF_A_PERSON,
                 )
             )
         except (ValueError, ValidationError) as error:

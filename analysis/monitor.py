@@ -13,12 +13,10 @@ from django.db.models import (
     Avg,
     Count,
     DurationField,
-    Exists,
     ExpressionWrapper,
     F,
     Max,
     Min,
-    OuterRef,
     Q,
     QuerySet,
     Sum,
@@ -26,8 +24,9 @@ from django.db.models import (
 from django.utils import timezone
 
 from analysis.stats.flags import FAST_MS, RATERS
-from survey.design import half_width
+from survey.design import VoteSums, assess, half_width
 from survey.models import Participant, Rating, Study, Trial
+from survey.planning import goal_of
 
 ACTIVE = dt.timedelta(minutes=15)
 PACE = dt.timedelta(hours=24)
@@ -52,18 +51,22 @@ class People:
 
 @dataclass(frozen=True)
 class Votes:
-    """The ratings of one stimulus that count, and their interval's half-width."""
+    """The answers about one stimulus that count, and their interval's half-width.
+
+    `missing` votes are expected until it has what the study wants; None if the study
+    says nothing of the kind.
+    """
 
     code: str
     question: str
     n: int
-    target: int | None
     mean: float | None
     half_width: float | None
+    missing: int | None
 
     @property
-    def short(self) -> bool:
-        return self.target is not None and self.n < self.target
+    def target(self) -> int | None:
+        return None if self.missing is None else self.n + self.missing
 
 
 @dataclass(frozen=True)
@@ -107,21 +110,20 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
     now = timezone.now()
     counted = _counted(study, include_simulated)
     votes = list(_votes(study, counted))
-    targets = [each for each in votes if each.target is not None]
-    missing = sum(max(0, (it.target or 0) - it.n) for it in targets)
+    wanted = [each.missing for each in votes if each.missing is not None]
     per_hour = _pace(counted, now)
     suspects = list(suspicious(study, include_simulated=include_simulated))
     ready_at = None
-    if targets and missing and per_hour:
-        ready_at = now + dt.timedelta(hours=missing / per_hour)
+    if sum(wanted) and per_hour:
+        ready_at = now + dt.timedelta(hours=sum(wanted) / per_hour)
     return Monitor(
         people=_people(study, include_simulated, now),
         votes=votes,
         session=_median_session(study, include_simulated),
         suspects=suspects[:MOST_SHOWN],
         more_suspects=max(0, len(suspects) - MOST_SHOWN),
-        ratings=sum(each.n for each in votes),
-        missing=missing if targets else None,
+        ratings=counted.count(),
+        missing=sum(wanted) if wanted else None,
         per_hour=per_hour,
         ready_at=ready_at,
     )
@@ -130,48 +132,67 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
 def _people(study: Study, include_simulated: bool, now: dt.datetime) -> People:
     status = Participant.Status
     real = Q(pilot=False) if include_simulated else Q(pilot=False, simulated=False)
-    here = study.participants
-    counts = here.aggregate(
-        started=Count("pk", filter=real),
-        unfinished=Count("pk", filter=real & Q(status=status.STARTED)),
-        finished=Count("pk", filter=real & Q(status=status.FINISHED)),
-        dropped=Count("pk", filter=real & Q(status=status.DROPPED)),
-        withdrawn=Count("pk", filter=real & Q(status=status.WITHDRAWN)),
-        excluded=Count("pk", filter=real & Q(excluded=True)),
-        simulated=Count("pk", filter=Q(simulated=True, pilot=False)),
-        pilot=Count("pk", filter=Q(pilot=True)),
+    answering = real & Q(status=status.STARTED)
+    recent = Q(seen_at__gte=now - ACTIVE)
+    return People(
+        **study.participants.aggregate(
+            started=Count("pk", filter=real),
+            active=Count("pk", filter=answering & recent),
+            away=Count("pk", filter=answering & ~recent),
+            finished=Count("pk", filter=real & Q(status=status.FINISHED)),
+            dropped=Count("pk", filter=real & Q(status=status.DROPPED)),
+            withdrawn=Count("pk", filter=real & Q(status=status.WITHDRAWN)),
+            excluded=Count("pk", filter=real & Q(excluded=True)),
+            simulated=Count("pk", filter=Q(simulated=True, pilot=False)),
+            pilot=Count("pk", filter=Q(pilot=True)),
+        )
     )
-    seen = Trial.objects.filter(
-        participant=OuterRef("pk"), answered_at__gte=now - ACTIVE
-    )
-    active = here.filter(real, status=status.STARTED).filter(
-        Q(started_at__gte=now - ACTIVE) | Exists(seen)
-    )
-    counts["active"] = active.count()
-    counts["away"] = counts.pop("unfinished") - counts["active"]
-    return People(**counts)
 
 
 def _votes(study: Study, counted: QuerySet[Rating]) -> Iterator[Votes]:
-    """A row for every stimulus, also those that nobody has rated."""
-    sums: dict[tuple[int, str], tuple[int, float, float]] = {}
-    rows = counted.values_list("trial__stimulus", "question").annotate(
-        n=Count("pk"), total=Sum("rating"), squares=Sum(F("rating") * F("rating"))
-    )
-    for stimulus, question, n, total, squares in rows:
-        sums[stimulus, question] = n, total, squares
-    questions = sorted({question for _, question in sums}) or ["overall"]
-    for pk, code in study.stimuli.order_by("pk").values_list("pk", "code"):
+    """A row for every rated stimulus and question, also where nobody has answered."""
+    sums: dict[tuple[int, str], list[float]] = {}
+    pairs = study.method == Study.Method.PAIRS
+    for name in ("trial__stimulus", "trial__second") if pairs else ("trial__stimulus",):
+        rows = counted.values_list(name, "question").annotate(
+            n=Count("pk"), total=Sum("rating"), squares=Sum(F("rating") * F("rating"))
+        )
+        for stimulus, question, *found in rows:
+            known = sums.setdefault((stimulus, question), [0, 0, 0])
+            for place, value in enumerate(found):
+                known[place] += value or 0
+    questions = ["overall", *study.further_questions.values_list("name", flat=True)]
+    stimuli = study.stimuli.filter(rated=True)
+    if study.method != Study.Method.ACR_HR:
+        stimuli = stimuli.filter(is_reference=False)
+    codes = list(stimuli.order_by("pk").values_list("pk", "code"))
+    target = _target(study, len(codes))
+    goal = goal_of(study)
+    for pk, code in codes:
         for question in questions:
             n, total, squares = sums.get((pk, question), (0, 0, 0))
+            n = int(n)
+            missing = None if target is None else max(0, target - n)
+            if goal is not None:
+                missing = assess(VoteSums(code, n, total, squares), goal).more
             yield Votes(
                 code=code,
                 question=question if len(questions) > 1 else "",
                 n=n,
-                target=None,
-                mean=total / n if n else None,
-                half_width=half_width(n, total, squares),
+                mean=total / n if n and not pairs else None,
+                half_width=None if pairs else half_width(n, total, squares),
+                # Only the main question steers who sees what.
+                missing=missing if question == "overall" else None,
             )
+
+
+def _target(study: Study, stimuli: int) -> int | None:
+    """The votes each stimulus has when the study is full, if it ever is."""
+    if study.max_participants is None or not stimuli:
+        return None
+    shown = study.trials_each or study.items.count()
+    each = 2 if study.method == Study.Method.PAIRS else 1
+    return study.max_participants * shown * each // stimuli
 
 
 def _counted(study: Study, include_simulated: bool) -> QuerySet[Rating]:

@@ -24,11 +24,11 @@ from redis.exceptions import RedisError
 from rq import Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
-from survey.methods import method_of
 
 from analysis.exports import RATINGS_LONG
-from analysis.models import Report
+from analysis.models import Bundle, Report
 from generation.services import picture_bytes
+from survey.methods import method_of
 from survey.models import Participant, Rating, Study
 
 if TYPE_CHECKING:
@@ -92,26 +92,41 @@ def again(report: Report) -> bool:
     return True
 
 
-def _enqueue(report: Report) -> None:
+def request_bundle(study: Study, *, by: Any, **options: bool) -> Bundle:
+    """Ask for the open-science bundle of a study's present data."""
+    with transaction.atomic():
+        bundle = Bundle.objects.create(study=study, asked_by=by, **options)
+        transaction.on_commit(partial(_enqueue, bundle))
+    return bundle
+
+
+def carry(bundle: Bundle) -> None:
+    """Queue a bundle once more that the queue has lost."""
+    if bundle.state == Bundle.State.QUEUED and not _carried(bundle):
+        _enqueue(bundle)
+
+
+def _enqueue(row: Report | Bundle) -> None:
+    task = "compute_report" if isinstance(row, Report) else "make_bundle"
     try:
         django_rq.get_queue("report").enqueue(
-            "analysis.tasks.compute_report",
-            report.pk,
-            job_id=report.job_id,
+            f"analysis.tasks.{task}",
+            row.pk,
+            job_id=row.job_id,
             job_timeout=1800,
             result_ttl=3600,
             failure_ttl=7 * 24 * 3600,
-            description=f"Report on {report.study}",
+            description=f"{type(row).__name__} of {row.study}",
         )
     except (RedisError, OSError):
-        log.warning("The broker is away; %s waits for the next look at it.", report)
+        log.warning("The broker is away; %s waits for the next look at it.", row)
 
 
-def _carried(report: Report) -> bool:
+def _carried(row: Report | Bundle) -> bool:
     queue = django_rq.get_queue("report")
     try:
         job = Job.fetch(
-            report.job_id, connection=queue.connection, serializer=queue.serializer
+            row.job_id, connection=queue.connection, serializer=queue.serializer
         )
         return job.get_status(refresh=False) in {JobStatus.QUEUED, JobStatus.STARTED}
     except NoSuchJobError:

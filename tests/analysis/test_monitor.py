@@ -68,10 +68,7 @@ def test_people_are_counted_by_what_became_of_them(study: Study) -> None:
     withdraw(first)
     Participant.objects.filter(pk=second.pk).update(excluded=True)
     long_ago = timezone.now() - dt.timedelta(hours=1)
-    Participant.objects.filter(pk=idle.pk).update(started_at=long_ago)
-    Trial.objects.filter(participant=idle).exclude(answered_at=None).update(
-        answered_at=long_ago
-    )
+    Participant.objects.filter(pk=idle.pk).update(seen_at=long_ago)
     people = monitor.watch(study).people
     assert people.started == 5
     assert (people.finished, people.withdrawn, people.excluded) == (2, 1, 1)
@@ -133,6 +130,22 @@ def test_the_page_updates_itself_only_while_people_can_answer(
     study.close()
     closed = desk.get(page(study)).content
     assert b"hx-get" not in closed and b"is closed" in closed
+
+
+def test_what_is_missing_comes_from_what_the_study_wants(study: Study) -> None:
+    assert monitor.watch(study).missing is None
+    many(study, 4)
+    Study.objects.update(max_participants=10)
+    study.refresh_from_db()
+    watched = monitor.watch(study)
+    assert {(each.n, each.target) for each in watched.votes} == {(4, 10)}
+    assert watched.missing == 18  # six more for each of three pictures
+    assert watched.ready_at is not None
+    left = watched.ready_at - timezone.now()
+    assert left / dt.timedelta(hours=1) == pytest.approx(3, rel=1e-2)  # 6 an hour
+    Study.objects.update(target_half_width=0.5)
+    study.refresh_from_db()
+    assert (monitor.watch(study).missing or 0) >= 3 * 11  # 15 at the first look
 
 
 def test_strangers_do_not_watch(client: Any, study: Study, stranger: Any) -> None:
