@@ -292,14 +292,12 @@ class ReportAdmin(ReadOnlyAdmin):
             return render(request, "analysis/_bundles.html", context)
         return TemplateResponse(request, "analysis/share.html", context)
 
-    def bundle_file(
-        self, request: HttpRequest, pk: int, bundle: int
-    ) -> HttpResponseBase:
+    def bundle_file(self, request: HttpRequest, pk: int, bundle: int) -> FileResponse:
         """A bundle that is made, streamed."""
         study = self._get_study(request, pk)
         made = get_object_or_404(Bundle, pk=bundle, study=study, state="done")
         return FileResponse(
-            made.file.storage.open(made.file.name),
+            made.file.open(),
             as_attachment=True,
             filename=f"study-{made.sha256[:10]}.zip",
             content_type="application/zip",

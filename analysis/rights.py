@@ -35,7 +35,7 @@ class Source:
         """Why a picture made from it may not be published; empty if it may."""
         if self.consent == SourceImage.Consent.UNKNOWN:
             return f"the consent of the people in {self.title!r} is not known"
-        if not OPEN_LICENCE.search(self.licence):
+        if not OPEN_LICENCE.match(self.licence.strip()):
             stated = repr(self.licence) if self.licence else "no licence"
             return f"{self.title!r} has {stated}, which does not allow it"
         return ""
@@ -71,7 +71,5 @@ def objections(stimulus: Stimulus) -> list[str]:
 
 def left_out(study: Study) -> list[tuple[Stimulus, str]]:
     """The stimuli whose picture may not be published, each with the reasons."""
-    found = [
-        (stimulus, "; ".join(objections(stimulus))) for stimulus in with_sources(study)
-    ]
+    found = ((it, "; ".join(objections(it))) for it in with_sources(study))
     return [(stimulus, why) for stimulus, why in found if why]

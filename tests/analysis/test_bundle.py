@@ -30,13 +30,15 @@ from analysis.imports import (
     import_bundle,
     import_ratings,
 )
-from analysis.models import Import
+from analysis.models import Bundle, Import
 from analysis.rights import objections
+from analysis.tasks import make_bundle
 from generation.models import SourceImage
 from survey import models
 from survey.models import FormAnswer, FormItem, Participant, Rating, Study, Trial
 from survey.services import withdraw
 from tests.analysis.test_exports import people_answer
+from tests.analysis.test_report import work_off
 
 pytestmark = pytest.mark.django_db
 
@@ -250,6 +252,7 @@ def test_it_is_a_psych_ds_data_set_with_right_checksums(packed: Path) -> None:
         ("Public domain", "nobody", True),
         ("CC BY-ND 4.0", "nobody", False),
         ("All rights reserved", "nobody", False),
+        ("Not in the public domain", "nobody", False),
         ("", "nobody", False),
         ("CC0 1.0", "unknown", False),
     ],
@@ -404,6 +407,55 @@ def test_settings_that_make_no_study_are_refused(
     with pytest.raises(BrokenBundle):
         import_bundle(rewritten(packed, tmp_path / "b.zip", study_json=changed))
     assert not Study.objects.exists()
+
+
+# At the desk -------------------------------------------------------------------
+
+
+@pytest.mark.broker
+def test_a_researcher_asks_for_a_bundle_and_takes_it(
+    study: Study, desk: Any, queues: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    people_answer(study, 2, 4)
+    address = f"/admin/analysis/report/study/{study.pk}/share/"
+    page = desk.get(address).content.decode()
+    assert "has no licence" in page and "We may publish every picture" in page
+    with django_capture_on_commit_callbacks(execute=True):
+        desk.post(address, {"all_pictures": "on"})
+    waiting = desk.get(address).content.decode()
+    assert "being made" in waiting and "hx-get" in waiting
+    work_off("report")
+    bundle = Bundle.objects.get()
+    assert (bundle.state, bundle.all_pictures) == ("done", True), bundle.traceback
+    done = desk.get(address).content.decode()
+    assert "hx-get" not in done and bundle.sha256 in done
+    response = desk.get(f"{address}{bundle.pk}.zip")
+    data = b"".join(response.streaming_content)
+    assert hashlib.sha256(data).hexdigest() == bundle.sha256
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+
+
+def test_bundles_are_for_those_with_the_right(
+    client: Any, study: Study, stranger: Any
+) -> None:
+    address = f"/admin/analysis/report/study/{study.pk}/share/"
+    client.force_login(stranger)
+    assert client.get(address).status_code == 403
+    assert client.get(f"{address}1.zip").status_code == 403
+    assert client.post(address).status_code == 403
+    assert not Bundle.objects.exists()
+
+
+def test_a_crash_is_kept_with_its_reason(study: Study) -> None:
+    people_answer(study, 2)
+    Study.objects.update(scale_points=7)  # no such scale
+    bundle = Bundle.objects.create(study=study)
+    with pytest.raises(KeyError):
+        make_bundle(bundle.pk)
+    bundle.refresh_from_db()
+    assert bundle.state == "failed" and "KeyError" in bundle.reason
+    assert "Traceback" in bundle.traceback and not bundle.file
 
 
 # Other people's ratings --------------------------------------------------------
