@@ -223,7 +223,7 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
             people = _participants(bundle, study)
             _answers(bundle, study, stimuli, people)
         except ValidationError as error:
-            raise BrokenBundle(*error.messages) from error
+            raise BrokenBundle(f"{_reason(error)}.") from error
         except (KeyError, TypeError, AttributeError) as error:
             raise BrokenBundle(
                 f"study.json is not as a bundle has it: {error!r}."
@@ -289,7 +289,9 @@ def _stimuli(bundle: Bundle, study: Study) -> dict[str, Stimulus]:
             raise BrokenBundle(f"{stimulus.code!r} is no code of one stimulus.")
         if not isinstance(stimulus.parameters, dict):
             raise BrokenBundle(f"{stimulus.code} has no parameters.")
-        _checked(stimulus, exclude=["picture", "parameters", "render"])
+        if not re.fullmatch(r"([0-9a-f]{64})?", str(stimulus.pixel_sha256)):
+            raise BrokenBundle(f"{stimulus.code} has no sha256 of its pixels.")
+        _checked(stimulus, exclude=["picture", "parameters", "render", "pixel_sha256"])
         if given["picture"]:
             _keep_picture(stimulus, bundle.read(given["picture"]))
         stimulus.save()
@@ -471,9 +473,12 @@ def _number(text: str, kind: type, *, needed: bool = False) -> Any:
 
 
 def _reason(error: ValueError | ValidationError) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(error.messages).rstrip(".")
-    return str(error)
+    """What is wrong, with the field it is about; without its full stop."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    named = getattr(error, "error_dict", {})
+    found = [f"{name}: {it}" for name in named for it in named[name][0].messages]
+    return "; ".join(found or error.messages).rstrip(".")
 
 
 # A CSV of ratings becomes a study ---------------------------------------------
@@ -511,7 +516,7 @@ def import_ratings(
             frame, scale=(low, high), include_simulated=True, include_excluded=True
         )
     except ValidationError as error:
-        raise BrokenBundle(*error.messages) from error
+        raise BrokenBundle(f"{_reason(error)}.") from error
     except BrokenRatings as error:
         raise BrokenBundle(*error.sentences) from error
     if not ratings.refused.empty:
