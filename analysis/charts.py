@@ -661,9 +661,12 @@ def _without(chart: Chart, sentence: str) -> Chart:
 
 
 def _drawn(chart: Chart, figure: Figure, table: pd.DataFrame) -> Chart:
-    figure.suptitle(chart.title, x=0.01, ha="left", fontsize=10, fontweight="bold")
     svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(
+        svg,
+        format="svg",
+        metadata={"Date": None, "Creator": None, "Title": chart.title},
+    )
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     return replace(
         chart,
