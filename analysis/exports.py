@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -206,6 +207,11 @@ def cell(value: Any) -> str:
             .isoformat(timespec="milliseconds")
             .replace("+00:00", "Z")
         )
+    return _plain_cell(value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # most cells of a long table repeat
+def _plain_cell(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)  # 1.0 stays a number with a point, whatever its column holds
     return csv_cell(value)

@@ -109,10 +109,11 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
     """The study's state now, in a number of queries that no data changes."""
     now = timezone.now()
     counted = _counted(study, include_simulated)
-    votes = list(_votes(study, counted))
+    sums, pace = _sums(study, counted, now)
+    votes = list(_votes(study, sums))
     wanted = [each.missing for each in votes if each.missing is not None]
-    per_hour = _pace(counted, now)
-    suspects = list(suspicious(study, include_simulated=include_simulated))
+    per_hour = pace.per_hour(now)
+    suspects = suspicious(study, counted)
     ready_at = None
     if sum(wanted) and per_hour:
         ready_at = now + dt.timedelta(hours=sum(wanted) / per_hour)
@@ -122,7 +123,7 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
         session=_median_session(study, include_simulated),
         suspects=suspects[:MOST_SHOWN],
         more_suspects=max(0, len(suspects) - MOST_SHOWN),
-        ratings=counted.count(),
+        ratings=pace.ratings,
         missing=sum(wanted) if wanted else None,
         per_hour=per_hour,
         ready_at=ready_at,
@@ -149,18 +150,58 @@ def _people(study: Study, include_simulated: bool, now: dt.datetime) -> People:
     )
 
 
-def _votes(study: Study, counted: QuerySet[Rating]) -> Iterator[Votes]:
-    """A row for every rated stimulus and question, also where nobody has answered."""
-    sums: dict[tuple[int, str], list[float]] = {}
-    pairs = study.method == Study.Method.PAIRS
-    for name in ("trial__stimulus", "trial__second") if pairs else ("trial__stimulus",):
-        rows = counted.values_list(name, "question").annotate(
-            n=Count("pk"), total=Sum("rating"), squares=Sum(F("rating") * F("rating"))
+@dataclass
+class Pace:
+    """How many ratings there are, and how fast the last ones came."""
+
+    ratings: int = 0
+    recent: int = 0
+    first: dt.datetime | None = None
+
+    def per_hour(self, now: dt.datetime) -> float:
+        """Votes per hour over the last PACE, or since the first of them."""
+        if self.first is None or self.recent < 2:
+            return 0.0
+        return self.recent / max((now - self.first) / dt.timedelta(hours=1), 1 / 60)
+
+
+Sums = dict[tuple[int, str], tuple[int, int, int]]
+
+
+def _sums(
+    study: Study, counted: QuerySet[Rating], now: dt.datetime
+) -> tuple[Sums, Pace]:
+    """By stimulus and question n, Σx and Σx²; in the same look the pace."""
+    recent = Q(rated_at__gte=now - PACE)
+    places = ["trial__stimulus"]
+    if study.method == Study.Method.PAIRS:
+        places.append("trial__second")
+    sums: Sums = {}
+    pace = Pace()
+    for place in places:
+        rows = counted.values_list(place, "question").annotate(
+            n=Count("pk"),
+            total=Sum("rating"),
+            squares=Sum(F("rating") * F("rating")),
+            recent=Count("pk", filter=recent),
+            first=Min("rated_at", filter=recent),
         )
-        for stimulus, question, *found in rows:
-            known = sums.setdefault((stimulus, question), [0, 0, 0])
-            for place, value in enumerate(found):
-                known[place] += value or 0
+        for stimulus, question, n, total, squares, lately, first in rows:
+            known = sums.get((stimulus, question), (0, 0, 0))
+            found = n, total or 0, squares or 0
+            sums[stimulus, question] = (
+                known[0] + found[0], known[1] + found[1], known[2] + found[2]
+            )  # fmt: skip
+            if place == places[0]:
+                pace.ratings += n
+                pace.recent += lately
+                pace.first = min(filter(None, (pace.first, first)), default=None)
+    return sums, pace
+
+
+def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
+    """A row for every rated stimulus and question, also where nobody has answered."""
+    pairs = study.method == Study.Method.PAIRS
     questions = ["overall", *study.further_questions.values_list("name", flat=True)]
     stimuli = study.stimuli.filter(rated=True)
     if study.method != Study.Method.ACR_HR:
@@ -171,7 +212,6 @@ def _votes(study: Study, counted: QuerySet[Rating]) -> Iterator[Votes]:
     for pk, code in codes:
         for question in questions:
             n, total, squares = sums.get((pk, question), (0, 0, 0))
-            n = int(n)
             missing = None if target is None else max(0, target - n)
             if goal is not None:
                 missing = assess(VoteSums(code, n, total, squares), goal).more
@@ -206,17 +246,6 @@ def _counted(study: Study, include_simulated: bool) -> QuerySet[Rating]:
     if include_simulated:
         return ratings
     return ratings.filter(trial__participant__simulated=False)
-
-
-def _pace(counted: QuerySet[Rating], now: dt.datetime) -> float:
-    """Votes per hour over the last PACE, or since the first of them."""
-    recent = counted.filter(rated_at__gte=now - PACE).aggregate(
-        n=Count("pk"), first=Min("rated_at")
-    )
-    if recent["n"] < 2:
-        return 0.0
-    hours = (now - recent["first"]) / dt.timedelta(hours=1)
-    return float(recent["n"] / max(hours, 1 / 60))
 
 
 def _median_session(study: Study, include_simulated: bool) -> dt.timedelta | None:
@@ -278,17 +307,26 @@ def words(person: dict[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def suspicious(study: Study, *, include_simulated: bool) -> Iterator[Suspect]:
+def suspicious(study: Study, counted: QuerySet[Rating]) -> list[Suspect]:
     """Those whom a sum alone makes suspicious, in the order in which they came."""
-    candidates = people(study).filter(
-        Q(n__gte=ENOUGH_TO_JUDGE, lowest=F("highest")) | Q(fast__gt=F("timed") / 2.0),
-        excluded=False,
+    rows = (
+        counted.values("trial__participant")
+        .annotate(
+            n=Count("pk"),
+            lowest=Min("rating"),
+            highest=Max("rating"),
+            timed=Count("response_ms"),
+            fast=Count("pk", filter=Q(response_ms__lt=FAST_MS)),
+        )
+        .filter(
+            Q(n__gte=ENOUGH_TO_JUDGE, lowest=F("highest"))
+            | Q(fast__gt=F("timed") / 2.0)
+        )
     )
-    if not include_simulated:
-        candidates = candidates.filter(simulated=False)
-    for person in candidates.iterator(chunk_size=2000):
-        if found := words(person):
-            yield Suspect(person["code"], found)
+    found = {row["trial__participant"]: words(row) for row in rows}
+    named = study.participants.filter(pk__in=sorted(found)[: MOST_SHOWN + 1])
+    codes = dict(named.values_list("pk", "code"))
+    return [Suspect(codes.get(pk, ""), found[pk]) for pk in sorted(found)]
 
 
 def hours_and_minutes(span: dt.timedelta) -> str:
