@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -297,7 +297,7 @@ def people(study: Study) -> QuerySet[Participant, Any]:
     )  # fmt: skip
 
 
-def words(person: dict[str, Any]) -> tuple[str, ...]:
+def words(person: Mapping[str, Any]) -> tuple[str, ...]:
     """The flags that sums alone can raise, words of `flags.RATERS`."""
     found = []
     if person["n"] >= ENOUGH_TO_JUDGE and person["lowest"] == person["highest"]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import segno
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
@@ -78,6 +79,7 @@ class StudyAdmin(admin.ModelAdmin):
     search_fields = ["title", "slug"]
     autocomplete_fields = ["experiment"]
     inlines = [QuestionInline, FormItemInline, TranslationInline]
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     actions = ["open", "pilot", "close"]
     readonly_fields = ["state", "link", "qr_code", "version", "opened_at", "closed_at"]
     fieldsets = [

@@ -6,6 +6,7 @@ the database's, so two posts that race leave one row.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import secrets
 from typing import Any
@@ -19,6 +20,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generation.models import Experiment, Render, random_png_name
+
+DROPPED_AFTER = dt.timedelta(hours=2)
+"""Who has been silent for this long has left; an answer brings them back."""
 
 # Letters and digits that cannot be mistaken for one another on paper.
 READABLE = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -116,7 +120,9 @@ class Study(models.Model):
         "pairs are", max_length=10, choices=PairsWithin, default=PairsWithin.CONTENT
     )
     question = models.CharField(
-        max_length=200, default="How good is this picture as a painting?"
+        max_length=200,
+        blank=True,
+        help_text="Empty: the method's usual question, in every language.",
     )
 
     # What people read
@@ -320,8 +326,10 @@ class Study(models.Model):
         if self.closes_at and now >= self.closes_at:
             return "late"
         if self.max_participants is not None and self.state == self.State.OPEN:
+            status = Participant.Status
             present = self.participants.filter(
-                status__in=[Participant.Status.STARTED, Participant.Status.FINISHED],
+                Q(status=status.FINISHED)
+                | Q(status=status.STARTED, seen_at__gt=now - DROPPED_AFTER),
                 simulated=False,
                 pilot=False,
             ).count()

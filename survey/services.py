@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from survey import planning
 from survey.methods import method_of
 from survey.models import (
+    DROPPED_AFTER,
     FormAnswer,
     FormItem,
     Invitation,
@@ -43,7 +44,6 @@ SIMULATED_SALT = "survey.simulated"
 # 31^24: about 119 bits, in six groups that a person can copy from paper.
 CODE_LENGTH = 24
 
-DROPPED_AFTER = dt.timedelta(hours=2)
 KEEP_RECRUITS = dt.timedelta(days=60)
 
 COMMENT = "comment"
@@ -394,7 +394,7 @@ def _erase(participant: Participant) -> None:
 
 
 def settle_dropped(now: dt.datetime | None = None) -> int:
-    """Mark who has been silent for two hours as dropped; an answer brings them back."""
+    """Mark who has been silent for two hours as dropped; returns how many."""
     silent_since = (now or timezone.now()) - DROPPED_AFTER
     return Participant.objects.filter(
         status=Participant.Status.STARTED, seen_at__lt=silent_since

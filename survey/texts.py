@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.utils.translation.trans_real import parse_accept_lang_header
 
+from survey.methods import method_of
 from survey.models import Study
 
 
@@ -26,7 +27,8 @@ def texts_of(study: Study, language: str) -> Texts:
     """The texts in `language`, if the study has them, with every question by name."""
     further = list(study.further_questions.all())
     own = study.translations.filter(language=language).first()
-    asked = [("overall", study.question)]
+    usual = str(method_of(study).default_question)
+    asked = [("overall", study.question or usual)]
     asked += [(question.name, question.text) for question in further]
     if own is None:
         return Texts(

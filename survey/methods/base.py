@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from survey.models import Item, Rating, Stimulus, Study, Trial
 
@@ -34,7 +35,9 @@ class Method:
 
     template: ClassVar[str]
     needs_references: ClassVar[bool] = False
-    default_question: ClassVar[str] = "How good is this picture as a painting?"
+    default_question: ClassVar[str | Promise] = _(
+        "How good is this picture as a painting?"
+    )
 
     def choices(self, study: Study) -> list[Choice]:
         """The answers to every question, the best first."""

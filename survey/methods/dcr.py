@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from survey.methods.base import CannotAsk, Choice, Method
@@ -23,7 +24,7 @@ class DCR(Method):
 
     template = "survey/trials/dcr.html"
     needs_references = True
-    default_question = "How do you find the change from the original to this picture?"
+    default_question = _("How do you find the change from the original to this one?")
 
     def choices(self, study: Study) -> list[Choice]:
         return [Choice(str(number), label) for number, label in IMPAIRMENT.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from survey.methods.base import CannotAsk, Choice, Method
@@ -17,7 +18,7 @@ class Pairs(Method):
     """Two pictures side by side; which stands on the left is drawn and stored."""
 
     template = "survey/trials/pairs.html"
-    default_question = "Which of the two is the better painting?"
+    default_question = _("Which of the two is the better painting?")
 
     def choices(self, study: Study) -> list[Choice]:
         offered = [
