@@ -210,26 +210,36 @@ def _unguarded(text: str) -> str:
 # A bundle becomes a study -----------------------------------------------------
 
 
-@transaction.atomic
 def import_bundle(path: Path, *, owner: Any = None) -> Study:
     """Make the study of a bundle anew, closed, and mark it as imported.
 
-    Raises BrokenBundle; then nothing was written.
+    Raises BrokenBundle; then nothing was written, and no picture is left.
     """
-    with Bundle(path) as bundle:
-        try:
-            study = _study(bundle.settings, owner)
-            stimuli = _stimuli(bundle, study)
-            people = _participants(bundle, study)
-            _answers(bundle, study, stimuli, people)
-        except ValidationError as error:
-            raise BrokenBundle(f"{_reason(error)}.") from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise BrokenBundle(
-                f"study.json is not as a bundle has it: {error!r}."
-            ) from error
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    Import.objects.create(study=study, kind=Import.Kind.BUNDLE, sha256=digest)
+    kept: list[Stimulus] = []
+    try:
+        with transaction.atomic(), Bundle(path) as bundle:
+            study = _study_of(bundle, owner, kept)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            Import.objects.create(study=study, kind=Import.Kind.BUNDLE, sha256=digest)
+    except BaseException:
+        for stimulus in kept:
+            stimulus.picture.delete(save=False)
+        raise
+    return study
+
+
+def _study_of(bundle: Bundle, owner: Any, kept: list[Stimulus]) -> Study:
+    try:
+        study = _study(bundle.settings, owner)
+        stimuli = _stimuli(bundle, study, kept)
+        people = _participants(bundle, study)
+        _answers(bundle, study, stimuli, people)
+    except ValidationError as error:
+        raise BrokenBundle(f"{_reason(error)}.") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BrokenBundle(
+            f"study.json is not as a bundle has it: {error!r}."
+        ) from error
     return study
 
 
@@ -277,8 +287,11 @@ def _study(settings: Mapping[str, Any], owner: Any) -> Study:
     return study
 
 
-def _stimuli(bundle: Bundle, study: Study) -> dict[str, Stimulus]:
-    """The stimuli by code, each with its picture if the bundle has it."""
+def _stimuli(bundle: Bundle, study: Study, kept: list[Stimulus]) -> dict[str, Stimulus]:
+    """The stimuli by code, each with its picture if the bundle has it.
+
+    Whose file has been written is in `kept`, also when a later one is refused.
+    """
     made: dict[str, Stimulus] = {}
     references: dict[str, str] = {}
     for given in bundle.settings["stimuli"]:
@@ -294,6 +307,7 @@ def _stimuli(bundle: Bundle, study: Study) -> dict[str, Stimulus]:
         _checked(stimulus, exclude=["picture", "parameters", "render", "pixel_sha256"])
         if given["picture"]:
             _keep_picture(stimulus, bundle.read(given["picture"]))
+            kept.append(stimulus)
         stimulus.save()
         made[stimulus.code] = stimulus
         if given["reference"]:

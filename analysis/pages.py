@@ -72,6 +72,7 @@ def report_context(study: Study, report: Report) -> dict[str, Any]:
         "rows": [_mos_row(row, stimuli, notes) for row in mos[:MOST_ROWS]],
         "more_rows": max(0, len(mos) - MOST_ROWS),
         "categories": _categories(mos),
+        "has_dmos": any(row.get("dmos") for row in mos),
         "several_questions": len({row.get("question") for row in mos}) > 1,
         "raters": [_rater_row(row, notes) for row in raters[:MOST_ROWS]],
         "more_raters": max(0, len(raters) - MOST_ROWS),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
 from analysis import reports
@@ -373,8 +374,10 @@ def test_broken_rows_are_named_by_line_and_nothing_is_half_imported(
         return file.getvalue().encode()
 
     changed = rewritten(packed, tmp_path / "b.zip", **{"table-ratings": broken})
+    files = default_storage.listdir("stimulus")[1]
     with pytest.raises(BrokenBundle) as caught:
         import_bundle(changed)
+    assert default_storage.listdir("stimulus")[1] == files
     text = str(caught.value)
     assert "9 is not on the scale 1–5" in text
     assert "there is no stimulus 's-nobody'" in text
