@@ -97,6 +97,10 @@ def measure(people: int, options: argparse.Namespace) -> None:
                   f"{options.threads} threads, load {load:.1f} before")  # fmt: skip
             result = play(f"{base}{study.get_absolute_url()}", people, options)
             spent = {name: cpu_of(group) for name, group in groups.items()}
+            if result["errors"]:
+                for log in (settings.VAR / "nginx/error.log",
+                            settings.VAR / "log/gunicorn.log"):  # fmt: skip
+                    print(*log.read_text().splitlines()[-5:], sep="\n")
     finally:
         broker.stop()
     report(result, options, spent, busy_seconds() - busy_before)
