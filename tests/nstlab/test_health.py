@@ -20,7 +20,7 @@ def test_it_is_ready_with_database_and_broker(
         "ready": True,
         "database": True,
         "broker": True,
-        "workers": {"render": 0, "report": 0},
+        "workers": {"render-high": 0, "render": 0, "report": 0},
     }
 
 
