@@ -15,6 +15,7 @@ from itertools import zip_longest
 from typing import Any
 
 import django_rq
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -42,8 +43,6 @@ from generation.presets import Preset, fixed_settings
 log = logging.getLogger(__name__)
 
 THUMBNAIL_SIDE = 160
-# A batch takes about this long, so that a dead worker costs little.
-BATCH_SECONDS = 45.0
 # So many renders at once are an order that somebody waits for: they overtake grids.
 URGENT_RENDERS = 4
 # The queues of renders, in the order in which workers empty them.
@@ -198,7 +197,7 @@ def queue_experiment(experiment: Experiment) -> Queued:
 
 
 def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Batch]:
-    """Group queued rows into new batches of about BATCH_SECONDS; the caller saves the
+    """Group queued rows into new batches of NSTLAB_BATCH_SECONDS; the caller saves the
     rows. They are sent to the broker after the commit.
 
     The renders of a batch share network and size, and so the work done for both.
@@ -206,9 +205,10 @@ def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Bat
     groups: list[list[Render]] = []
     seconds: list[float] = []
     rates, before = Rates(), None
+    longest = settings.NSTLAB_BATCH_SECONDS
     for render in sorted(renders, key=_shared):
         cost = rates.seconds(render)
-        if _shared(render) != before or seconds[-1] + cost > BATCH_SECONDS:
+        if _shared(render) != before or seconds[-1] + cost > longest:
             groups.append([])
             seconds.append(0.0)
         before = _shared(render)

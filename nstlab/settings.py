@@ -143,6 +143,8 @@ RQ_SHOW_ADMIN_LINK = False
 
 # A worker that has not renewed its claim for this long has lost it.
 NSTLAB_LEASE_SECONDS = env_int("NSTLAB_LEASE_SECONDS", 10, minimum=2)
+# The renders of one job take about this long, so that a dead worker costs little.
+NSTLAB_BATCH_SECONDS = env_int("NSTLAB_BATCH_SECONDS", 45, minimum=1)
 # How often a render is begun again after its worker died before it is failed.
 NSTLAB_MAX_ATTEMPTS = env_int("NSTLAB_MAX_ATTEMPTS", 5, minimum=1)
 # A render that takes longer than this is written down as often, to be gone on with.
