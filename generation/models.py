@@ -428,7 +428,11 @@ class Render(models.Model):
         Experiment, on_delete=models.PROTECT, related_name="renders"
     )
     batch = models.ForeignKey(
-        Batch, on_delete=models.SET_NULL, null=True, related_name="renders"
+        Batch,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="renders",
+        db_index=False,
     )
     content = models.ForeignKey(
         SourceImage, on_delete=models.PROTECT, related_name="renders_of"
@@ -484,6 +488,7 @@ class Render(models.Model):
     class Meta:
         ordering = ["pk"]
         indexes = [
+            models.Index(fields=["batch", "status"]),
             models.Index(fields=["status", "experiment"]),
             models.Index(fields=["digest", "status"]),
             models.Index(fields=["status", "-finished_at"]),
