@@ -18,7 +18,7 @@ import django_rq
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
@@ -247,9 +247,15 @@ def retry_renders(renders: QuerySet[Render]) -> int:
         if render.retry():
             by_experiment.setdefault(render.experiment, []).append(render)
     for experiment, group in by_experiment.items():
-        _into_batches(experiment, group)
-        Render.objects.bulk_update(group, ["batch"], batch_size=500)
+        _rebatch(experiment, group)
     return sum(map(len, by_experiment.values()))
+
+
+def _rebatch(experiment: Experiment, renders: Sequence[Render]) -> list[Batch]:
+    """Move queued rows into new batches."""
+    batches = _into_batches(experiment, renders)
+    Render.objects.bulk_update(renders, ["batch"], batch_size=500)
+    return batches
 
 
 # Feeding the broker -----------------------------------------------------------
@@ -332,6 +338,7 @@ def abandon(batch: Batch, reason: str) -> bool:
 
     Returns False if somebody else already did, or nothing was left. What the worker
     still does afterwards is refused, because its token is no longer on the rows.
+    Call `feed` afterwards.
     """
     if not batch.next_attempt(batch.attempt):
         return False
@@ -340,7 +347,6 @@ def abandon(batch: Batch, reason: str) -> bool:
     if not batch.renders.filter(status=Render.Status.QUEUED).exists():
         Batch.objects.filter(pk=batch.pk).update(over=True)
         return False
-    transaction.on_commit(feed)
     return True
 
 
@@ -356,6 +362,7 @@ def reap() -> int:
     current = Batch.objects.filter(over=False)
     for batch in current.filter(lease_until__lt=now):
         again += abandon(batch, "Its worker stopped answering.")
+    again += _gather_strays()
     current.filter(lease_until=None).exclude(
         Exists(Render.objects.unfinished().filter(batch=OuterRef("pk")))
     ).update(over=True)
@@ -371,6 +378,29 @@ def reap() -> int:
         render.tidy()
     feed()
     return again
+
+
+@transaction.atomic
+def _gather_strays() -> int:
+    """Put renders that no open batch will paint into batches of their own; how many.
+
+    A worker that has just lost its batch and does not know it may start one more row,
+    which then runs under a token that nobody renews.
+    """
+    strays = Render.objects.unfinished().filter(
+        Q(batch=None)
+        | Q(batch__over=True)
+        | Q(status=Render.Status.RUNNING) & ~Q(token=F("batch__token"))
+    )
+    by_experiment: dict[Experiment, list[Render]] = {}
+    for render in strays.select_related("experiment"):
+        if render.status == Render.Status.RUNNING:
+            render.give_back("Its worker had lost the batch.")
+        if render.status == Render.Status.QUEUED:
+            by_experiment.setdefault(render.experiment, []).append(render)
+    return sum(
+        len(_rebatch(experiment, group)) for experiment, group in by_experiment.items()
+    )
 
 
 def _lost(batches: Sequence[Batch], now: dt.datetime) -> list[Batch]:
