@@ -491,6 +491,8 @@ class Render(models.Model):
             models.Index(fields=["batch", "status"]),
             models.Index(fields=["status", "experiment"]),
             models.Index(fields=["digest", "status"]),
+            models.Index(fields=["pixel_sha256"]),
+            models.Index(fields=["weights"]),
             models.Index(fields=["status", "-finished_at"]),
             models.Index(
                 fields=["status"],
