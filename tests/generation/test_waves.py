@@ -53,6 +53,9 @@ def meanwhile() -> Iterator[Callable[[Callable[[], bool]], None]]:
             try:
                 while not over.wait(0.05) and not attempt():
                     pass
+            except BaseException:
+                Render.objects.all().cancel()  # or the batch would never end
+                raise
             finally:
                 connection.close()
 
@@ -98,14 +101,14 @@ def test_a_running_render_shows_how_far_it_is_and_what_it_looks_like(
             return False
         if not seen or seen[-1][0] != row.preview.name:
             url = f"/render/{row.pk}/{row.progress['evaluations']}.jpg"
-            sheet = desk.get(f"/admin/generation/experiment/{experiment.pk}/sheet/")
-            assert url.encode() in sheet.content
-            address = next(
-                it for it in sheet.content.decode().split('"') if it.endswith(url)
-            )
-            pictures.append(
-                Image.open(io.BytesIO(b"".join(desk.get(address).streaming_content)))
-            )
+            page = desk.get(f"/admin/generation/experiment/{experiment.pk}/sheet/")
+            links = [it for it in page.content.decode().split('"') if "/render/" in it]
+            if not any(it.endswith(url) for it in links):
+                return False  # it has gone on meanwhile
+            answer = desk.get(f"/pictures{url}")
+            if answer.status_code == 404:
+                return False  # so has the file
+            pictures.append(Image.open(io.BytesIO(b"".join(answer.streaming_content))))
             files = {it for it in (media / "preview").rglob("*") if it.is_file()}
             seen.append((row.preview.name, row.progress, files))
         return len(seen) == 3 and bool(row.cancel())
