@@ -259,12 +259,14 @@ class Chaos:
     # Looking --------------------------------------------------------------------
 
     def until(self, condition: Callable[[], Any], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+        before, since = self.unfinished(), time.monotonic()
         while not condition():
-            if time.monotonic() > deadline:
+            if (left := self.unfinished()) != before:
+                before, since = left, time.monotonic()
+            if time.monotonic() - since > PATIENCE:
                 sys.exit(
-                    f"In {PATIENCE:.0f} s it did not come to this: {what}. "
-                    f"{self.unfinished()} renders; {self.open_ends()}"
+                    f"For {PATIENCE:.0f} s nothing has ended, and it did not come to "
+                    f"this: {what}. {left} renders; {self.open_ends()}"
                 )
             self.lab.keep()
             time.sleep(0.1)
