@@ -33,9 +33,14 @@ def ratings_rows(study: Study) -> Iterator[dict[str, Any]]:
     A trial that was not answered has an empty rating, so that what is missing can be
     counted. Withdrawn participants have no trials any more.
     """
-    parameters = dict(study.stimuli.values_list("pk", "parameters"))
+    stimuli = {
+        pk: (parameters, is_reference)
+        for pk, parameters, is_reference in study.stimuli.values_list(
+            "pk", "parameters", "is_reference"
+        )
+    }
     trials = (
-        Trial.objects.filter(participant__study=study)
+        Trial.objects.filter(participant__study=study, stimulus__isnull=False)
         .exclude(participant__status=Participant.Status.WITHDRAWN)
         .order_by("participant_id", "index")
         .values_list(
@@ -62,7 +67,7 @@ def ratings_rows(study: Study) -> Iterator[dict[str, Any]]:
         version, participant, trial, kind, stimulus_pk, stimulus, question, rating,
         low, high, response_ms, rated_at, device, simulated, pilot, excluded, reason,
     ) in trials.iterator(chunk_size=2000):  # fmt: skip
-        made = parameters[stimulus_pk]
+        made, is_reference = stimuli[stimulus_pk]
         yield {
             "study": study.title,
             "study_version": version,
@@ -71,7 +76,7 @@ def ratings_rows(study: Study) -> Iterator[dict[str, Any]]:
             "kind": kind,
             "stimulus": stimulus,
             **{name: made.get(name) for name in PARAMETERS},
-            "is_reference": False,
+            "is_reference": is_reference,
             "question": question or "overall",
             "rating": rating,
             "scale_min": low or 1,

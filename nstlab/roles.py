@@ -15,6 +15,7 @@ RESEARCHER: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "survey": {
         "study": ("add", "change", "delete", "view", "open"),
+        "recruit": ("export",),
         "stimulus": ("view",),
         "participant": ("view",),
         "rating": ("view",),

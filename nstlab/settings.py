@@ -203,8 +203,22 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 
+# People who may join a study from one address in an hour; 0 is no limit.
+NSTLAB_JOINS_PER_HOUR = env_int("NSTLAB_JOINS_PER_HOUR", 600, minimum=0)
+
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("pt", "Português"),
+    ("it", "Italiano"),
+    ("zh-hans", "简体中文"),
+    ("ja", "日本語"),
+    ("hi", "हिन्दी"),
+    ("ar", "العربية"),
+]
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
@@ -224,7 +238,8 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "nstlab.errors.csrf_failure"
 # Only behind a proxy that sets the header itself on every request.
-if env_bool("NSTLAB_BEHIND_PROXY", False):
+BEHIND_PROXY = env_bool("NSTLAB_BEHIND_PROXY", False)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 CONTENT_SECURITY_POLICY = {

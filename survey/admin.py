@@ -2,42 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import segno
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.admin import ReadOnlyAdmin, SaysRandomWeights, picture_tag
-from survey.models import Participant, Rating, Stimulus, Study
-from survey.services import CannotOpen, freeze_stimuli, open_study
+from survey import desk, opening
+from survey.models import (
+    FormAnswer,
+    FormItem,
+    Participant,
+    Question,
+    Rating,
+    Stimulus,
+    Study,
+    Translation,
+)
+from survey.refusals import CannotOpen
+from survey.services import settle_dropped
 
-TEXTS = [
-    "title", "experiment", "question", "welcome", "consent", "thanks", "controller",
-    "contact", "ethics_reference", "seed",
-]  # fmt: skip
+
+class _FrozenWithStudy:
+    """Rows that open with their study's draft and freeze with it."""
+
+    def _unfrozen(self, study: Study | None) -> bool:
+        return study is None or study.state in opening.UNFROZEN
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._unfrozen(obj) and request.user.has_perm("survey.change_study")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._unfrozen(obj) and request.user.has_perm("survey.change_study")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._unfrozen(obj) and request.user.has_perm("survey.change_study")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("survey.view_study")
+
+
+class QuestionInline(_FrozenWithStudy, admin.TabularInline):
+    model = Question
+    extra = 0
+    max_num = 2
+    verbose_name_plural = "further questions about every picture (two at most)"
+
+
+class FormItemInline(_FrozenWithStudy, admin.StackedInline):
+    model = FormItem
+    extra = 0
+    verbose_name = "question of a form"
+    verbose_name_plural = "forms before and after the pictures"
+    classes = ["collapse"]
+    fields = [("placement", "kind", "required"), "name", "text", "options"]
+
+
+class TranslationInline(_FrozenWithStudy, admin.StackedInline):
+    model = Translation
+    extra = 0
+    classes = ["collapse"]
 
 
 @admin.register(Study)
 class StudyAdmin(admin.ModelAdmin):
-    list_display = ["title", "state", "pictures", "finished", "link", "created_at"]
-    list_filter = ["state"]
+    list_display = ["title", "version", "state", "method", "pictures", "finished",
+                    "link", "created_at"]  # fmt: skip
+    list_filter = ["state", "method"]
     search_fields = ["title", "slug"]
     autocomplete_fields = ["experiment"]
+    inlines = [QuestionInline, FormItemInline, TranslationInline]
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     actions = ["open", "pilot", "close"]
     readonly_fields = ["state", "link", "qr_code", "version", "opened_at", "closed_at"]
     fieldsets = [
         (None, {"fields": ["title", "experiment", "state", "link", "qr_code"]}),
-        ("What participants read", {"fields": ["question", "welcome", "consent",
+        ("What is asked", {"fields": ["method", "question", "scale_points",
+                                      "tie_allowed", "pairs_within"]}),
+        ("What participants read", {"fields": ["language", "welcome", "consent",
                                                "thanks"]}),
         ("Needed before opening", {"fields": ["controller", "contact",
-                                              "ethics_reference"]}),
-        ("Design", {"fields": ["seed", "version", "opened_at", "closed_at"]}),
+                                              "ethics_reference", "minimum_age"]}),
+        ("Design", {"classes": ["collapse"], "fields": [
+            "order", "block_by", "apart", "trials_each", "target_half_width",
+            "reserve_minutes", "repeats", "instructed_catches", "break_every", "seed",
+            "version", "opened_at", "closed_at"]}),
+        ("Screen", {"classes": ["collapse"], "fields": [
+            "one_touch", "fit_to_viewport", "check_viewport", "check_brightness",
+            "check_acuity", "check_colour", "ask_comment"]}),
+        ("Recruiting", {"classes": ["collapse"], "fields": [
+            "source", "max_participants", "opens_at", "closes_at", "completion_code",
+            "completion_url", "screenout_code", "screenout_url", "delete_on"]}),
     ]  # fmt: skip
+
+    # What may change while people take part: it alters nothing they see or answer.
+    never_frozen = ["source", "max_participants", "opens_at", "closes_at", "delete_on"]
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*desk.urls(self), *super().get_urls()]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Once a study is open its texts and its design are frozen."""
+        if obj is None or obj.state in opening.UNFROZEN:
+            return self.readonly_fields
+        named = [name for _, options in self.fieldsets for name in options["fields"]]
+        return [name for name in named if name not in self.never_frozen]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
         return (
@@ -57,12 +133,6 @@ class StudyAdmin(admin.ModelAdmin):
             )
         )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Once a study has been opened its texts and design are frozen."""
-        if obj is not None and obj.opened_at is not None:
-            return [*self.readonly_fields, *TEXTS]
-        return self.readonly_fields
-
     def save_model(
         self, request: HttpRequest, obj: Study, form: Any, change: bool
     ) -> None:
@@ -79,7 +149,7 @@ class StudyAdmin(admin.ModelAdmin):
         return request.user.has_perm("survey.open_study")
 
     def response_change(self, request: HttpRequest, obj: Study) -> HttpResponse:
-        for name in ("open", "pilot", "close"):
+        for name in ("open", "pilot", "close", "take_in", "unfreeze"):
             if f"_{name}" in request.POST and self.has_open_permission(request):
                 getattr(self, name)(request, Study.objects.filter(pk=obj.pk))
                 return HttpResponseRedirect(request.path)
@@ -127,33 +197,39 @@ class StudyAdmin(admin.ModelAdmin):
 
     @admin.action(description="Open for participants", permissions=["open"])
     def open(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        for study in queryset:
-            try:
-                open_study(study)
-            except CannotOpen as refused:
-                messages.error(request, str(refused))
-            else:
-                messages.success(request, f"“{study}” is open.")
+        self._each(request, queryset, opening.open_study, "“{}” is open.")
 
     @admin.action(description="Pilot (counts nothing)", permissions=["open"])
     def pilot(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
+        self._each(request, queryset, opening.pilot_study, "“{}” can be piloted.")
+
+    def take_in(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
+        self._each(request, queryset, opening.freeze_stimuli, "“{}” has its pictures.")
+
+    def unfreeze(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
+        self._each(request, queryset, opening.unfreeze, "“{}” is a draft again.")
+
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Study],
+        act: Callable[[Study], object],
+        sentence: str,
+    ) -> None:
         for study in queryset:
             try:
-                freeze_stimuli(study)
+                act(study)
             except CannotOpen as refused:
                 messages.error(request, str(refused))
-                continue
-            if study.stimuli.exists() and study.pilot():
-                messages.success(request, f"“{study}” can be piloted.")
             else:
-                messages.error(
-                    request, f"“{study}” is {study.state} or has no pictures."
-                )
+                self.log_change(request, study, sentence.format(study))
+                messages.success(request, sentence.format(study))
 
     @admin.action(description="Close", permissions=["open"])
     def close(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
         for study in queryset:
             if study.close():
+                self.log_change(request, study, f"“{study}” is closed.")
                 messages.success(request, f"“{study}” is closed.")
             else:
                 messages.error(request, f"“{study}” is {study.state} already.")
@@ -162,9 +238,33 @@ class StudyAdmin(admin.ModelAdmin):
 @admin.register(Stimulus)
 class StimulusAdmin(SaysRandomWeights):
     random_weights = Q(parameters__weights__startswith="random:")
-    list_display = ["thumb", "code", "study", "made_by"]
-    list_filter = ["study"]
+    list_display = ["thumb", "code", "study", "made_by", "rated", "is_reference",
+                    "training_order", "gold_answer"]  # fmt: skip
+    list_editable = ["rated", "training_order", "gold_answer"]
+    list_filter = ["study", "rated", "is_reference"]
     list_select_related = ["study", "render"]
+    fields = ["code", "study", "made_by", "rated", "reference", "training_order",
+              "gold_answer"]  # fmt: skip
+    readonly_fields = ["code", "study", "made_by"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What a picture is used for, until its study opens."""
+        if not request.user.has_perm("survey.change_study"):
+            return False
+        return obj is None or obj.study.state in opening.UNFROZEN
+
+    def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
+        formset = super().get_changelist_formset(request, **kwargs)
+
+        class UnfrozenOnly(formset):  # type: ignore[misc, valid-type]
+            def __init__(self, *args: Any, **named: Any) -> None:
+                super().__init__(*args, **named)
+                for form in self.forms:
+                    if form.instance.study.state not in opening.UNFROZEN:
+                        for field in form.fields.values():
+                            field.disabled = True
+
+        return UnfrozenOnly
 
     @admin.display(description="")
     def thumb(self, stimulus: Stimulus) -> SafeString:
@@ -174,7 +274,25 @@ class StimulusAdmin(SaysRandomWeights):
     @admin.display(description="parameters")
     def made_by(self, stimulus: Stimulus) -> str:
         names = ("content", "style", "content_layer", "alpha", "tv_weight", "weights")
-        return ", ".join(str(stimulus.parameters.get(name)) for name in names)
+        known = [name for name in names if name in stimulus.parameters]
+        return ", ".join(str(stimulus.parameters[name]) for name in known) or ", ".join(
+            str(value) for value in list(stimulus.parameters.values())[:4]
+        )
+
+
+class FormAnswerInline(admin.TabularInline):
+    model = FormAnswer
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("survey.view_participant")
 
 
 @admin.register(Participant)
@@ -188,6 +306,13 @@ class ParticipantAdmin(ReadOnlyAdmin):
     search_fields = ["code"]
     show_full_result_count = False
     exclude = ["token_sha256"]
+    inlines = [FormAnswerInline]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        settle_dropped()
+        return super().changelist_view(request, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Participant]:
         return (
@@ -206,7 +331,8 @@ class ParticipantAdmin(ReadOnlyAdmin):
 
 @admin.register(Rating)
 class RatingAdmin(ReadOnlyAdmin):
-    list_display = ["participant", "stimulus", "rating", "response_ms", "rated_at"]
+    list_display = ["participant", "stimulus", "question", "answer", "response_ms",
+                    "rated_at"]  # fmt: skip
     list_filter = ["trial__participant__study", "rating"]
     list_select_related = ["trial__participant", "trial__stimulus"]
     show_full_result_count = False
@@ -217,4 +343,4 @@ class RatingAdmin(ReadOnlyAdmin):
 
     @admin.display(description="stimulus")
     def stimulus(self, rating: Rating) -> str:
-        return rating.trial.stimulus.code
+        return str(rating.trial.stimulus)

@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
-from survey.models import LABELS, Participant
+from survey.models import FormItem, Participant, Recruit, Study
 
 PLAUSIBLE_RESPONSE_MS = 24 * 3600 * 1000
+
+# How recruiting platforms name a person and their session in the link.
+PLATFORMS = {
+    Recruit.Platform.PROLIFIC: ("PROLIFIC_PID", "SESSION_ID"),
+    Recruit.Platform.MTURK: ("workerId", "assignmentId"),
+}
+MTURK_PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 
 
 class JoinForm(forms.Form):
     """Consent, and what the script says about the screen, if there is a script."""
 
     consent = forms.BooleanField(
-        error_messages={"required": "Please tick the box if you want to take part."}
+        error_messages={"required": _("Please tick the box if you want to take part.")}
+    )
+    age = forms.BooleanField(
+        error_messages={"required": _("Please confirm your age if you can.")}
     )
     viewport = forms.CharField(required=False, max_length=20)
     pixel_ratio = forms.FloatField(required=False, min_value=0.1, max_value=20)
     touch = forms.BooleanField(required=False)
     simulated = forms.CharField(required=False, max_length=200)
+    invitation = forms.CharField(required=False, max_length=60)
+
+    def __init__(self, *args: Any, study: Study, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if study.minimum_age is None:
+            del self.fields["age"]
 
     def surroundings(self) -> dict[str, Any]:
         """device_class, viewport (CSS pixels) and pixel ratio."""
@@ -41,23 +61,99 @@ class JoinForm(forms.Form):
         }
 
 
-class AnswerForm(forms.Form):
-    """One answer. The rating itself is checked by the service, in a sentence."""
+def recruit_of(sent: Any) -> tuple[str, str, str] | None:
+    """(platform, person, session) as a recruiting platform's link carries them."""
+    for platform, (person, session) in PLATFORMS.items():
+        if named := str(sent.get(person, ""))[:100].strip():
+            return platform.value, named, str(sent.get(session, ""))[:100].strip()
+    return None
 
-    trial = forms.IntegerField(min_value=1)
-    rating = forms.IntegerField(
-        error_messages={
-            "required": "Please choose one of the five answers.",
-            "invalid": "Please choose one of the five answers.",
+
+@dataclass(frozen=True)
+class SentAnswer:
+    """What an answer's post carries. Only the trial and the answers can be refused:
+    a rating is not lost because a script measured nonsense."""
+
+    trial: int | None
+    answers: dict[str, str]
+    client_id: str
+    response_ms: int | None
+    displayed_scale: float | None
+    load_failures: int
+
+    @classmethod
+    def read(cls, sent: QueryDict) -> SentAnswer:
+        trial = _number(sent.get("trial"), 1, 2**62)
+        response_ms = _number(sent.get("response_ms"), 0, PLAUSIBLE_RESPONSE_MS)
+        return cls(
+            trial=None if trial is None else int(trial),
+            answers={
+                name.removeprefix("answer-"): str(value)
+                for name, value in sent.items()
+                if name.startswith("answer-")
+            },
+            client_id=str(sent.get("client_id", ""))[:40],
+            response_ms=None if response_ms is None else int(response_ms),
+            displayed_scale=_number(sent.get("displayed_scale"), 0.001, 10),
+            load_failures=int(_number(sent.get("load_failures"), 0, 1000) or 0),
+        )
+
+
+def _number(text: Any, low: float, high: float) -> float | None:
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return None
+    return number if low <= number <= high else None
+
+
+class QuestionnaireForm(forms.Form):
+    """The form before or after the pictures, made from the study's items."""
+
+    def __init__(
+        self,
+        *args: Any,
+        items: Sequence[FormItem],
+        comment: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        for item in items:
+            self.fields[item.name] = _field(item)
+        if comment:
+            self.fields["comment"] = forms.CharField(
+                label=_("Is there anything you want to tell us?"),
+                help_text=_("Please do not write your name or anybody else's."),
+                required=False,
+                max_length=4000,
+                widget=forms.Textarea(attrs={"rows": 4}),
+            )
+
+    def answers(self) -> dict[str, str]:
+        return {
+            name: "" if value is None else str(value)
+            for name, value in self.cleaned_data.items()
         }
+
+
+def _field(item: FormItem) -> forms.Field:
+    common: dict[str, Any] = {"label": item.text, "required": item.required}
+    if item.kind == FormItem.Kind.CHOICE:
+        return forms.ChoiceField(
+            **common,
+            choices=[(option, option) for option in item.option_list()],
+            widget=forms.RadioSelect,
+        )
+    if item.kind == FormItem.Kind.NUMBER:
+        return forms.IntegerField(**common, min_value=-(10**9), max_value=10**9)
+    return forms.CharField(**common, max_length=1000)
+
+
+class CodeForm(forms.Form):
+    """The code that somebody was shown when they took part."""
+
+    code = forms.CharField(
+        label=_("Your code"),
+        max_length=60,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    client_id = forms.CharField(required=False, max_length=40)
-    response_ms = forms.IntegerField(required=False, min_value=0)
-
-    choices = list(LABELS.items())
-
-    def clean_response_ms(self) -> int | None:
-        value = self.cleaned_data["response_ms"]
-        if value is not None and value > PLAUSIBLE_RESPONSE_MS:
-            return None
-        return value

@@ -45,7 +45,7 @@ class Form:
     action: str
     data: dict[str, str] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
-    choices: list[str] = field(default_factory=list)
+    choices: dict[str, list[str]] = field(default_factory=dict)
 
 
 class _Reader(HTMLParser):
@@ -58,12 +58,13 @@ class _Reader(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if tag == "img":
             self.pictures.append(values.get("src", ""))
-        elif tag == "form":
+        elif tag == "form" and self.form is None:
             self.form = Form(action=values.get("action", ""))
         elif tag == "input" and self.form is not None:
             kind = values.get("type", "text")
             if kind == "radio":
-                self.form.choices.append(values["value"])
+                offered = self.form.choices.setdefault(values["name"], [])
+                offered.append(values["value"])
             elif kind == "checkbox":
                 self.form.data[values["name"]] = values.get("value", "on")
             elif kind != "submit":
@@ -81,18 +82,24 @@ def form_of(page: Page) -> Form:
     return reader.form
 
 
+Choose = Callable[[str], int]
+
+
 def play(
     carrier: Carrier,
     address: str,
     *,
-    choose: Callable[[str], int],
+    choose: Choose,
     join_with: dict[str, str] | None = None,
     most_trials: int = 10_000,
+    before_answer: Callable[[], None] = lambda: None,
 ) -> int:
     """Take part from the welcome page to the thanks page; returns the answers given.
 
-    `choose` gets the code of the stimulus shown and returns 1–5. Answers at most
-    `most_trials` pictures, then leaves like somebody who closes the browser.
+    `choose` gets the code of the stimulus shown and returns a number on the scale;
+    of two pictures the one with the greater number is chosen. Every other form is
+    sent with its first option. Answers at most `most_trials` trials, then leaves like
+    somebody who closes the browser. `before_answer` is called before each answer.
     """
     page = carrier.get(address)
     if "/join/" in page.html:
@@ -101,26 +108,50 @@ def play(
     else:
         page = carrier.get(urllib.parse.urljoin(page.url, "rate/"))
     given = 0
-    while page.url.rstrip("/").endswith("/rate"):
-        if given == most_trials:
-            return given
-        form = form_of(page)
-        code = _stimulus_shown(form, page)
-        rating = str(choose(code))
-        page = carrier.post(form.action, {**form.data, "rating": rating})
+    while not _at(page, "thanks"):
         if page.status >= 400:
-            raise SurveyBroken(f"An answer was refused with {page.status}.")
-        given += 1
-    if not page.url.rstrip("/").endswith("/thanks"):
-        raise SurveyBroken(f"The session ended at {page.url} ({page.status}).")
+            raise SurveyBroken(f"{page.url} answered {page.status}.")
+        form = form_of(page)
+        sent = dict(form.data)
+        if _at(page, "rate") and form.choices:
+            if given == most_trials:
+                return given
+            sent |= {name: _answer(form, values, choose)
+                     for name, values in form.choices.items()}  # fmt: skip
+            before_answer()
+            given += 1
+        elif not any(_at(page, name) for name in ("rate", "before", "checks", "after")):
+            raise SurveyBroken(f"The session ended at {page.url} ({page.status}).")
+        else:
+            sent |= {name: values[0] for name, values in form.choices.items()}
+        page = carrier.post(form.action, sent)
     return given
 
 
-def _stimulus_shown(form: Form, page: Page) -> str:
-    for source in form.pictures:
-        if found := re.search(r"/picture/([^/]+)\.png", source):
-            return found[1]
-    raise SurveyBroken(f"{page.url} shows no picture.")
+def _at(page: Page, name: str) -> bool:
+    return page.status < 400 and page.url.rstrip("/").endswith(f"/{name}")
+
+
+def _answer(form: Form, values: list[str], choose: Choose) -> str:
+    shown = [stimulus_at(source) for source in form.pictures if "/picture/" in source]
+    if not shown:
+        raise SurveyBroken("A trial shows no picture.")
+    if "left" in values:
+        left, right = (choose(code) for code in shown)
+        if left == right and "tie" in values:
+            return "tie"
+        return "left" if left >= right else "right"
+    # With a reference beside it, the picture in question is the last one.
+    wanted = choose(shown[-1])
+    return min(values, key=lambda value: abs(int(value) - wanted))
+
+
+def stimulus_at(source: str) -> str:
+    """The code of the stimulus whose picture has this address."""
+    found = re.search(r"/picture/([^/]+)\.png", source)
+    if not found:
+        raise SurveyBroken(f"{source} is no picture of a study.")
+    return found[1]
 
 
 class InProcess:

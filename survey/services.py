@@ -1,126 +1,56 @@
-"""What happens in a study: freezing its pictures, joining, answering, withdrawing."""
+"""What happens to a participant: joining, answering, coming back, withdrawing."""
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from django.core import signing
-from django.core.files.base import ContentFile
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
-from PIL import Image
+from django.utils.translation import gettext as _
 
-from generation.engine.images import pixel_sha256, png_bytes
-from generation.models import Render
-from generation.services import picture_bytes
-from survey.design import random_order
-from survey.models import Participant, Rating, Stimulus, Study, Trial, token_hash
+from survey import planning
+from survey.methods import method_of
+from survey.models import (
+    FormAnswer,
+    FormItem,
+    Invitation,
+    Participant,
+    Rating,
+    Recruit,
+    Study,
+    Trial,
+    readable_code,
+    token_hash,
+)
+from survey.refusals import (
+    AlreadyAnswered,
+    InvitationNeeded,
+    NotOnTheScale,
+    NotThereYet,
+    NotYourTrial,
+    StudyNotOpen,
+    UnknownCode,
+)
+from survey.signals import answers_withdrawn
 
 SIMULATED_SALT = "survey.simulated"
 
+# 31^24: about 119 bits, in six groups that a person can copy from paper.
+CODE_LENGTH = 24
 
-class SurveyRefusal(Exception):
-    """An expected refusal; the text is for the person who reads the page."""
+DROPPED_AFTER = dt.timedelta(hours=2)
+KEEP_RECRUITS = dt.timedelta(days=60)
 
-    status = 400
-
-
-class StudyNotOpen(SurveyRefusal):
-    status = 410
-
-
-class NotYourTrial(SurveyRefusal):
-    status = 403
+COMMENT = "comment"
+"""The name under which a free comment is kept."""
 
 
-class NotOnTheScale(SurveyRefusal):
-    status = 400
-
-
-class AlreadyAnswered(SurveyRefusal):
-    status = 409
-
-
-class NotThereYet(SurveyRefusal):
-    status = 409
-
-
-class CannotOpen(SurveyRefusal):
-    """The study lacks something; the text lists what."""
-
-
-# The researcher's side --------------------------------------------------------
-
-
-@transaction.atomic
-def freeze_stimuli(study: Study) -> int:
-    """Give the study its own copy of every finished render it does not show yet.
-
-    Only in draft and pilot: what an open study shows never changes. Returns the
-    number of new stimuli.
-    """
-    if study.state not in {Study.State.DRAFT, Study.State.PILOTING}:
-        raise CannotOpen(f"“{study}” is {study.state}; its pictures are frozen.")
-    shown = set(study.stimuli.values_list("render_id", flat=True))
-    renders = study.experiment.renders.ready().exclude(pk__in=shown)
-    added = 0
-    for render in renders.select_related("content", "style"):
-        with Image.open(picture_bytes(render.picture)) as picture:
-            pixels = picture.convert("RGB")
-        stimulus = Stimulus(
-            study=study,
-            render=render,
-            width=pixels.width,
-            height=pixels.height,
-            pixel_sha256=pixel_sha256(pixels),
-            parameters={
-                "content": render.content.title,
-                "style": render.style.title,
-                **render.render_settings().columns(),
-                **_losses(render),
-            },
-        )
-        stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
-        stimulus.save()
-        added += 1
-    return added
-
-
-def _losses(render: Render) -> dict[str, float]:
-    """The losses of the picture that was kept: the evaluation of least total."""
-    kept = min(render.curve, key=lambda point: point["total"], default=None)
-    if kept is None:
-        return {}
-    return {f"{term}_loss": kept[term] for term in ("content", "style", "tv")}
-
-
-def open_study(study: Study) -> None:
-    """Freeze the pictures and let participants in. Raises CannotOpen."""
-    missing = [
-        label
-        for label, value in (
-            ("a responsible person or body", study.controller),
-            ("a contact", study.contact),
-            ("an ethics reference", study.ethics_reference),
-        )
-        if not value.strip()
-    ]
-    if missing:
-        raise CannotOpen(f"“{study}” cannot open without {', '.join(missing)}.")
-    if study.state in {Study.State.DRAFT, Study.State.PILOTING}:
-        freeze_stimuli(study)
-    if not study.stimuli.exists():
-        raise CannotOpen(
-            f"“{study}” has no pictures: no render of “{study.experiment}” is done."
-        )
-    if not study.open():
-        raise CannotOpen(f"“{study}” is already open.")
-
-
-# The participant's side -------------------------------------------------------
+# Joining ------------------------------------------------------------------------
 
 
 def simulated_mark(study: Study) -> str:
@@ -135,129 +65,364 @@ def _is_simulated(study: Study, mark: str) -> bool:
         return False
 
 
+def grouped(code: str) -> str:
+    """A code as people read it: four letters and digits at a time."""
+    return "-".join(code[place : place + 4] for place in range(0, len(code), 4))
+
+
 @transaction.atomic
 def join(
-    study: Study, *, surroundings: Mapping[str, Any], simulated_mark: str = ""
+    study: Study,
+    *,
+    surroundings: Mapping[str, Any],
+    simulated_mark: str = "",
+    language: str = "en",
+    invitation: str = "",
+    recruit: tuple[str, str, str] | None = None,
 ) -> tuple[Participant, str]:
-    """A new participant with their whole session planned, and their secret token.
+    """A new participant with their session planned, and their secret code.
 
-    `surroundings` holds device_class, viewport and pixel_ratio as far as known.
+    `surroundings` holds device_class, viewport and pixel_ratio as far as known;
+    `recruit` is (platform, person, session) of a recruiting platform. Somebody whom
+    the platform sends again gets their own session back, under a new code. Raises
+    StudyNotOpen and InvitationNeeded.
     """
-    if not study.accepts_answers:
-        raise StudyNotOpen("This study is not open.")
-    token = secrets.token_urlsafe(32)
+    # Held, so that numbers, quotas and one-time links are counted one by one.
+    held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
+    token = readable_code(CODE_LENGTH)
+    if recruit and (known := _recruited(held, recruit)):
+        Participant.objects.filter(pk=known.pk).update(token_sha256=token_hash(token))
+        return known, token
+    simulated = _is_simulated(held, simulated_mark)
+    if reason := held.refuses_joining():
+        raise StudyNotOpen(REFUSED_JOINING[reason]())
+    if held.source == Study.Source.INVITATION and not simulated:
+        _use_invitation(held, invitation)
+    pilot = held.state == Study.State.PILOTING
     participant = Participant.objects.create(
-        study=study,
+        study=held,
         token_sha256=token_hash(token),
-        study_version=study.version,
-        consent_sha256=study.consent_sha256(),
+        number=held.participants.filter(pilot=pilot, simulated=simulated).count(),
+        study_version=held.version,
+        consent_sha256=held.consent_sha256(),
+        language=language,
         seed=secrets.randbits(62),
-        pilot=study.state == Study.State.PILOTING,
-        simulated=_is_simulated(study, simulated_mark),
+        pilot=pilot,
+        simulated=simulated,
         **surroundings,
     )
-    order = random_order(
-        list(study.stimuli.order_by("pk")), seed=study.seed ^ participant.seed
-    )
-    Trial.objects.bulk_create(
-        Trial(participant=participant, index=index, stimulus=stimulus)
-        for index, stimulus in enumerate(order, start=1)
-    )
+    planning.plan(participant, held)
+    if not participant.trials.filter(kind=Trial.Kind.RATING).exists():
+        raise StudyNotOpen(REFUSED_JOINING["full"]())
+    if recruit:
+        platform, person, session = recruit
+        Recruit.objects.create(
+            participant=participant,
+            platform=platform,
+            person=person,
+            session=session,
+            delete_on=(timezone.now() + KEEP_RECRUITS).date(),
+        )
     return participant, token
 
 
-def participant_of(study: Study, token: str | None) -> Participant | None:
-    """Who holds `token` in this study, unless they have withdrawn."""
-    if not token:
-        return None
+REFUSED_JOINING = {
+    "closed": lambda: _("This study is closed."),
+    "early": lambda: _("This study has not begun yet."),
+    "late": lambda: _("This study has ended."),
+    "full": lambda: _("This study has all the answers it needs."),
+}
+
+
+def _recruited(study: Study, recruit: tuple[str, str, str]) -> Participant | None:
+    platform, person, _session = recruit
     return (
-        Participant.objects.filter(study=study, token_sha256=token_hash(token))
+        Participant.objects.filter(
+            study=study, recruit__platform=platform, recruit__person=person
+        )
         .exclude(status=Participant.Status.WITHDRAWN)
         .first()
     )
+
+
+def _use_invitation(study: Study, code: str) -> None:
+    used = Invitation.objects.filter(
+        study__slug=study.slug, token_sha256=token_hash(code), used=False
+    ).update(used=True)
+    if not used:
+        raise InvitationNeeded(
+            _(
+                "This study is by invitation, and this invitation is unknown or was "
+                "used before. If you have begun, use the code you were shown then."
+            )
+        )
+
+
+def invite(study: Study, number: int) -> list[str]:
+    """`number` new one-time codes. Only their hashes are kept."""
+    codes = [readable_code(CODE_LENGTH) for _number in range(number)]
+    Invitation.objects.bulk_create(
+        [Invitation(study=study, token_sha256=token_hash(code)) for code in codes],
+        batch_size=1000,
+    )
+    return [grouped(code) for code in codes]
+
+
+# Where a participant is -----------------------------------------------------------
+
+
+def participant_of(slug: str, token: str | None) -> Participant | None:
+    """Who holds `token` at this address, unless they have withdrawn."""
+    if not token:
+        return None
+    return (
+        Participant.objects.filter(study__slug=slug, token_sha256=token_hash(token))
+        .exclude(status=Participant.Status.WITHDRAWN)
+        .select_related("study__experiment")
+        .first()
+    )
+
+
+def place_of(participant: Participant) -> str:
+    """The page a participant belongs on: before, checks, rate, after or thanks."""
+    study = participant.study
+    if participant.status == Participant.Status.FINISHED:
+        return "thanks"
+    if participant.form_done_at is None and form_items(study, "before"):
+        return "before"
+    if participant.checks_done_at is None and study.has_checks:
+        return "checks"
+    if participant.trials.filter(answered_at=None).exists():
+        return "rate"
+    return "after" if asks_after(study) else "thanks"
+
+
+def form_items(study: Study, placement: str) -> list[FormItem]:
+    return [item for item in study.form_items.all() if item.placement == placement]
+
+
+def asks_after(study: Study) -> bool:
+    return study.ask_comment or bool(form_items(study, "after"))
+
+
+@transaction.atomic
+def keep_form(
+    participant: Participant, placement: str, answers: dict[str, str]
+) -> None:
+    """Store a form's answers, once: what was sent first counts."""
+    held = _hold(participant)
+    if placement == "before":
+        if held.form_done_at is not None:
+            return
+        held.form_done_at = timezone.now()
+    elif place_of(held) != "after":
+        return
+    FormAnswer.objects.bulk_create(
+        [
+            FormAnswer(participant=held, name=name, answer=answer)
+            for name, answer in answers.items()
+            if answer
+        ],
+        ignore_conflicts=True,
+    )
+    held.seen_at = timezone.now()
+    if placement == "after":
+        held.status = Participant.Status.FINISHED
+        held.finished_at = held.seen_at
+    held.save(update_fields=["form_done_at", "seen_at", "status", "finished_at"])
+
+
+@transaction.atomic
+def keep_checks(participant: Participant, results: dict[str, str]) -> None:
+    """Store which checks were passed, once; nothing else of them is kept."""
+    held = _hold(participant)
+    if held.checks_done_at is None:
+        held.checks = results
+        held.checks_done_at = held.seen_at = timezone.now()
+        held.save(update_fields=["checks", "checks_done_at", "seen_at"])
+
+
+@transaction.atomic
+def end_break(participant: Participant, trial_pk: int) -> None:
+    """Go on after a break; the next picture's clock has not run meanwhile."""
+    held = _hold(participant)
+    held.trials.filter(pk=trial_pk, break_ended_at=None).update(
+        break_ended_at=timezone.now()
+    )
+    Participant.objects.filter(pk=held.pk).update(seen_at=timezone.now())
+
+
+# Answering ----------------------------------------------------------------------
 
 
 def answer(
     participant: Participant,
     *,
     trial_pk: int,
-    rating: int,
+    answers: Mapping[str, str],
     client_id: str = "",
     response_ms: int | None = None,
-) -> Rating:
-    """Commit one answer, once.
+    displayed_scale: float | None = None,
+    load_failures: int = 0,
+) -> Trial:
+    """Commit the answers to one trial, once: question name → what the form sent.
 
-    The first answer to a trial wins. The same answer again, from a double click, a
-    reload or a retry, returns the first one. Raises AlreadyAnswered for a different
-    one, NotYourTrial, NotThereYet, NotOnTheScale or StudyNotOpen.
+    The first answer to a trial wins. The same answer again, or the same `client_id`,
+    from a double click, a reload or a retry, changes nothing. Raises AlreadyAnswered
+    for a different one, NotYourTrial, NotThereYet, NotOnTheScale or StudyNotOpen.
     """
-    if not 1 <= rating <= 5:
-        raise NotOnTheScale("Please choose one of the five answers, 1 to 5.")
     with transaction.atomic():
-        _hold(participant)
-        trial = participant.trials.filter(pk=trial_pk).first()
+        held = _hold(participant)
+        if held.status == Participant.Status.WITHDRAWN:
+            raise NotYourTrial(_("You have withdrawn from this study."))
+        study = Study.objects.get(pk=held.study_id)
+        trial = held.trials.filter(pk=trial_pk).first()
         if trial is None:
-            raise NotYourTrial("This picture is not part of your session.")
-        if first := trial.ratings.first():
-            return _replayed(first, rating)
-        study = Study.objects.get(pk=participant.study_id)
+            raise NotYourTrial(_("This picture is not part of your session."))
+        method = method_of(study)
+        offered = {choice.value for choice in method.choices(study)}
+        names = ["overall", *study.further_questions.values_list("name", flat=True)]
+        given = {name: answers.get(name, "") for name in names}
+        if not all(answer in offered for answer in given.values()):
+            raise NotOnTheScale(_("Please choose one of the answers offered."))
+        if trial.answered_at is not None:
+            _replay(study, trial, given, client_id)
+            return trial
         if not study.accepts_answers:
-            raise StudyNotOpen(
-                "This study is closed now. The answers you gave before are kept."
-            )
-        current = participant.next_trial()
+            raise StudyNotOpen(REFUSED_JOINING["closed"]())
+        current = held.next_trial()
         if current is None or current.pk != trial.pk:
-            raise NotThereYet("This picture comes later in your session.")
+            raise NotThereYet(_("This picture comes later in your session."))
         now = timezone.now()
-        row = Rating.objects.create(
-            trial=trial,
-            rating=rating,
-            client_id=client_id,
-            response_ms=response_ms,
-            rated_at=now,
-        )
-        Trial.objects.filter(pk=trial.pk).update(answered_at=now)
-        if participant.next_trial() is None:
-            Participant.objects.filter(
-                pk=participant.pk, status=Participant.Status.STARTED
-            ).update(status=Participant.Status.FINISHED, finished_at=now)
-        return row
+        rows = [method.rating(study, trial, name, given[name]) for name in names]
+        for row in rows:
+            row.client_id, row.response_ms, row.rated_at = client_id, response_ms, now
+        Rating.objects.bulk_create(rows)
+        trial.answered_at = now
+        trial.displayed_scale, trial.load_failures = displayed_scale, load_failures
+        trial.save(update_fields=["answered_at", "displayed_scale", "load_failures"])
+        if trial.item_id and trial.kind == Trial.Kind.RATING and held.counts:
+            planning.count_vote(trial.item_id, method.score(rows[0]), study)
+        planning.decide(held, study)
+        held.seen_at, held.status = now, Participant.Status.STARTED
+        if held.next_trial() is None and not asks_after(study):
+            held.status, held.finished_at = Participant.Status.FINISHED, now
+        held.save(update_fields=["seen_at", "status", "finished_at"])
+        return trial
 
 
-def _hold(participant: Participant) -> None:
+def _hold(participant: Participant) -> Participant:
     """Let one request at a time change this participant's rows.
 
     A second post waits here and then sees what the first one wrote. On SQLite the
     IMMEDIATE transaction holds the whole database already.
     """
-    Participant.objects.select_for_update().filter(pk=participant.pk).first()
+    return (
+        Participant.objects.select_for_update(of=("self",))
+        .select_related("study")
+        .get(pk=participant.pk)
+    )
 
 
-def _replayed(first: Rating, rating: int) -> Rating:
-    if first.rating != rating:
-        raise AlreadyAnswered(
-            f"You have already answered this picture with {first.rating}. The first "
-            "answer counts."
-        )
-    return first
+def _replay(study: Study, trial: Trial, given: dict[str, str], client_id: str) -> None:
+    method = method_of(study)
+    stored = list(trial.ratings.all())
+    if client_id and any(rating.client_id == client_id for rating in stored):
+        return
+    for rating in stored:
+        first = method.answer(trial, rating)
+        if given.get(rating.question) != first:
+            raise AlreadyAnswered(
+                _(
+                    "You have already answered this picture with %(answer)s. The "
+                    "first answer counts."
+                )
+                % {"answer": _spoken(study, first)}
+            )
+
+
+def _spoken(study: Study, value: str) -> str:
+    choices = {choice.value: choice for choice in method_of(study).choices(study)}
+    return choices[value].spoken
+
+
+# Leaving ------------------------------------------------------------------------
+
+
+def resume(slug: str, code: str) -> Participant:
+    """Who holds this code, for another device or a later withdrawal."""
+    participant = participant_of(slug, code)
+    if participant is None:
+        raise UnknownCode(_("No session has this code. Please check it."))
+    return participant
 
 
 @transaction.atomic
 def withdraw(participant: Participant) -> None:
     """Delete a participant's answers and plan; what stays is that one withdrew."""
-    _hold(participant)
-    participant.trials.all().delete()
-    moved = (
-        Participant.objects.filter(pk=participant.pk)
-        .exclude(status=Participant.Status.WITHDRAWN)
-        .update(
-            status=Participant.Status.WITHDRAWN,
-            device_class=Participant.Device.UNKNOWN,
-            viewport="",
-            pixel_ratio=None,
-        )
-    )
-    if moved and not participant.simulated and not participant.pilot:
-        Study.objects.filter(pk=participant.study_id).update(
+    held = _hold(participant)
+    if held.status == Participant.Status.WITHDRAWN:
+        return
+    _erase(held)
+    held.status = Participant.Status.WITHDRAWN
+    held.save()
+    if held.counts:
+        Study.objects.filter(pk=held.study_id).update(
             withdrawn_count=F("withdrawn_count") + 1
         )
+    transaction.on_commit(
+        lambda: answers_withdrawn.send(sender=Study, study=held.study)
+    )
+
+
+def _erase(participant: Participant) -> None:
+    """Delete everything a participant said, and take back what it counted."""
+    items = set(
+        participant.trials.filter(answered_at__isnull=False)
+        .exclude(item=None)
+        .values_list("item_id", flat=True)
+    )
+    Trial.objects.filter(participant=participant, repeat_of__isnull=False).delete()
+    participant.trials.all().delete()
+    participant.form_answers.all().delete()
+    Recruit.objects.filter(participant=participant).delete()
+    participant.device_class = Participant.Device.UNKNOWN
+    participant.viewport, participant.pixel_ratio = "", None
+    participant.checks, participant.exclusion_reason = {}, ""
+    if participant.counts:
+        planning.recount(participant.study, [pk for pk in items if pk])
+
+
+def settle_dropped(now: dt.datetime | None = None) -> int:
+    """Mark who has been silent for two hours as dropped; an answer brings them back."""
+    silent_since = (now or timezone.now()) - DROPPED_AFTER
+    return Participant.objects.filter(
+        status=Participant.Status.STARTED, seen_at__lt=silent_since
+    ).update(status=Participant.Status.DROPPED)
+
+
+def purge(today: dt.date, *, study: Study | None = None) -> tuple[int, int]:
+    """Delete what was promised to be deleted by today.
+
+    Platform ids past their date, and all sessions of studies past theirs. Returns
+    (ids, sessions) deleted; a count of sessions stays with the study.
+    """
+    chosen = Q(participant__study=study) if study else Q()
+    ids, _rows = Recruit.objects.filter(chosen, delete_on__lte=today).delete()
+    over = Study.objects.filter(delete_on__lte=today)
+    sessions = 0
+    for each in over.filter(pk=study.pk) if study else over:
+        with transaction.atomic():
+            people = Participant.objects.filter(study=each)
+            gone = people.count()
+            trials = Trial.objects.filter(participant__study=each)
+            trials.filter(repeat_of__isnull=False).delete()
+            trials.delete()
+            people.delete()
+            Study.objects.filter(pk=each.pk).update(
+                purged_count=F("purged_count") + gone
+            )
+            sessions += gone
+        if gone:
+            answers_withdrawn.send(sender=Study, study=each)
+    return ids, sessions

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 
+from survey.methods import method_of
 from survey.models import Participant, Study, Trial
 from survey.play import InProcess, play
 from survey.services import simulated_mark
@@ -16,20 +17,28 @@ NOISE_SD = 0.8
 
 
 def true_values(study: Study, *, seed: int) -> dict[str, float]:
-    """Each stimulus's true quality by code: uniform on 1.5–4.5, by seed and pixels."""
+    """Each stimulus's true quality by code, by seed and pixels.
+
+    Uniform over the middle three quarters of the scale: 1.5–4.5 on 1–5.
+    """
+    low, high = method_of(study).scale(study)
+    if high - low < 2:  # pairs have no scale; qualities compare all the same
+        low, high = 1, 5
+    margin = (high - low) / 8
     return {
-        code: random.Random(f"{seed}:{pixels}").uniform(1.5, 4.5)  # noqa: S311
+        code: random.Random(f"{seed}:{pixels}").uniform(  # noqa: S311
+            low + margin, high - margin
+        )
         for code, pixels in study.stimuli.values_list("code", "pixel_sha256")
     }
 
 
 def rater(truth: dict[str, float], *, seed: int, number: int) -> Callable[[str], int]:
-    """Somebody who rates truth + own bias + noise, rounded and kept on 1–5."""
+    """Somebody who says truth + own bias + noise, rounded; the page keeps it on the
+    scale, for only what is offered can be answered."""
     draw = random.Random(f"{seed}:rater:{number}")  # noqa: S311
     bias = draw.gauss(0, BIAS_SD)
-    return lambda code: min(
-        5, max(1, round(truth[code] + bias + draw.gauss(0, NOISE_SD)))
-    )
+    return lambda code: round(truth[code] + bias + draw.gauss(0, NOISE_SD))
 
 
 def simulate(

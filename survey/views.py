@@ -1,95 +1,145 @@
 """The participant's pages. The server alone knows where a participant is.
 
 Every page works without a script. No session, no account: a participant is known by
-the token in one HttpOnly cookie that only this study's pages receive.
+the code in one HttpOnly cookie that only this study's pages receive.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from generation.views import send_picture
-from survey import services
-from survey.forms import AnswerForm, JoinForm
-from survey.models import Participant, Stimulus, Study, Trial
+from survey import limits, plates, services
+from survey.forms import (
+    MTURK_PREVIEW,
+    PLATFORMS,
+    CodeForm,
+    JoinForm,
+    QuestionnaireForm,
+    SentAnswer,
+    recruit_of,
+)
+from survey.methods import method_of
+from survey.models import CHECKS, Participant, Stimulus, Study, Trial
+from survey.refusals import StudyNotOpen, SurveyRefusal
+from survey.texts import choose_language, languages_of, texts_of
 
 COOKIE = "participant"
 COOKIE_SECONDS = 30 * 24 * 3600
 
+BY_SCRIPT = "X-Survey"
+"""The header by which rate.js asks for the next trial alone, not for a whole page."""
 
-def _get_study(slug: str) -> Study:
-    """The study at this address; a draft has none yet."""
-    return get_object_or_404(
-        Study.objects.exclude(state=Study.State.DRAFT).select_related("experiment"),
-        slug=slug,
+View = Callable[..., HttpResponse]
+
+
+# Who is here, at which study, in which language ------------------------------------
+
+
+def _study_for_visitors(slug: str) -> Study:
+    """The version at this address that takes people: the newest open one.
+
+    Else the newest that is not a draft; a study that was only drafted has no page.
+    """
+    versions = (
+        Study.objects.filter(slug=slug)
+        .exclude(state=Study.State.DRAFT)
+        .select_related("experiment")
+        .order_by("-version")
     )
+    taking = [study for study in versions if study.accepts_answers]
+    if not (chosen := next(iter(taking or versions), None)):
+        raise Http404("There is no study at this address.")
+    return chosen
 
 
-def _get_participant(request: HttpRequest, study: Study) -> Participant | None:
-    return services.participant_of(study, request.COOKIES.get(COOKIE))
+def _visit(view: Callable[[HttpRequest, Study], HttpResponse]) -> View:
+    """A page for anybody, in the study's or their own language."""
+
+    @wraps(view)
+    @never_cache
+    def wrapped(request: HttpRequest, slug: str) -> HttpResponse:
+        participant = _get_participant(request, slug)
+        study = participant.study if participant else _study_for_visitors(slug)
+        language = (
+            participant.language if participant else choose_language(request, study)
+        )
+        with translation.override(language):
+            try:
+                return view(request, study)
+            except SurveyRefusal as refusal:
+                return _refused(request, study, refusal)
+
+    return wrapped
+
+
+def _inside(
+    *pages: str,
+) -> Callable[[Callable[[HttpRequest, Participant], HttpResponse]], View]:
+    """A page for those who have joined; who belongs on another page is sent there.
+
+    `pages` names where a participant may be to see this one; none means anywhere.
+    """
+
+    def decorate(view: Callable[[HttpRequest, Participant], HttpResponse]) -> View:
+        @wraps(view)
+        @never_cache
+        def wrapped(request: HttpRequest, slug: str) -> HttpResponse:
+            participant = _get_participant(request, slug)
+            if participant is None:
+                return redirect("survey:welcome", slug=slug)
+            with translation.override(participant.language):
+                if request.method == "GET" and pages:
+                    place = services.place_of(participant)
+                    if place not in pages:
+                        return redirect(f"survey:{place}", slug=slug)
+                try:
+                    return view(request, participant)
+                except SurveyRefusal as refusal:
+                    return _refused(
+                        request, participant.study, refusal, participant=participant
+                    )
+
+        return wrapped
+
+    return decorate
+
+
+def _get_participant(request: HttpRequest, slug: str) -> Participant | None:
+    return services.participant_of(slug, request.COOKIES.get(COOKIE))
 
 
 def _page(
     request: HttpRequest, study: Study, name: str, status: int = 200, **context: Any
 ) -> HttpResponse:
     context["study"] = study
+    language = translation.get_language() or study.language
+    context["texts"] = texts_of(study, language)
+    context["rtl"] = translation.get_language_bidi()
     return render(request, f"survey/{name}.html", context, status=status)
 
 
 def _refused(
-    request: HttpRequest, study: Study, refusal: services.SurveyRefusal
+    request: HttpRequest, study: Study, refusal: SurveyRefusal, **context: Any
 ) -> HttpResponse:
-    return _page(request, study, "refused", refusal.status, sentence=str(refusal))
+    name = "closed" if isinstance(refusal, StudyNotOpen) else "refused"
+    return _page(request, study, name, refusal.status, sentence=str(refusal), **context)
 
 
-@require_GET
-@never_cache
-def welcome(request: HttpRequest, slug: str) -> HttpResponse:
-    """What the study is about, and consent."""
-    study = _get_study(slug)
-    participant = _get_participant(request, study)
-    if participant and participant.status == Participant.Status.FINISHED:
-        return redirect("survey:thanks", slug=slug)
-    if not study.accepts_answers:
-        return _page(request, study, "closed", 410)
-    return _page(
-        request,
-        study,
-        "welcome",
-        form=JoinForm(),
-        participant=participant,
-        count=study.stimuli.count(),
-    )
-
-
-@require_POST
-@never_cache
-def join(request: HttpRequest, slug: str) -> HttpResponse:
-    """Consent given: plan the session and send the person to the first picture."""
-    study = _get_study(slug)
-    if _get_participant(request, study):
-        return redirect("survey:rate", slug=slug)
-    if not study.accepts_answers:
-        return _page(request, study, "closed", 410)
-    form = JoinForm(request.POST)
-    if not form.is_valid():
-        return _page(
-            request, study, "welcome", 400, form=form, count=study.stimuli.count()
-        )
-    _, token = services.join(
-        study,
-        surroundings=form.surroundings(),
-        simulated_mark=form.cleaned_data["simulated"],
-    )
-    response = redirect("survey:rate", slug=slug)
+def _keep_code(response: HttpResponse, study: Study, token: str) -> HttpResponse:
     response.set_cookie(
         COOKIE,
         token,
@@ -102,98 +152,324 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     return response
 
 
-@require_http_methods(["GET", "POST"])
-@never_cache
-def rate(request: HttpRequest, slug: str) -> HttpResponse:
-    """The picture this participant is at; a POST answers one."""
-    study = _get_study(slug)
-    participant = _get_participant(request, study)
-    if participant is None:
-        return redirect("survey:welcome", slug=slug)
-    if request.method == "POST":
-        return _answer(request, study, participant)
-    trial = participant.next_trial()
-    if trial is None:
-        return redirect("survey:thanks", slug=slug)
-    if not study.accepts_answers:
-        return _page(request, study, "closed", 410, participant=participant)
-    return _rating_page(request, study, participant, trial)
+def _to_place(participant: Participant) -> HttpResponse:
+    place = services.place_of(participant)
+    return redirect(f"survey:{place}", slug=participant.study.slug)
 
 
-def _answer(
-    request: HttpRequest, study: Study, participant: Participant
-) -> HttpResponse:
-    form = AnswerForm(request.POST)
-    if not form.is_valid():
-        trial = participant.next_trial()
-        if trial is None:
+# Coming in ------------------------------------------------------------------------
+
+
+@require_GET
+@_visit
+def welcome(request: HttpRequest, study: Study) -> HttpResponse:
+    """What the study is about, and consent."""
+    participant = _get_participant(request, study.slug)
+    if participant:
+        if participant.status == Participant.Status.FINISHED:
             return redirect("survey:thanks", slug=study.slug)
-        sentence = "Please choose one of the five answers."
-        return _rating_page(request, study, participant, trial, sentence, 400)
-    cleaned = form.cleaned_data
-    try:
-        services.answer(
-            participant,
-            trial_pk=cleaned["trial"],
-            rating=cleaned["rating"],
-            client_id=cleaned["client_id"],
-            response_ms=cleaned["response_ms"],
-        )
-    except services.SurveyRefusal as refusal:
-        return _refused(request, study, refusal)
-    return redirect("survey:rate", slug=study.slug)
+        if not study.accepts_answers:
+            raise StudyNotOpen(services.REFUSED_JOINING["closed"]())
+        return _page(request, study, "welcome", participant=participant)
+    returning = recruit_of(request.GET) is not None
+    if (reason := study.refuses_joining()) and not (returning and reason == "full"):
+        raise StudyNotOpen(services.REFUSED_JOINING[reason]())
+    return _welcome(request, study, JoinForm(study=study))
+
+
+def _welcome(
+    request: HttpRequest, study: Study, form: JoinForm, status: int = 200
+) -> HttpResponse:
+    sent = request.POST or request.GET
+    names = [name for pair in PLATFORMS.values() for name in pair]
+    carried = [(name, str(sent[name])[:100]) for name in names if sent.get(name)]
+    return _page(
+        request,
+        study,
+        "welcome",
+        status,
+        form=form,
+        carried=carried,
+        preview=sent.get("assignmentId") == MTURK_PREVIEW,
+        languages=[
+            (code, translation.get_language_info(code)["name_local"])
+            for code in languages_of(study)
+        ],
+        count=study.trials_each or study.items.count(),
+    )
+
+
+@require_POST
+@_visit
+def join(request: HttpRequest, study: Study) -> HttpResponse:
+    """Consent given: plan the session and send the person to the first page."""
+    if present := _get_participant(request, study.slug):
+        return _to_place(present)
+    form = JoinForm(request.POST, study=study)
+    if not form.is_valid():
+        return _welcome(request, study, form, 400)
+    limits.count_join(request)
+    participant, token = services.join(
+        study,
+        surroundings=form.surroundings(),
+        simulated_mark=form.cleaned_data["simulated"],
+        language=translation.get_language() or study.language,
+        invitation=form.cleaned_data["invitation"],
+        recruit=recruit_of(request.POST),
+    )
+    return _keep_code(_to_place(participant), study, token)
+
+
+@require_GET
+@_visit
+def declined(request: HttpRequest, study: Study) -> HttpResponse:
+    """For those who do not or may not take part: nothing was stored."""
+    return _page(request, study, "declined")
+
+
+@require_http_methods(["GET", "POST"])
+@_visit
+def resume(request: HttpRequest, study: Study) -> HttpResponse:
+    """Go on with the code from another device. The code is never in an address."""
+    form = CodeForm(request.POST or None)
+    if request.method == "GET" or not form.is_valid():
+        status = 200 if request.method == "GET" else 400
+        return _page(request, study, "resume", status, form=form)
+    limits.count_code(request)
+    token = form.cleaned_data["code"]
+    participant = services.resume(study.slug, token)
+    return _keep_code(_to_place(participant), study, token)
+
+
+# Before and after the pictures --------------------------------------------------------
+
+
+def _questionnaire(
+    request: HttpRequest, participant: Participant, placement: str
+) -> HttpResponse:
+    study = participant.study
+    form = QuestionnaireForm(
+        request.POST or None,
+        items=services.form_items(study, placement),
+        comment=placement == "after" and study.ask_comment,
+    )
+    if request.method == "POST" and form.is_valid():
+        services.keep_form(participant, placement, form.answers())
+        participant.refresh_from_db()
+        return _to_place(participant)
+    return _page(
+        request,
+        study,
+        "questionnaire",
+        400 if form.errors else 200,
+        participant=participant,
+        form=form,
+        after=placement == "after",
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@_inside("before")
+def before(request: HttpRequest, participant: Participant) -> HttpResponse:
+    """The form before the pictures."""
+    return _questionnaire(request, participant, "before")
+
+
+@require_http_methods(["GET", "POST"])
+@_inside("after")
+def after(request: HttpRequest, participant: Participant) -> HttpResponse:
+    """The form after the pictures, and the comment."""
+    return _questionnaire(request, participant, "after")
+
+
+@require_http_methods(["GET", "POST"])
+@_inside("checks")
+def checks(request: HttpRequest, participant: Participant) -> HttpResponse:
+    """The checks of screen and eyes; only passed or failed is kept."""
+    study = participant.study
+    asked = [name for name in CHECKS if getattr(study, f"check_{name}")]
+    if request.method == "POST":
+        largest = study.stimuli.order_by("-width").first()
+        results = plates.judge(
+            asked, request.POST, seed=participant.seed,
+            needed=(largest.width, largest.height) if largest else (0, 0),
+        )  # fmt: skip
+        services.keep_checks(participant, results)
+        participant.refresh_from_db()
+        return _to_place(participant)
+    questions = [plates.PLATES[name] for name in asked if name in plates.PLATES]
+    return _page(
+        request, study, "checks", participant=participant, plates=questions,
+        viewport="viewport" in asked,
+    )  # fmt: skip
+
+
+@require_GET
+def check_plate(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """A plate as SVG, drawn for this participant."""
+    participant = _get_participant(request, slug)
+    if participant is None or name not in plates.PLATES:
+        raise Http404("There is no such plate.")
+    svg = plates.PLATES[name].draw(participant.seed)
+    response = HttpResponse(svg, content_type="image/svg+xml")
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+# The pictures ---------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "POST"])
+@_inside("rate")
+def rate(request: HttpRequest, participant: Participant) -> HttpResponse:
+    """The picture this participant is at; a POST answers one or ends a break."""
+    if request.method == "POST":
+        if pk := request.POST.get("break"):
+            services.end_break(participant, int(pk) if pk.isdecimal() else 0)
+            return _next(request, participant)
+        return _answer(request, participant)
+    return _rating_page(request, participant)
+
+
+def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
+    sent = SentAnswer.read(request.POST)
+    refusal = ""
+    if sent.trial is None:
+        refusal = _("Please choose one of the answers offered.")
+    else:
+        try:
+            services.answer(
+                participant,
+                trial_pk=sent.trial,
+                answers=sent.answers,
+                client_id=sent.client_id,
+                response_ms=sent.response_ms,
+                displayed_scale=sent.displayed_scale,
+                load_failures=sent.load_failures,
+            )
+        except services.NotOnTheScale as not_answered:
+            refusal = str(not_answered)
+    if refusal:
+        return _rating_page(request, participant, refusal, 400)
+    return _next(request, participant)
+
+
+def _next(request: HttpRequest, participant: Participant) -> HttpResponse:
+    """After a post: a redirect, or for the script at once what comes next."""
+    if request.headers.get(BY_SCRIPT):
+        participant.refresh_from_db()
+        return _rating_page(request, participant)
+    return redirect("survey:rate", slug=participant.study.slug)
 
 
 def _rating_page(
     request: HttpRequest,
-    study: Study,
     participant: Participant,
-    trial: Trial,
     sentence: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    return _page(
-        request,
-        study,
-        "rate",
-        status,
-        participant=participant,
-        trial=trial,
-        count=participant.trials.count(),
-        choices=AnswerForm.choices,
-        sentence=sentence,
+    study = participant.study
+    by_script = bool(request.headers.get(BY_SCRIPT))
+    trial = participant.next_trial()
+    if trial is None or trial.stimulus is None:
+        if not by_script:
+            return _to_place(participant)
+        response = HttpResponse(status=204)
+        place = services.place_of(participant)
+        response[BY_SCRIPT] = reverse(f"survey:{place}", args=[study.slug])
+        return response
+    if not study.accepts_answers:
+        raise StudyNotOpen(services.REFUSED_JOINING["closed"]())
+    context = _trial_context(participant, study, trial)
+    name = "trial" if by_script else "rate"
+    return _page(request, study, name, status, sentence=sentence, **context)
+
+
+def _trial_context(
+    participant: Participant, study: Study, trial: Trial
+) -> dict[str, Any]:
+    method = method_of(study)
+    ahead = (
+        participant.trials.filter(index__gt=trial.index, stimulus__isnull=False)
+        .select_related("stimulus", "second")
+        .order_by("index")
+        .first()
     )
+    choices = method.choices(study)
+    expected = next((it for it in choices if it.value == trial.expected), None)
+    before_this = participant.trials.filter(index__lt=trial.index)
+    is_training = trial.kind == Trial.Kind.TRAINING
+    return {
+        "participant": participant,
+        "trial": trial,
+        "pictures": _pictures(trial),
+        "ahead": [it for it in (ahead.stimulus, ahead.second) if it] if ahead else [],
+        "count": participant.trials.count(),
+        "method_template": method.template,
+        "choices": choices,
+        "digits": study.method != Study.Method.PAIRS,
+        "instruction": expected.spoken if trial.instructed and expected else "",
+        "training": is_training,
+        "first_counted": not is_training
+        and before_this.exists()
+        and not before_this.exclude(kind=Trial.Kind.TRAINING).exists(),
+        "on_break": trial.break_before and trial.break_ended_at is None,
+    }
+
+
+def _pictures(trial: Trial) -> list[Stimulus]:
+    """What is shown, from left to right, or the original and then the picture."""
+    shown = [it for it in (trial.stimulus, trial.second) if it is not None]
+    if trial.side == Trial.Side.RIGHT:
+        shown.reverse()
+    return shown
 
 
 @require_GET
-@never_cache
-def thanks(request: HttpRequest, slug: str) -> HttpResponse:
+@_inside("thanks")
+def thanks(request: HttpRequest, participant: Participant) -> HttpResponse:
     """Shown only after the server has counted every planned answer."""
-    study = _get_study(slug)
-    participant = _get_participant(request, study)
-    if participant is None:
-        return redirect("survey:welcome", slug=slug)
-    if participant.next_trial() is not None:
-        return redirect("survey:rate", slug=slug)
     return _page(
         request,
-        study,
+        participant.study,
         "thanks",
         participant=participant,
         count=participant.trials.count(),
+        token=services.grouped(request.COOKIES[COOKIE].replace("-", "")),
     )
 
 
+# Leaving --------------------------------------------------------------------------
+
+
+@require_GET
+@_inside()
+def code(request: HttpRequest, participant: Participant) -> HttpResponse:
+    """The participant's code, to go on elsewhere or to withdraw later."""
+    token = services.grouped(request.COOKIES[COOKIE].replace("-", ""))
+    study = participant.study
+    link = request.build_absolute_uri(reverse("survey:resume", args=[study.slug]))
+    return _page(
+        request, study, "code", participant=participant, token=token,
+        link=f"{link}#{token}",
+    )  # fmt: skip
+
+
 @require_http_methods(["GET", "POST"])
-@never_cache
-def withdraw(request: HttpRequest, slug: str) -> HttpResponse:
-    """Ask once, then delete the participant's answers."""
-    study = _get_study(slug)
-    participant = _get_participant(request, study)
+@_visit
+def withdraw(request: HttpRequest, study: Study) -> HttpResponse:
+    """Ask once, then delete the answers; without a cookie by the code."""
+    participant = _get_participant(request, study.slug)
+    form = CodeForm(request.POST or None) if participant is None else None
+    if request.method == "GET" or (form is not None and not form.is_valid()):
+        status = 200 if request.method == "GET" else 400
+        return _page(
+            request, study, "withdraw", status, participant=participant, form=form
+        )
     if participant is None:
-        return redirect("survey:welcome", slug=slug)
-    if request.method == "GET":
-        return _page(request, study, "withdraw", participant=participant)
+        limits.count_code(request)
+        sent = form.cleaned_data["code"] if form is not None else ""
+        participant = services.resume(study.slug, sent)
     services.withdraw(participant)
     response = _page(request, study, "withdrawn")
     response.delete_cookie(COOKIE, path=study.get_absolute_url(), samesite="Lax")
@@ -203,16 +479,14 @@ def withdraw(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def picture(request: HttpRequest, slug: str, code: str) -> HttpResponseBase:
     """A stimulus, for people who take part in its study and for researchers."""
-    study = _get_study_of_picture(request, slug)
-    stimulus = get_object_or_404(Stimulus, study=study, code=code)
+    participant = _get_participant(request, slug)
+    if participant is not None:
+        shown = Stimulus.objects.filter(study=participant.study_id)
+    elif request.user.is_staff and request.user.has_perm("survey.view_stimulus"):
+        shown = Stimulus.objects.filter(study__slug=slug)
+    else:
+        raise PermissionDenied("This picture is shown to participants only.")
+    stimulus = shown.filter(code=code).first()
+    if stimulus is None:
+        raise Http404("There is no such picture.")
     return send_picture(stimulus.picture)
-
-
-def _get_study_of_picture(request: HttpRequest, slug: str) -> Study:
-    if request.COOKIES.get(COOKIE):
-        study = _get_study(slug)
-        if _get_participant(request, study):
-            return study
-    if request.user.is_staff and request.user.has_perm("survey.view_stimulus"):
-        return get_object_or_404(Study, slug=slug)
-    raise PermissionDenied("This picture is shown to participants only.")

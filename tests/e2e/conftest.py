@@ -101,7 +101,8 @@ class Faults:
             self.found.append(f"{message.text} ({message.location.get('url')})")
 
     def _response(self, response: Response) -> None:
-        is_page = response.request.is_navigation_request()
+        request = response.request
+        is_page = request.is_navigation_request() or "x-survey" in request.headers
         if response.status >= (500 if is_page else 400):
             self.found.append(f"{response.status} {response.url}")
 

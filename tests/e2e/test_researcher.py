@@ -98,7 +98,7 @@ def test_a_researcher_paints_a_grid_opens_a_study_and_reads_its_report(
 
     # A study of them.
     page.goto(f"{lab.base}/admin/survey/study/add/")
-    page.get_by_label("Title").fill("Which is best?")
+    page.locator("#id_title").fill("Which is best?")
     pick(page, "experiment", "Small")
     page.get_by_label("Controller").fill("The lab")
     page.get_by_label("Contact").fill("ada@lab.example")
@@ -191,6 +191,9 @@ def test_the_labs_own_admin_pages_are_accessible(
     page.goto(desk_lab.base + report)
     expect(page.get_by_role("table", name="MOS by stimulus")).to_be_visible()
     check("report")
+    for name in ("upload", "invitations", "poster"):
+        page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/{name}/")
+        check(name)
     assert not found, "\n".join(found)
 
 

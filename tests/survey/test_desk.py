@@ -6,20 +6,30 @@ from typing import Any
 
 import pytest
 
-from survey.models import Participant, Study
+from survey.models import Participant, Recruit, Study
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db
 
 
+def filled(response: Any) -> dict[str, str]:
+    """The study form of a page as a browser would send it unchanged."""
+    forms = [response.context["adminform"].form]
+    for inline in response.context["inline_admin_formsets"]:
+        forms += [inline.formset.management_form, *inline.formset.initial_forms]
+    data: dict[str, str] = {}
+    for form in forms:
+        for bound in form:
+            value = bound.value()
+            if value is not None and value is not False:
+                data[bound.html_name] = str(value)
+    return data
+
+
 def change(desk: Any, study: Study, **data: str) -> Any:
-    fields = ("title", "question", "welcome", "consent", "thanks", "controller",
-              "contact", "ethics_reference", "seed")  # fmt: skip
-    form = {name: getattr(study, name) for name in fields}
-    form["experiment"] = study.experiment_id
-    return desk.post(
-        f"/admin/survey/study/{study.pk}/change/", form | data, follow=True
-    )
+    address = f"/admin/survey/study/{study.pk}/change/"
+    form = filled(desk.get(address))
+    return desk.post(address, form | data, follow=True)
 
 
 @pytest.fixture
@@ -45,12 +55,13 @@ def test_it_opens_and_shows_its_address(desk: Any, draft: Study) -> None:
 
 
 def test_a_new_study_opens_in_one_step(desk: Any, draft: Study) -> None:
-    fields = ("question", "welcome", "consent", "thanks", "seed", "experiment_id")
-    form = {name.removesuffix("_id"): getattr(draft, name) for name in fields}
+    form = filled(desk.get("/admin/survey/study/add/"))
     texts = {"controller": "x", "contact": "y", "ethics_reference": "z"}
     response = desk.post(
         "/admin/survey/study/add/",
-        form | texts | {"title": "Second", "_open": "1"},
+        form
+        | texts
+        | {"title": "Second", "experiment": str(draft.experiment_id), "_open": "1"},
         follow=True,
     )
     assert "“Second” is open" in response.content.decode()
@@ -92,3 +103,85 @@ def test_a_participants_token_is_not_on_any_page(desk: Any, study: Study) -> Non
     )
     page = desk.get(f"/admin/survey/participant/{row.pk}/change/").content.decode()
     assert "f" * 64 not in page
+
+
+def test_one_time_links_come_once_as_csv(desk: Any, study: Study) -> None:
+    response = desk.post(
+        f"/admin/survey/study/{study.pk}/invitations/", {"number": "3"}
+    )
+    lines = response.content.decode().splitlines()
+    assert lines[0] == "link,code" and len(lines) == 4
+    assert f"http://testserver/s/{study.slug}/#" in lines[1]
+    page = desk.get(f"/admin/survey/study/{study.pk}/invitations/").content.decode()
+    assert (
+        "3 one-time links have been made" in page and lines[1].split("#")[1] not in page
+    )
+
+
+def test_the_poster_has_the_address_as_a_picture_and_as_text(
+    desk: Any, study: Study
+) -> None:
+    page = desk.get(f"/admin/survey/study/{study.pk}/poster/").content.decode()
+    assert f"http://testserver/s/{study.slug}/" in page and "data:image/svg" in page
+
+
+def test_approvals_need_their_own_right(client: Any, desk: Any, study: Study) -> None:
+    Recruit.objects.create(
+        participant=Participant.objects.create(
+            study=study, token_sha256="0", study_version=1, consent_sha256="0", seed=0
+        ),
+        platform="prolific",
+        person="=5f1",
+        delete_on="2999-01-01",
+    )
+    address = f"/admin/survey/study/{study.pk}/approvals/"
+    assert "prolific,'=5f1,,started" in desk.get(address).content.decode()
+    group = desk.get("/admin/").wsgi_request.user.groups.get()
+    group.permissions.remove(*group.permissions.filter(codename="export_recruit"))
+    assert desk.get(address).status_code == 403
+
+
+def test_a_new_version_and_the_preset_form_are_one_click(
+    desk: Any, study: Study
+) -> None:
+    page = desk.post(f"/admin/survey/study/{study.pk}/version/", follow=True)
+    assert "This is version 2" in page.content.decode()
+    draft = Study.objects.get(version=2)
+    desk.post(f"/admin/survey/study/{draft.pk}/form-preset/")
+    desk.post(f"/admin/survey/study/{draft.pk}/form-preset/")
+    assert draft.form_items.count() == 6
+    desk.post(f"/admin/survey/study/{study.pk}/form-preset/")
+    assert study.form_items.count() == 0
+
+
+@pytest.mark.parametrize(
+    "page", ["version", "invitations", "poster", "approvals", "upload", "form-preset"]
+)
+def test_a_stranger_gets_none_of_a_studys_pages(
+    client: Any, stranger: Any, study: Study, page: str
+) -> None:
+    client.force_login(stranger)
+    address = f"/admin/survey/study/{study.pk}/{page}/"
+    assert client.get(address).status_code in {403, 404}
+    assert client.post(address, {"number": "1"}).status_code in {403, 404}
+    assert not study.invitations.exists() and Study.objects.count() == 1
+
+
+def test_a_picture_is_marked_for_practice_until_its_study_opens(
+    desk: Any, draft: Study, study: Study
+) -> None:
+    change(desk, draft, _take_in="1")
+    [stimulus] = draft.stimuli.all()[:1]
+    frozen = study.stimuli.all()[0]
+    for shown, expected in ((stimulus, 1), (frozen, None)):
+        address = f"/admin/survey/stimulus/?study__id__exact={shown.study_id}"
+        formset = desk.get(address).context["cl"].formset
+        data = {"form-TOTAL_FORMS": str(len(formset.forms)), "_save": "1",
+                "form-INITIAL_FORMS": str(len(formset.forms))}  # fmt: skip
+        for form in formset.forms:
+            data |= {b.html_name: str(b.value()) for b in form if b.value() is not None}
+            if form.instance == shown:
+                data[form["training_order"].html_name] = "1"
+        desk.post(address, data)
+        shown.refresh_from_db()
+        assert shown.training_order == expected

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from survey.models import Study
-from survey.services import CannotOpen, freeze_stimuli, open_study
+from survey.opening import freeze_stimuli, open_study
+from survey.refusals import CannotOpen
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

@@ -52,7 +52,7 @@ def post(study: Study, token: str, trial: Trial, rating: int) -> int:
     client = Client()
     client.cookies["participant"] = token
     response = client.post(
-        f"/s/{study.slug}/rate/", {"trial": trial.pk, "rating": rating}
+        f"/s/{study.slug}/rate/", {"trial": trial.pk, "answer-overall": rating}
     )
     return response.status_code
 

@@ -55,12 +55,14 @@ def test_nobody_marks_as_simulated_without_the_labs_signature(
     assert not participant.simulated
 
 
-def test_a_rater_is_the_same_for_the_same_seed_and_stays_on_the_scale(
-    study: Study,
-) -> None:
+def test_a_rater_is_the_same_for_the_same_seed(study: Study) -> None:
     truth = true_values(study, seed=1)
     first = [rater(truth, seed=1, number=0)(code) for code in truth for _ in range(3)]
     again = [rater(truth, seed=1, number=0)(code) for code in truth for _ in range(3)]
     assert first == again
-    extreme = rater(dict.fromkeys(truth, 9.0), seed=1, number=0)
-    assert {extreme(code) for code in truth} == {5}
+
+
+def test_who_wants_more_than_the_scale_offers_says_its_end(study: Study) -> None:
+    play(InProcess("testserver"), study.get_absolute_url(), choose=lambda code: 99)
+    play(InProcess("testserver"), study.get_absolute_url(), choose=lambda code: -99)
+    assert set(Rating.objects.values_list("rating", flat=True)) == {1, 5}

@@ -30,7 +30,7 @@ from nstlab.broker import BrokerUnavailable
 from nstlab.lab import Lab, answers_http, gunicorn
 from nstlab.roles import researchers
 from survey.models import Study
-from survey.services import open_study
+from survey.opening import open_study
 from survey.simulation import BIAS_SD, NOISE_SD, simulate, true_values
 
 USERNAME = "researcher"

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=0)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        study = Study.objects.filter(slug=options["study"]).first()
+        study = Study.objects.filter(slug=options["study"]).order_by("-version").first()
         if study is None:
             raise CommandError(f"There is no study at /s/{options['study']}/.")
         if not study.accepts_answers:

@@ -3,7 +3,8 @@
 (() => {
   const form = document.querySelector("form[data-screen]");
   if (!form) return;
-  form.viewport.value = `${window.innerWidth}x${window.innerHeight}`;
-  form.pixel_ratio.value = String(window.devicePixelRatio || 1);
-  form.touch.value = matchMedia("(pointer: coarse)").matches ? "1" : "";
+  const say = (name, value) => { if (form[name]) form[name].value = value; };
+  say("viewport", `${window.innerWidth}x${window.innerHeight}`);
+  say("pixel_ratio", String(window.devicePixelRatio || 1));
+  say("touch", matchMedia("(pointer: coarse)").matches ? "1" : "");
 })();

@@ -1,0 +1,206 @@
+"""Pages of the researcher's desk that are no form of a study: versions, invitations,
+the poster, approvals, pictures of one's own."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import segno
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from survey import opening, presets, services, uploads
+from survey.models import FormItem, Recruit, Study
+from survey.refusals import CannotOpen
+
+MOST_INVITATIONS = 5000
+
+Page = Callable[..., HttpResponse]
+
+
+def urls(owner: ModelAdmin) -> list[URLPattern]:
+    """The pages below `admin/survey/study/<pk>/`."""
+    pages: list[tuple[str, Any]] = [
+        ("version", version),
+        ("invitations", invitations),
+        ("poster", poster),
+        ("approvals", approvals),
+        ("upload", upload),
+        ("form-preset", form_preset),
+    ]
+    return [
+        path(
+            f"<int:pk>/{name}/",
+            owner.admin_site.admin_view(_for_study(page, owner)),
+            name=f"survey_study_{name.replace('-', '_')}",
+        )
+        for name, page in pages
+    ]
+
+
+def _for_study(page: Any, owner: ModelAdmin) -> Page:
+    def view(request: HttpRequest, pk: int) -> HttpResponse:
+        study = get_object_or_404(owner.get_queryset(request), pk=pk)
+        if not owner.has_change_permission(request, study):
+            raise PermissionDenied
+        response: HttpResponse = page(request, study, owner)
+        return response
+
+    return view
+
+
+def _back(study: Study) -> HttpResponse:
+    return redirect("admin:survey_study_change", study.pk)
+
+
+def _page(
+    request: HttpRequest, study: Study, owner: ModelAdmin, name: str, title: str,
+    **context: Any,
+) -> HttpResponse:  # fmt: skip
+    return TemplateResponse(
+        request,
+        f"survey/desk/{name}.html",
+        {
+            **owner.admin_site.each_context(request),
+            "opts": owner.model._meta,
+            "study": study,
+            "title": title,
+            "subtitle": str(study),
+            **context,
+        },
+    )
+
+
+def version(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    """Make a new version and go to it."""
+    if request.method != "POST":
+        return _back(study)
+    try:
+        draft = opening.new_version(study)
+    except CannotOpen as refused:
+        messages.error(request, str(refused))
+        return _back(study)
+    owner.log_addition(request, draft, f"Version {draft.version} of “{study.title}”.")
+    messages.success(
+        request,
+        f"This is version {draft.version}, a draft. The versions before it go on until "
+        "it opens.",
+    )
+    return _back(draft)
+
+
+class InvitationForm(forms.Form):
+    number = forms.IntegerField(
+        min_value=1, max_value=MOST_INVITATIONS, initial=20, label="How many links"
+    )
+
+
+def invitations(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    """New one-time links as CSV; they cannot be shown again."""
+    form = InvitationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        address = request.build_absolute_uri(study.get_absolute_url())
+        codes = services.invite(study, form.cleaned_data["number"])
+        owner.log_change(request, study, f"{len(codes)} one-time links made.")
+        rows = [("link", "code"), *((f"{address}#{code}", code) for code in codes)]
+        return _csv(rows, f"invitations-{study.slug}.csv")
+    used = study.invitations.filter(used=True).count()
+    return _page(
+        request, study, owner, "invitations", "One-time links", form=form,
+        made=study.invitations.count(), used=used,
+    )  # fmt: skip
+
+
+def poster(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    """A page to print: the title, the QR code, the address."""
+    address = request.build_absolute_uri(study.get_absolute_url())
+    code = segno.make(address, error="m").svg_data_uri(scale=8)
+    return _page(
+        request, study, owner, "poster", "Poster", address=address, qr_code=code
+    )
+
+
+def approvals(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    """Whom a platform sent and who has finished: the only way its ids leave."""
+    if not request.user.has_perm("survey.export_recruit"):
+        raise PermissionDenied
+    rows: list[tuple[str, ...]] = [("platform", "person", "session", "status")]
+    rows += Recruit.objects.filter(participant__study__slug=study.slug).values_list(
+        "platform", "person", "session", "participant__status"
+    )
+    owner.log_change(request, study, "Platform ids exported for approval.")
+    return _csv(rows, f"approvals-{study.slug}.csv")
+
+
+def _csv(rows: Sequence[tuple[str, ...]], name: str) -> HttpResponse:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
+        [[_cell(value) for value in row] for row in rows]
+    )
+    response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _cell(value: str) -> str:
+    """A text that a spreadsheet would run as a formula begins with an apostrophe."""
+    return f"'{value}" if value[:1] in "=+-@\t\r" and value else value
+
+
+class UploadForm(forms.Form):
+    archive = forms.FileField(
+        label="Pictures",
+        help_text="A ZIP of PNG, JPEG, WebP or TIFF pictures.",
+    )
+    table = forms.FileField(
+        label="Factors",
+        required=False,
+        help_text="A CSV with a column file and one column for each factor, such as "
+        "content, style, condition; optionally reference (a file), rated, training "
+        "and gold. Without it every picture is taken as it is.",
+    )
+
+
+def upload(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    """Pictures of one's own, from a ZIP and a CSV; says what was refused and why."""
+    form = UploadForm(request.POST or None, request.FILES or None)
+    report = None
+    if request.method == "POST" and form.is_valid():
+        archive: Any = form.cleaned_data["archive"]
+        table: Any = form.cleaned_data["table"]
+        try:
+            report = uploads.take_in(study, archive, table.read() if table else None)
+        except (CannotOpen, uploads.UploadRefused) as refused:
+            form.add_error(None, str(refused))
+        else:
+            owner.log_change(request, study, f"{report.taken} pictures uploaded.")
+    return _page(
+        request, study, owner, "upload", "Pictures of your own", form=form,
+        report=report,
+        stimuli=reverse("admin:survey_stimulus_changelist")
+        + f"?study__id__exact={study.pk}",
+    )  # fmt: skip
+
+
+def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    """Add P.913's questions about people and their surroundings to the study."""
+    if request.method == "POST":
+        if study.state not in opening.UNFROZEN:
+            messages.error(
+                request, f"“{study}” is {study.state}; its forms are frozen."
+            )
+            return _back(study)
+        present = set(study.form_items.values_list("name", flat=True))
+        new = [each for each in presets.P913_FORM if each["name"] not in present]
+        FormItem.objects.bulk_create([FormItem(study=study, **each) for each in new])
+        messages.success(request, f"{len(new)} questions are in the form before.")
+    return _back(study)

@@ -1,0 +1,39 @@
+"""`manage.py purge_participants`: delete what was promised to be deleted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from survey.models import Study
+from survey.services import purge, settle_dropped
+
+
+class Command(BaseCommand):
+    help = (
+        "Deletes recruiting platforms' ids past their date and all sessions of studies "
+        "past their “delete on”. A number of sessions is all that stays. Run it daily."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--study", help="only this address, the part after /s/")
+        parser.add_argument(
+            "--today",
+            type=dt.date.fromisoformat,
+            help="another day than today (YYYY-MM-DD)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        studies: list[Study | None] = [None]
+        if options["study"]:
+            studies = list(Study.objects.filter(slug=options["study"]))
+            if not studies:
+                raise CommandError(f"There is no study at /s/{options['study']}/.")
+        today = options["today"] or timezone.now().date()
+        settle_dropped()
+        done = [purge(today, study=study) for study in studies]
+        ids, sessions = (sum(column) for column in zip(*done, strict=True))
+        self.stdout.write(f"Deleted: {ids} platform ids, {sessions} sessions.")

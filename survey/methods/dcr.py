@@ -1,0 +1,39 @@
+"""Degradation category rating, ITU-T P.910 clause 7.3: against a shown reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from survey.methods.base import CannotAsk, Choice, Method
+from survey.models import Item, Stimulus, Study
+
+IMPAIRMENT = {
+    5: pgettext_lazy("DCR scale", "Imperceptible"),
+    4: pgettext_lazy("DCR scale", "Perceptible but not annoying"),
+    3: pgettext_lazy("DCR scale", "Slightly annoying"),
+    2: pgettext_lazy("DCR scale", "Annoying"),
+    1: pgettext_lazy("DCR scale", "Very annoying"),
+}
+
+
+class DCR(Method):
+    """Each picture beside its content image, how much worse it is."""
+
+    template = "survey/trials/dcr.html"
+    needs_references = True
+    default_question = _("How do you find the change from the original to this one?")
+
+    def choices(self, study: Study) -> list[Choice]:
+        return [Choice(str(number), label) for number, label in IMPAIRMENT.items()]
+
+    def items(self, study: Study, stimuli: Sequence[Stimulus]) -> list[Item]:
+        shown = [it for it in stimuli if it.rated and not it.is_reference]
+        if alone := [it for it in shown if it.reference is None]:
+            raise CannotAsk(
+                f"DCR shows the content image beside each picture; {len(alone)} of "
+                f"{len(shown)} have none, the first is {alone[0]}."
+            )
+        return [Item(study=study, stimulus=it, second=it.reference) for it in shown]

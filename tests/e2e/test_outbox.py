@@ -1,0 +1,238 @@
+"""No answer is lost and nothing advances silently, whatever the network does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, expect
+
+from survey.models import Participant, Question, Rating, Trial
+from tests.e2e.browser import PHONE
+from tests.e2e.live import LiveLab
+from tests.e2e.steps import (
+    choice,
+    click_answer,
+    consent,
+    expect_picture,
+    press_choice,
+    shown,
+    stored,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+Visit = Callable[..., BrowserContext]
+UNSENT = "Your answer is kept in this browser and will be sent."
+
+
+def only_posts(act: Callable[[Route], None]) -> Callable[[Route], None]:
+    def handle(route: Route) -> None:
+        if route.request.method == "POST":
+            act(route)
+        else:
+            route.continue_()
+
+    return handle
+
+
+def test_a_dead_network_keeps_the_answer_and_says_so(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    consent(page, live_lab.survey(study))
+    first = shown(page)
+    page.context.set_offline(True)
+    click_answer(page, 4)
+    expect(page.get_by_text(UNSENT)).to_be_visible()
+    expect_picture(page, 1)
+    assert not Rating.objects.exists()
+    page.context.set_offline(False)
+    expect_picture(page, 2)
+    expect(page.get_by_text(UNSENT)).to_be_hidden()
+    assert stored(study) == {first: 4}
+
+
+def test_an_answer_survives_a_reload_before_it_was_sent(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    consent(page, live_lab.survey(study))
+    first = shown(page)
+    page.route("**/rate/", only_posts(lambda route: route.abort()))
+    click_answer(page, 2)
+    expect(page.get_by_text(UNSENT)).to_be_visible()
+    page.unroute("**/rate/")
+    page.reload()
+    expect_picture(page, 2)
+    assert stored(study) == {first: 2}
+
+
+def test_a_reply_that_gets_lost_leaves_one_answer(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    consent(page, live_lab.survey(study))
+    first = shown(page)
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch().status)
+        return route.abort()
+
+    page.route("**/rate/", only_posts(lose))
+    click_answer(page, 5)
+    expect_picture(page, 2)
+    assert lost == [200]
+    assert stored(study) == {first: 5}
+
+
+def test_the_next_picture_is_there_before_it_is_asked_for(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda r: asked.append(r.url) if "/picture/" in r.url else None)
+    consent(page, live_lab.survey(study))
+    page.wait_for_timeout(300)
+    ahead = page.locator("[data-ahead]").first.get_attribute("href") or "none"
+    assert any(url.endswith(ahead) for url in asked)
+    click_answer(page, 3)
+    expect_picture(page, 2)
+    assert ahead in (page.locator("#picture").get_attribute("src") or "")
+
+
+def test_withdrawing_empties_the_outbox(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    address = live_lab.survey(study)
+    consent(page, address)
+    page.route("**/rate/", only_posts(lambda route: route.abort()))
+    click_answer(page, 2)
+    expect(page.get_by_text(UNSENT)).to_be_visible()
+    kept = "() => Object.keys(localStorage).length"
+    assert page.evaluate(kept) == 1
+    page.goto(address + "withdraw/")
+    page.get_by_role("button", name="Delete my answers").click()
+    expect(page.get_by_role("heading", name="You have withdrawn")).to_be_visible()
+    assert page.evaluate(kept) == 0
+    assert not Rating.objects.exists()
+
+
+def test_one_touch_answers_and_goes_on(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(one_touch=True)
+    consent(page, live_lab.survey(study))
+    given = {}
+    for index, value in enumerate((5, 1, 3), start=1):
+        expect_picture(page, index)
+        page.wait_for_timeout(600)  # a touch of the picture before does not count
+        given[shown(page)] = value
+        page.locator(".choice", has=choice(page, value)).click()
+    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+    assert stored(study) == given
+
+
+def test_arrow_keys_choose_between_two(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(method="pairs", pictures=2)
+    consent(page, live_lab.survey(study))
+    right = page.get_by_role("radio", name="Picture B")
+    for _ in range(100):
+        page.keyboard.press("ArrowRight")
+        if right.is_checked():
+            break
+        page.wait_for_timeout(50)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+    trial = Trial.objects.get()
+    assert Rating.objects.get().choice == (
+        "first" if trial.side == Trial.Side.RIGHT else "second"
+    )
+
+
+def test_keys_answer_several_questions_one_after_the_other(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(pictures=1)
+    Question.objects.create(study=study, name="style", text="Like the style?")
+    consent(page, live_lab.survey(study))
+    first = page.locator("input[name=answer-overall][value='4']")
+    for _ in range(100):
+        page.keyboard.press("4")
+        if first.is_checked():
+            break
+        page.wait_for_timeout(50)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+    assert dict(Rating.objects.values_list("question", "rating")) == {
+        "overall": 4, "style": 2,
+    }  # fmt: skip
+
+
+def test_the_factor_of_a_shrunk_picture_is_recorded(
+    live_lab: LiveLab, visit: Visit, make_study: Callable[..., Any]
+) -> None:
+    """The renders are 32 pixels wide; told to be 780 they are shrunk to the phone."""
+    study = make_study(pictures=2, fit_to_viewport=True)
+    page = visit(viewport=PHONE, has_touch=True).new_page()
+    consent(page, live_lab.survey(study))
+    page.locator("#picture").evaluate("it => { it.style.width = '16px'; }")
+    click_answer(page, 4)
+    expect_picture(page, 2)
+    click_answer(page, 4)
+    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+    factors = list(Trial.objects.order_by("index").values_list("displayed_scale"))
+    assert factors == [(0.5,), (1.0,)]
+
+
+def test_a_picture_that_failed_is_counted_with_its_answer(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    consent(page, live_lab.survey(study))
+    page.route("**/picture/*", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_text("The picture did not load.")).to_be_visible()
+    page.unroute("**/picture/*")
+    page.get_by_role("button", name="Try again").click()
+    click_answer(page, 3)
+    expect_picture(page, 2)
+    assert Trial.objects.get(answered_at__isnull=False).load_failures == 1
+
+
+def test_the_link_with_the_code_goes_on_elsewhere_and_leaves_no_trace(
+    live_lab: LiveLab, visit: Visit, study: Any
+) -> None:
+    page = visit().new_page()
+    consent(page, live_lab.survey(study))
+    click_answer(page, 3)
+    expect_picture(page, 2)
+    page.get_by_role("link", name="Go on elsewhere").click()
+    link = page.locator("a.link").get_attribute("href") or ""
+    other = visit().new_page()
+    asked: list[str] = []
+    other.on("request", lambda request: asked.append(request.url))
+    other.goto(link)
+    expect(other.get_by_label("Your code")).not_to_have_value("")
+    assert "#" not in other.url
+    other.get_by_role("button", name="Go on").click()
+    expect_picture(other, 2)
+    token = link.split("#")[1]
+    assert not any(token in url.split("#")[0] for url in asked)
+    assert Participant.objects.count() == 1
+
+
+def test_a_late_key_of_the_picture_before_answers_nothing(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    consent(page, live_lab.survey(study))
+    press_choice(page, 4)
+    page.evaluate(
+        """() => { new MutationObserver(() => document.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "1", bubbles: true }))
+        ).observe(document.querySelector("main"), { childList: true }); }"""
+    )
+    page.keyboard.press("Enter")
+    expect_picture(page, 2)
+    expect(choice(page, 1)).not_to_be_checked()

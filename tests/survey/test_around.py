@@ -1,0 +1,408 @@
+"""What surrounds the pictures: forms, checks, codes, leaving, versions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+
+from survey import plates
+from survey.models import (
+    FormAnswer,
+    FormItem,
+    Invitation,
+    Participant,
+    Rating,
+    Recruit,
+    Study,
+    Translation,
+    token_hash,
+)
+from survey.opening import new_version, open_study, unfreeze
+from survey.play import InProcess, play
+from survey.refusals import CannotOpen
+from survey.services import invite
+from survey.signals import answers_withdrawn
+
+pytestmark = pytest.mark.django_db
+
+Make = Callable[..., Study]
+
+
+def join(client: Any, study: Study, **data: str) -> Any:
+    return client.post(f"/s/{study.slug}/join/", {"consent": "on"} | data)
+
+
+def token_of(client: Any) -> str:
+    return str(client.cookies["participant"].value)
+
+
+# Forms and checks -------------------------------------------------------------------
+
+
+def with_forms(study: Study) -> Study:
+    items = [
+        ("before", "room", "choice", "dark\nbright", True),
+        ("before", "years", "number", "", False),
+        ("after", "device", "text", "", False),
+    ]
+    for placement, name, kind, options, required in items:
+        FormItem.objects.create(
+            study=study, placement=placement, name=name, text=f"{name}?", kind=kind,
+            options=options, required=required,
+        )  # fmt: skip
+    Study.objects.filter(pk=study.pk).update(ask_comment=True)
+    study.refresh_from_db()
+    return study
+
+
+def test_the_server_leads_through_forms_pictures_and_forms(
+    client: Any, study: Study
+) -> None:
+    with_forms(study)
+    assert join(client, study)["Location"].endswith("/before/")
+    base = f"/s/{study.slug}/"
+    assert client.get(f"{base}rate/")["Location"].endswith("/before/")
+    refused = client.post(f"{base}before/", {"years": "many"})
+    assert refused.status_code == 400
+    assert "This field is required" in refused.content.decode()
+    assert not FormAnswer.objects.exists()
+    done = client.post(f"{base}before/", {"room": "dark"})
+    assert done["Location"].endswith("/rate/")
+    participant = Participant.objects.get()
+    while trial := participant.next_trial():
+        client.post(f"{base}rate/", {"trial": trial.pk, "answer-overall": 3})
+    assert client.get(f"{base}thanks/")["Location"].endswith("/after/")
+    participant.refresh_from_db()
+    assert participant.status == "started"
+    client.post(f"{base}after/", {"device": "", "comment": "Nice <b>pictures</b>"})
+    participant.refresh_from_db()
+    assert participant.status == "finished"
+    assert dict(FormAnswer.objects.values_list("name", "answer")) == {
+        "room": "dark", "comment": "Nice <b>pictures</b>",
+    }  # fmt: skip
+    assert client.get(f"{base}thanks/").status_code == 200
+
+
+def test_a_form_is_stored_once(client: Any, study: Study) -> None:
+    with_forms(study)
+    join(client, study)
+    for room in ("dark", "bright"):
+        client.post(f"/s/{study.slug}/before/", {"room": room})
+    assert FormAnswer.objects.get().answer == "dark"
+
+
+def test_the_play_script_gets_through_forms_and_checks(make_study: Make) -> None:
+    study = with_forms(
+        make_study(
+            check_viewport=True,
+            check_brightness=True,
+            check_acuity=True,
+            check_colour=True,
+        )
+    )
+    assert play(InProcess("testserver"), study.get_absolute_url(),
+                choose=lambda code: 2) == 3  # fmt: skip
+    participant = Participant.objects.get()
+    assert set(participant.checks) == {"viewport", "brightness", "acuity", "colour"}
+    assert set(participant.checks.values()) <= {"passed", "failed", "skipped"}
+
+
+@pytest.mark.parametrize("name", list(plates.PLATES))
+def test_a_plate_has_one_right_answer_that_is_offered_and_is_drawn_as_svg(
+    name: str,
+) -> None:
+    plate = plates.PLATES[name]
+    offered = {value for value, _ in plate.choices}
+    seen = set()
+    for seed in range(40):
+        right = plate.right(seed)
+        assert right <= offered and right
+        seen |= right
+        svg = plate.draw(seed)
+        assert svg == plate.draw(seed)
+        assert svg.startswith("<svg") and "<script" not in svg and "<text" not in svg
+    assert len(seen) > 2
+
+
+def test_checks_are_judged_and_only_the_verdict_is_kept() -> None:
+    asked = ["viewport", "acuity", "colour"]
+    right = next(iter(plates.PLATES["acuity"].right(7)))
+    judged = plates.judge(
+        asked, {"acuity": right, "colour": "none", "viewport": "300x200"},
+        seed=7, needed=(300, 300),
+    )  # fmt: skip
+    assert judged == {"viewport": "failed", "acuity": "passed", "colour": "failed"}
+    large = plates.judge(
+        ["viewport"], {"viewport": "390x844"}, seed=7, needed=(300, 300)
+    )
+    assert large == {"viewport": "passed"}
+    assert plates.judge(asked, {}, seed=7, needed=(9, 9)) == dict.fromkeys(
+        asked, "skipped"
+    )
+
+
+def test_an_outsider_sees_no_plate(study: Study) -> None:
+    assert Client().get(f"/s/{study.slug}/check/colour.svg").status_code == 404
+
+
+# The code: going on elsewhere and withdrawing later ----------------------------------
+
+
+def test_the_code_goes_on_in_another_browser(client: Any, study: Study) -> None:
+    join(client, study)
+    page = client.get(f"/s/{study.slug}/code/").content.decode()
+    token = token_of(client)
+    shown = "-".join(token[n : n + 4] for n in range(0, 24, 4))
+    assert shown in page and f"/resume/#{shown}" in page
+    other = Client()
+    resumed = other.post(f"/s/{study.slug}/resume/", {"code": f" {shown.upper()} "})
+    assert resumed["Location"].endswith("/rate/")
+    here = client.get(f"/s/{study.slug}/rate/").content
+    assert other.get(f"/s/{study.slug}/rate/").content.count(b"1 / 3") == here.count(
+        b"1 / 3"
+    )
+    assert Participant.objects.count() == 1
+
+
+@pytest.mark.parametrize("page", ["resume", "withdraw"])
+def test_a_wrong_code_is_refused_in_a_sentence(study: Study, page: str) -> None:
+    response = Client().post(f"/s/{study.slug}/{page}/", {"code": "abcd-efgh"})
+    assert response.status_code == 404
+    assert "No session has this code" in response.content.decode()
+
+
+def test_a_receipt_withdraws_after_the_study_has_closed(study: Study) -> None:
+    carrier = InProcess("testserver")
+    play(carrier, study.get_absolute_url(), choose=lambda code: 4)
+    token = token_of(carrier._client)
+    study.close()
+    stranger = Client()
+    response = stranger.post(f"/s/{study.slug}/withdraw/", {"code": token})
+    assert "Your answers are deleted" in response.content.decode()
+    assert not Rating.objects.exists()
+    study.refresh_from_db()
+    assert study.withdrawn_count == 1
+
+
+def test_withdrawing_is_heard_of(
+    study: Study, django_capture_on_commit_callbacks: Any, client: Any
+) -> None:
+    join(client, study)
+    heard: list[Study] = []
+
+    def listen(study: Study, **_: Any) -> None:
+        heard.append(study)
+
+    answers_withdrawn.connect(listen)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            client.post(f"/s/{study.slug}/withdraw/")
+    finally:
+        answers_withdrawn.disconnect(listen)
+    assert heard == [study]
+
+
+# Who may come in ----------------------------------------------------------------------
+
+
+def test_age_is_asked_where_the_study_asks(client: Any, make_study: Make) -> None:
+    study = make_study(minimum_age=18)
+    assert (
+        "I am 18 years old or older"
+        in client.get(study.get_absolute_url()).content.decode()
+    )
+    assert join(client, study).status_code == 400
+    assert join(client, study, age="on").status_code == 302
+
+
+def test_declining_stores_nothing_and_shows_the_screen_out_code(
+    client: Any, make_study: Make
+) -> None:
+    study = make_study(screenout_code="NO-7", screenout_url="https://p.example/no")
+    page = client.get(f"/s/{study.slug}/declined/").content.decode()
+    assert "NO-7" in page and "https://p.example/no" in page
+    assert not Participant.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"opens_at": dt.timedelta(hours=1)}, "has not begun yet"),
+        ({"closes_at": -dt.timedelta(hours=1)}, "has ended"),
+    ],
+)
+def test_dates_close_the_door(
+    client: Any, make_study: Make, fields: dict[str, dt.timedelta], sentence: str
+) -> None:
+    study = make_study(**{k: timezone.now() + v for k, v in fields.items()})
+    for response in (client.get(study.get_absolute_url()), join(client, study)):
+        assert response.status_code == 410
+        assert sentence in response.content.decode()
+
+
+def test_who_has_begun_may_finish_after_the_closing_date(
+    client: Any, study: Study
+) -> None:
+    join(client, study)
+    Study.objects.filter(pk=study.pk).update(closes_at=timezone.now())
+    trial = Participant.objects.get().next_trial()
+    assert trial is not None
+    response = client.post(
+        f"/s/{study.slug}/rate/", {"trial": trial.pk, "answer-overall": 4}
+    )
+    assert response.status_code == 302
+    assert Rating.objects.count() == 1
+
+
+def test_a_full_study_says_so_kindly(make_study: Make) -> None:
+    study = make_study(max_participants=1)
+    assert join(Client(), study).status_code == 302
+    response = join(Client(), study)
+    assert response.status_code == 410
+    assert "has all the answers it needs" in response.content.decode()
+
+
+def test_an_invitation_is_used_up_by_consent_and_not_by_a_preview(
+    make_study: Make,
+) -> None:
+    study = make_study(source="invitation")
+    code = invite(study, 2)[0]
+    assert not Invitation.objects.filter(token_sha256=code).exists()
+    preview = Client()
+    assert (
+        "Your invitation code" in preview.get(study.get_absolute_url()).content.decode()
+    )
+    assert join(preview, study).status_code == 403
+    assert join(preview, study, invitation=code).status_code == 302
+    again = join(Client(), study, invitation=code)
+    assert again.status_code == 403
+    assert "was used before" in again.content.decode()
+    assert Participant.objects.count() == 1
+
+
+PROLIFIC = {"PROLIFIC_PID": "5f1", "STUDY_ID": "s", "SESSION_ID": "t"}
+
+
+def test_a_platforms_id_is_kept_apart_and_comes_back_to_the_same_session(
+    make_study: Make,
+) -> None:
+    study = make_study(completion_code="C-1", completion_url="https://p.example/ok")
+    first = Client()
+    page = first.get(study.get_absolute_url(), PROLIFIC).content.decode()
+    assert 'name="PROLIFIC_PID" value="5f1"' in page
+    join(first, study, **PROLIFIC)
+    recruit = Recruit.objects.get()
+    assert (recruit.platform, recruit.person, recruit.session) == (
+        "prolific",
+        "5f1",
+        "t",
+    )
+    assert recruit.delete_on > timezone.now().date()
+    again = Client()
+    join(again, study, **PROLIFIC)
+    assert Participant.objects.count() == 1
+    assert token_hash(token_of(again)) == Participant.objects.get().token_sha256
+
+
+def test_the_completion_code_comes_only_after_every_answer(make_study: Make) -> None:
+    study = make_study(completion_code="C-1")
+    carrier = InProcess("testserver")
+    play(carrier, study.get_absolute_url(), choose=lambda code: 3, most_trials=2)
+    base = f"/s/{study.slug}/"
+    assert "C-1" not in carrier.get(f"{base}thanks/").html
+    play(carrier, study.get_absolute_url(), choose=lambda code: 3)
+    assert "C-1" in carrier.get(f"{base}thanks/").html
+
+
+def test_mturks_preview_shows_and_takes_nobody(client: Any, study: Study) -> None:
+    page = client.get(
+        study.get_absolute_url(),
+        {"assignmentId": "ASSIGNMENT_ID_NOT_AVAILABLE", "hitId": "h"},
+    ).content.decode()
+    assert "This is a preview" in page and "Start" not in page
+
+
+# Languages, versions, retention -------------------------------------------------------
+
+
+def test_texts_come_in_the_language_of_browser_or_link(
+    client: Any, study: Study
+) -> None:
+    Translation.objects.create(
+        study=study, language="de", title="Wie gut?", question="Wie gut ist es?"
+    )
+    address = study.get_absolute_url()
+    german = {"accept-language": "de-CH,de;q=0.9,en;q=0.5"}
+    assert "Wie gut?" in client.get(address, headers=german).content.decode()
+    assert (
+        "Wie gut?"
+        not in client.get(f"{address}?lang=en", headers=german).content.decode()
+    )
+    assert 'lang="de"' in client.get(f"{address}?lang=de").content.decode()
+    join(client, study, lang="de")
+    assert Participant.objects.get().language == "de"
+    page = client.get(f"{address}rate/").content.decode()
+    assert "Wie gut ist es?" in page and '<html lang="de"' in page
+
+
+def test_a_new_version_shares_the_address_and_old_people_finish_theirs(
+    client: Any, study: Study
+) -> None:
+    join(client, study)
+    draft = new_version(study)
+    assert (draft.version, draft.slug, draft.state) == (2, study.slug, "draft")
+    assert draft.stimuli.count() == study.stimuli.count()
+    draft.question = "A better question?"
+    draft.save()
+    open_study(draft)
+    assert (
+        "A better question?"
+        not in client.get(f"/s/{study.slug}/rate/").content.decode()
+    )
+    newcomer = Client()
+    join(newcomer, study)
+    assert Participant.objects.latest("pk").study_version == 2
+    assert (
+        "A better question?" in newcomer.get(f"/s/{study.slug}/rate/").content.decode()
+    )
+
+
+def test_a_second_draft_of_a_new_version_is_refused(study: Study) -> None:
+    new_version(study)
+    with pytest.raises(CannotOpen, match="newer version"):
+        new_version(study)
+
+
+def test_an_opened_study_goes_back_to_draft_only_while_nobody_counts(
+    client: Any, study: Study
+) -> None:
+    unfreeze(study)
+    assert study.state == Study.State.DRAFT
+    open_study(study)
+    join(client, study)
+    with pytest.raises(CannotOpen, match="new version"):
+        unfreeze(study)
+
+
+def test_purging_deletes_what_was_promised_and_keeps_counts(
+    client: Any, make_study: Make, capsys: Any
+) -> None:
+    kept = make_study()
+    over = make_study(delete_on=dt.date(2026, 1, 1))
+    for study in (kept, over):
+        visitor = Client()
+        join(visitor, study, **PROLIFIC)
+    call_command("purge_participants", "--today", "2026-01-01")
+    assert "0 platform ids, 1 sessions" in capsys.readouterr().out
+    over.refresh_from_db()
+    assert over.purged_count == 1
+    assert Participant.objects.get().study == kept
+    call_command("purge_participants", "--today", "2999-01-01")
+    assert not Recruit.objects.exists()
+    assert Participant.objects.count() == 1

@@ -1,0 +1,173 @@
+"""A study of pictures of one's own: ZIP and CSV in, stimuli and a report out."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from survey.models import Study
+from survey.opening import open_study
+from survey.refusals import CannotOpen
+from survey.uploads import UploadRefused, take_in
+from tests.conftest import png
+from tests.survey.test_desk import filled
+
+pytestmark = pytest.mark.django_db
+
+REQUIRED = {"controller": "x", "contact": "y", "ethics_reference": "z"}
+
+
+@pytest.fixture
+def own(db: None) -> Study:
+    return Study.objects.create(title="Mine", **REQUIRED)
+
+
+def packed(**members: bytes) -> io.BytesIO:
+    """A ZIP; `a_png` becomes a.png."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("_", "."), data)
+    file.seek(0)
+    return file
+
+
+def test_every_picture_of_a_zip_becomes_a_stimulus(own: Study) -> None:
+    report = take_in(own, packed(a_png=png(), b_png=png((1, 2, 3))), None)
+    assert (report.taken, report.refused) == (2, [])
+    open_study(own)
+    assert own.items.count() == 2
+    assert {s.parameters["file"] for s in own.stimuli.all()} == {"a.png", "b.png"}
+
+
+def test_the_csv_gives_factors_roles_and_references(own: Study) -> None:
+    table = (
+        "file,content,strength,reference,rated,training,gold\n"
+        "a.png,cat,0.5,o.png,yes,1,\n"
+        "b.png,cat,2,o.png,,,5\n"
+        "o.png,cat,,,no,,\n"
+    )
+    report = take_in(
+        own, packed(a_png=png(), b_png=png((9, 9, 9)), o_png=png((0, 0, 0))),
+        table.encode("utf-8-sig"),
+    )  # fmt: skip
+    assert report.refused == []
+    a, b, o = (own.stimuli.get(parameters__file=f"{n}.png") for n in "abo")
+    assert a.parameters == {"file": "a.png", "content": "cat", "strength": 0.5}
+    assert b.parameters["strength"] == 2
+    assert (a.reference, b.reference, o.is_reference, o.rated) == (o, o, True, False)
+    assert (a.training_order, b.gold_answer) == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("a.svg", b"<svg/>", "is no PNG"),
+        ("a.png", b"not a picture", ""),
+        ("a.png", b"", ""),
+        ("a.png", png()[:60], ""),
+    ],
+)
+def test_what_is_no_picture_is_refused_and_the_rest_is_taken(
+    own: Study, name: str, data: bytes, why: str
+) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, data)
+        archive.writestr("good.png", png())
+    report = take_in(own, file, None)
+    assert report.taken == 1
+    [(refused, sentence)] = report.refused
+    assert refused == name and why in sentence and sentence
+
+
+def test_paths_in_an_archive_lead_nowhere(own: Study) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("../../etc/passwd.png", png())
+        archive.writestr("/root/x.png", png((3, 4, 5)))
+    report = take_in(own, file, None)
+    assert report.taken == 2
+    for stimulus in own.stimuli.all():
+        assert stimulus.picture.name.startswith("stimulus")
+        assert stimulus.parameters["file"] in {"passwd.png", "x.png"}
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(own: Study) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("big.png", b"\0" * (65 * 1024 * 1024))
+        archive.writestr("good.png", png())
+    assert file.tell() < 1_000_000
+    report = take_in(own, file, None)
+    assert report.taken == 1
+    assert report.refused == [("big.png", "is larger than 64 MB unpacked")]
+
+
+def test_a_picture_of_many_pixels_in_few_bytes_is_refused(own: Study) -> None:
+    file = io.BytesIO()
+    Image.new("1", (60_000, 60_000)).save(file, "PNG")
+    report = take_in(own, packed(a_png=file.getvalue()), None)
+    assert report.taken == 0 and "pixels" in report.refused[0][1]
+
+
+@pytest.mark.parametrize(
+    ("table", "what", "why"),
+    [
+        ("file,x\na.png,1\na.png,2\n", "line 3", "a second time"),
+        ("file,x\na.png\n", "line 2", "not as many cells"),
+        ("file,x\na.png,1\nz.png,1\n", "z.png", "not in the archive"),
+        ("file,x\nz.png,1\n", "a.png", "no row in the CSV"),
+        ("file,rated\na.png,perhaps\n", "a.png", "rated is yes or no"),
+        ("file,gold\na.png,top\n", "a.png", "gold is a whole number"),
+        ("file,reference\na.png,q.png\n", "a.png", "reference q.png is not there"),
+    ],
+)
+def test_a_broken_row_is_reported_by_its_place(
+    own: Study, table: str, what: str, why: str
+) -> None:
+    report = take_in(own, packed(a_png=png()), table.encode())
+    assert any(w == what and why in sentence for w, sentence in report.refused)
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [(b"name\nx\n", "column file"), (b"\xff\xfe", "cannot be read"), (b"", "rows")],
+)
+def test_a_csv_that_is_none_takes_nothing_in(
+    own: Study, table: bytes, sentence: str
+) -> None:
+    with pytest.raises(UploadRefused, match=sentence):
+        take_in(own, packed(a_png=png()), table)
+    assert not own.stimuli.exists()
+
+
+def test_an_archive_that_is_none_is_refused(own: Study) -> None:
+    with pytest.raises(UploadRefused, match="cannot be read"):
+        take_in(own, io.BytesIO(b"PK not really"), None)
+
+
+def test_an_open_study_takes_no_more_pictures(study: Study) -> None:
+    with pytest.raises(CannotOpen, match="frozen"):
+        take_in(study, packed(a_png=png()), None)
+
+
+def test_the_desk_takes_an_archive_and_says_what_it_refused(
+    desk: Any, own: Study
+) -> None:
+    archive = packed(a_png=png(), b_svg=b"<svg/>")
+    archive.name = "mine.zip"
+    page = desk.post(
+        f"/admin/survey/study/{own.pk}/upload/", {"archive": archive}
+    ).content.decode()
+    assert "1 picture taken in" in page and "b.svg" in page
+    opened = desk.post(
+        f"/admin/survey/study/{own.pk}/change/",
+        filled(desk.get(f"/admin/survey/study/{own.pk}/change/")) | {"_open": "1"},
+        follow=True,
+    )
+    assert "is open" in opened.content.decode()
