@@ -636,15 +636,16 @@ class Render(models.Model):
         return self._end(token, self.Status.REFUSED, reason=reason)
 
     def _end(self, token: uuid.UUID, status: Status, **columns: Any) -> bool:
-        previewed = bool(self.preview)
+        # One that fails may have written a picture that no row took.
+        untidy = bool(self.preview) or status == self.Status.FAILED
         ended = self._move(
             Q(status=self.Status.RUNNING, token=token),
             status=status,
             finished_at=timezone.now(),
-            **({} if previewed else {"token": None}),
+            **({} if untidy else {"token": None}),
             **columns,
         )
-        if ended and previewed:
+        if ended and untidy:
             self.tidy()
         return ended
 

@@ -109,10 +109,7 @@ class _Work:
 
     def _start(self, render: Render) -> bool:
         """Whether the row is ours to paint; not if it was cancelled meanwhile."""
-        started = render.start(token=self.claim.token, worker=_name())
-        if started:
-            self.claim.show(render)
-        return started
+        return render.start(token=self.claim.token, worker=_name())
 
     def _paint(self, renders: Sequence[Render], *, last_try: bool = False) -> int:
         """Paint started rows in one wave, or in smaller ones if that breaks."""
@@ -142,7 +139,8 @@ class _Work:
                     traceback.format_exc(),
                 )
                 return done
-            log.warning("%d renders are begun again: %s", len(left), error)
+            # Its words only: whoever keeps the error keeps the engine's tensors.
+            log.warning("%d renders are begun again: %s", len(left), str(error))
         # Not in the handler, where the traceback keeps the engine's tensors alive.
         self._empty_memory()
         if len(left) == 1:
@@ -165,6 +163,7 @@ class _Work:
                 yield render, refused
             else:
                 rows.append(render)
+                self.claim.show(render)
         results = self.painter.render_many(
             requests,
             on_progress=lambda index, it: self.claim.on_progress(rows[index], it),
@@ -215,8 +214,7 @@ class _Work:
             discard_checkpoints(render)
 
     def _empty_memory(self) -> None:
-        with self.painter:
-            pass  # leaving a painter forgets its networks and targets
+        self.painter.forget_targets()
         gc.collect()
         if self.painter.device.type == "cuda":
             import torch

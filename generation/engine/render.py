@@ -149,6 +149,10 @@ class Painter:
         self._networks.clear()
         self._targets.clear()
 
+    def forget_targets(self) -> None:
+        """Keep no target any longer; networks stay, since loading one takes more."""
+        self._targets.clear()
+
     def render(
         self,
         settings: RenderSettings,

@@ -347,12 +347,12 @@ def test_a_wave_without_enough_memory_is_painted_in_halves(
 
     monkeypatch.setattr(tasks._Work, "_paint", watched)
     experiment = make_experiment(
-        size=256, evaluations=1, alpha_beta=[n / 100 for n in range(1, 9)]
+        size=128, evaluations=1, alpha_beta=[n / 100 for n in range(1, 9)]
     )
     batch = queued(experiment)
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + 350 * 2**20
+    limit = pages * resource.getpagesize() + 300 * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
     try:
         render_batch(batch.pk, 1)
