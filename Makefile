@@ -3,11 +3,12 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help install demo dev test lint format messages browser screenshots clean
+.PHONY: help install demo dev test test-servers lint format messages browser screenshots clean
 help:
 	@echo "make demo         install, paint four pictures, serve a study (PORT=8000, LAN=1 for phones)"
 	@echo "make dev          broker, workers and a reloading web server"
 	@echo "make test         lint, types, layers and every test"
+	@echo "make test-servers tests of database and broker on PostgreSQL and Redis"
 	@echo "make messages     collect what is to be translated, compile what is"
 	@echo "make browser      download Chromium for the browser tests"
 	@echo "make screenshots  paint the README's screenshots anew"
@@ -33,6 +34,9 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-servers: install
+	$(BIN)/python -m tests.servers -n 2 --dist loadfile $(ARGS)
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -43,7 +43,7 @@ def check_media(*, grace: dt.timedelta = GRACE) -> Media:
 
     `grace` is how old a file without a row must be to count as an orphan.
     """
-    files = set(_files(default_storage, ""))
+    files = set(stored_files(default_storage))
     named: set[str] = set()
     missing = []
     for model in apps.get_models():
@@ -73,7 +73,8 @@ def prune(media: Media) -> None:
             each.row.lose_picture(each.name)
 
 
-def _files(storage: Storage, folder: str) -> Iterator[str]:
+def stored_files(storage: Storage, folder: str = "") -> Iterator[str]:
+    """The names of all files in a store, or in one of its folders."""
     try:
         folders, files = storage.listdir(folder)
     except FileNotFoundError:
@@ -81,7 +82,7 @@ def _files(storage: Storage, folder: str) -> Iterator[str]:
     for name in files:
         yield f"{folder}/{name}" if folder else name
     for name in folders:
-        yield from _files(storage, f"{folder}/{name}" if folder else name)
+        yield from stored_files(storage, f"{folder}/{name}" if folder else name)
 
 
 def _older(name: str, moment: dt.datetime) -> bool:

@@ -153,6 +153,25 @@ def start_choices() -> list[tuple[str, str]]:
     return [(name, notes[name]) for name in STARTS if name in notes]
 
 
+class AxesField(models.JSONField):
+    """A JSON object that keeps the order of its keys, which is the order of the grid.
+
+    PostgreSQL's jsonb sorts the keys of an object, so the column holds a list of pairs.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            value = [list(item) for item in value.items()]
+        return super().get_prep_value(value)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return dict(super().from_db_value(value, expression, connection) or {})
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs
+
+
 class Experiment(models.Model):
     """Pairs of pictures × a grid of settings; expanding it gives its renders.
 
@@ -165,7 +184,7 @@ class Experiment(models.Model):
     content_layers = models.JSONField(default=default_content_layers, blank=True)
     alpha_beta = models.JSONField("α/β", default=default_alpha_beta, blank=True)
     tv_weights = models.JSONField("TV weights", default=default_tv_weights, blank=True)
-    more_axes = models.JSONField("further settings", default=dict, blank=True)
+    more_axes = AxesField("further settings", default=dict, blank=True)
     contents = models.ManyToManyField(
         SourceImage,
         verbose_name="content images",
@@ -287,7 +306,7 @@ class Pair(models.Model):
     style = models.ForeignKey(
         SourceImage, on_delete=models.PROTECT, related_name="style_pairs"
     )
-    axes = models.JSONField("levels of its own", default=dict, blank=True)
+    axes = AxesField("levels of its own", default=dict, blank=True)
 
     class Meta:
         ordering = ["pk"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
 from django.db.models.fields.files import FieldFile
-from django.http import FileResponse, Http404, HttpRequest
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
@@ -14,14 +15,22 @@ from generation.models import Render, SourceImage
 
 
 def send_picture(field: FieldFile, kind: str = "png") -> HttpResponseBase:
-    """A stored picture, cacheable for ever: its address changes when its pixels do."""
+    """A stored picture, cacheable for ever: its address changes when its pixels do.
+
+    Behind nginx only its name is sent, and nginx sends the file.
+    """
     if not field.name:
         raise Http404("There is no picture yet.")
-    try:
-        file = field.storage.open(field.name)
-    except FileNotFoundError as error:
-        raise Http404("The picture's file is missing.") from error
-    response = FileResponse(file, content_type=f"image/{kind}")
+    response: HttpResponseBase
+    if settings.NSTLAB_ACCEL:
+        response = HttpResponse(content_type=f"image/{kind}")
+        response["X-Accel-Redirect"] = settings.NSTLAB_ACCEL + field.name
+    else:
+        try:
+            file = field.storage.open(field.name)
+        except FileNotFoundError as error:
+            raise Http404("The picture's file is missing.") from error
+        response = FileResponse(file, content_type=f"image/{kind}")
     response["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
 

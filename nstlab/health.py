@@ -1,15 +1,29 @@
-"""Whether the lab lives, and whether it can work."""
+"""Whether the lab lives, and whether it can work. Says nothing that is secret."""
 
 from __future__ import annotations
 
+import logging
+import secrets
+import time
+
 import django_rq
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 from rq import Worker
+
+from nstlab import broker
+
+log = logging.getLogger(__name__)
+
+# A store is written to by asking, so not at everybody's whim.
+STORAGE_ASKED_EVERY_SECONDS = 30.0
+_storage_asked: tuple[float, bool] | None = None
 
 
 @require_safe
@@ -22,21 +36,56 @@ def live(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
-    """Database and broker answer, and how many workers each queue has; 503 if not."""
-    checks: dict[str, object] = {}
+    """Whether database, broker and the pictures' store work, and how many workers
+    each queue has; 503 if one of the three does not."""
+    workers = workers_by_queue()
+    checks = {
+        "database": database_answers(),
+        "broker": workers is not None,
+        "storage": storage_is_writable(),
+    }
+    is_ready = all(checks.values())
+    return JsonResponse(
+        {"ready": is_ready, **checks, "workers": workers or {}},
+        status=200 if is_ready else 503,
+    )
+
+
+def database_answers() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        checks["database"] = True
-    except DatabaseError:
-        checks["database"] = False
+    except Error:
+        log.warning("The database does not answer.")
+        return False
+    return True
+
+
+def workers_by_queue() -> dict[str, int] | None:
+    """How many workers listen to each queue; None while the broker is away."""
+    if not broker.answers(settings.BROKER):
+        return None
     try:
-        checks["workers"] = {
+        return {
             name: Worker.count(queue=django_rq.get_queue(name))
             for name in settings.RQ_QUEUES
         }
-        checks["broker"] = True
     except (RedisError, OSError):
-        checks["broker"] = False
-    ok = bool(checks["database"] and checks["broker"])
-    return JsonResponse({"ready": ok, **checks}, status=200 if ok else 503)
+        return None
+
+
+def storage_is_writable() -> bool:
+    """Whether a file could be written and deleted within the last half minute."""
+    global _storage_asked
+    now = time.monotonic()
+    if _storage_asked and now - _storage_asked[0] < STORAGE_ASKED_EVERY_SECONDS:
+        return _storage_asked[1]
+    try:
+        name = default_storage.save(f"health/{secrets.token_hex(8)}", ContentFile(b"."))
+        default_storage.delete(name)
+        works = True
+    except Exception as error:  # a disk's errors, or whatever an S3 client raises
+        log.warning("The pictures cannot be written: %s", type(error).__name__)
+        works = False
+    _storage_asked = now, works
+    return works

@@ -168,20 +168,32 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
-_pictures: dict[str, Any] = {"BACKEND": "generation.storage.DurableStorage"}
-if bucket := env_text("NSTLAB_S3_BUCKET"):
-    _pictures = {
+S3_BUCKET = env_text("NSTLAB_S3_BUCKET")
+# The `internal` location under which nginx has MEDIA_ROOT; empty: Python sends files.
+NSTLAB_ACCEL = env_text("NSTLAB_ACCEL")
+if NSTLAB_ACCEL and S3_BUCKET:
+    raise ImproperlyConfigured("NSTLAB_ACCEL is for pictures on a disk, not in S3.")
+if NSTLAB_ACCEL and not (NSTLAB_ACCEL.startswith("/") and NSTLAB_ACCEL.endswith("/")):
+    raise ImproperlyConfigured("NSTLAB_ACCEL must begin and end with a slash.")
+
+
+def pictures(bucket: str, endpoint: str) -> dict[str, Any]:
+    """Where pictures are kept: on the disk, or in a private bucket that only the lab
+    reads. boto3 takes keys and region from its own AWS_ variables."""
+    if not bucket:
+        return {"BACKEND": "generation.storage.DurableStorage"}
+    return {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
             "bucket_name": bucket,
-            "endpoint_url": env_text("NSTLAB_S3_ENDPOINT") or None,
-            "default_acl": None,
+            "endpoint_url": endpoint or None,
             "file_overwrite": False,
-            "querystring_auth": True,
         },
     }
+
+
 STORAGES = {
-    "default": _pictures,
+    "default": pictures(S3_BUCKET, env_text("NSTLAB_S3_ENDPOINT")),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -230,6 +242,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
+# Load balancers and Prometheus ask from inside, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
 # Nothing to other sites. Not "no-referrer": browsers then post `Origin: null`, which
 # the CSRF check refuses.
@@ -257,18 +271,26 @@ if not DEBUG and SECRET_KEY.startswith("insecure"):
     raise ImproperlyConfigured("NSTLAB_SECRET_KEY must be a random secret.")
 
 
+NSTLAB_METRICS_TOKEN = env_text("NSTLAB_METRICS_TOKEN")
+
+
 # Logs -------------------------------------------------------------------------
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+        "line": {
+            "()": "nstlab.logs.Discreet",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_text("NSTLAB_LOG_LEVEL", "WARNING")},
     "loggers": {
         "django.server": {"level": "WARNING"},
+        # Its own handler would print the addresses of peers.
+        "gunicorn.error": {"handlers": ["stderr"], "propagate": False},
         "nstlab": {"level": "INFO"},
         "generation": {"level": "INFO"},
         "survey": {"level": "INFO"},

@@ -6,6 +6,7 @@ the database's, so two posts that race leave one row.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import secrets
 from typing import Any
@@ -19,6 +20,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generation.models import Experiment, Render, random_png_name
+
+DROPPED_AFTER = dt.timedelta(hours=2)
+"""Who has been silent for this long has left; an answer brings them back."""
 
 # Letters and digits that cannot be mistaken for one another on paper.
 READABLE = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -322,8 +326,10 @@ class Study(models.Model):
         if self.closes_at and now >= self.closes_at:
             return "late"
         if self.max_participants is not None and self.state == self.State.OPEN:
+            status = Participant.Status
             present = self.participants.filter(
-                status__in=[Participant.Status.STARTED, Participant.Status.FINISHED],
+                Q(status=status.FINISHED)
+                | Q(status=status.STARTED, seen_at__gt=now - DROPPED_AFTER),
                 simulated=False,
                 pilot=False,
             ).count()
@@ -653,12 +659,15 @@ class Participant(models.Model):
 
     def next_trial(self) -> Trial | None:
         """Where this participant is: the first planned trial without an answer."""
-        return (
-            self.trials.filter(answered_at=None)
-            .select_related("stimulus", "second")
-            .order_by("index")
-            .first()
-        )
+        return self.next_trials()[0]
+
+    def next_trials(self) -> tuple[Trial | None, Trial | None]:
+        """The first planned trial without an answer, and the one after it."""
+        unanswered = self.trials.filter(answered_at=None).order_by("index")
+        found: list[Trial | None] = [
+            *unanswered.select_related("stimulus", "second")[:2], None, None,
+        ]  # fmt: skip
+        return found[0], found[1]
 
 
 class FormAnswer(models.Model):

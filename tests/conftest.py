@@ -30,11 +30,15 @@ def static_files() -> None:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[None]:
-    """A real Valkey for the whole run."""
+    """A real broker for the whole run: an embedded Valkey, or the one that is given."""
     from django.conf import settings
 
-    from nstlab.broker import BrokerUnavailable, EmbeddedBroker
+    from nstlab.broker import BrokerUnavailable, EmbeddedBroker, answers
 
+    if "URL" in settings.BROKER:
+        assert answers(settings.BROKER), "the broker at NSTLAB_REDIS_URL is away"
+        yield
+        return
     server = EmbeddedBroker(settings.VAR)
     try:
         server.start()

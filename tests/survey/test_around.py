@@ -268,6 +268,13 @@ def test_a_full_study_says_so_kindly(make_study: Make) -> None:
     assert "has all the answers it needs" in response.content.decode()
 
 
+def test_somebody_who_has_left_makes_room_in_the_quota(make_study: Make) -> None:
+    study = make_study(max_participants=1)
+    join(Client(), study)
+    Participant.objects.update(seen_at=timezone.now() - dt.timedelta(hours=3))
+    assert join(Client(), study).status_code == 302
+
+
 def test_an_invitation_is_used_up_by_consent_and_not_by_a_preview(
     make_study: Make,
 ) -> None:

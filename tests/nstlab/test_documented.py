@@ -1,0 +1,49 @@
+"""What operators are told about settings is what the lab reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from django.conf import settings
+
+ROOT: Path = settings.BASE_DIR
+NAME = re.compile(r"\bNSTLAB_[A-Z0-9_]+\b")
+DEPLOYED = ["docs/deploy.md", "compose.yaml", "deploy/Dockerfile", "deploy/nginx.conf"]
+
+
+def read_by_settings() -> set[str]:
+    text = (ROOT / "nstlab/settings.py").read_text()
+    return set(re.findall(r'env_\w+\(\s*"(NSTLAB_[A-Z0-9_]+)"', text))
+
+
+def test_the_table_lists_every_setting_and_no_other() -> None:
+    rows = [
+        line
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line.startswith("| `NSTLAB_") or line.startswith("| `DATABASE_URL")
+    ]
+    named = {name for row in rows for name in NAME.findall(row.split("|")[1])}
+    assert named == read_by_settings()
+    assert any("DATABASE_URL" in row for row in rows)
+
+
+@pytest.mark.parametrize("page", DEPLOYED)
+def test_what_is_deployed_sets_only_what_is_read(page: str) -> None:
+    named = set(NAME.findall((ROOT / page).read_text()))
+    assert {name.removesuffix("_FILE") for name in named} <= read_by_settings()
+
+
+def test_every_command_that_a_unit_or_container_runs_is_there() -> None:
+    from django.core.management import get_commands
+
+    units = [path.read_text() for path in (ROOT / "deploy/systemd").iterdir()]
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    commands = [str(each.get("command", "")) for each in services.values()]
+    run = re.findall(r"manage\.py (\w+)(?: (\w+)$)?", "\n".join(units + commands), re.M)
+    assert {command for command, _ in run} <= set(get_commands())
+    queues = {word for command, word in run if command == "rqworker"}
+    assert queues <= set(settings.RQ_QUEUES)
+    assert {"render", "report"} <= queues

@@ -1,0 +1,98 @@
+"""What the web server writes down about the people who ask."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as lab
+
+from nstlab.lab import answers_http, gunicorn
+from nstlab.logs import Discreet
+from survey.models import readable_code
+from survey.services import CODE_LENGTH, grouped
+from tests.e2e.browser import free_port
+from tests.generation.test_worker import database_url
+
+pytestmark = pytest.mark.once
+
+# The whole of 127.0.0.0/8 is this machine, so a peer can have an address of its own.
+PARTICIPANT = "127.4.3.2"
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[], tuple[int, Path]]]:
+    started = []
+
+    def start() -> tuple[int, Path]:
+        port, log = free_port(), tmp_path / "web.log"
+        with log.open("wb") as file:
+            started.append(
+                subprocess.Popen(
+                    gunicorn("127.0.0.1", port),
+                    cwd=lab.BASE_DIR,
+                    env={**os.environ, "DATABASE_URL": database_url()},
+                    stderr=file,
+                )
+            )
+        assert answers_http(f"http://127.0.0.1:{port}/health/live")
+        return port, log
+
+    yield start
+    for server in started:
+        server.terminate()
+        server.wait()
+
+
+def send(port: int, request: str) -> str:
+    with socket.create_connection(
+        ("127.0.0.1", port), timeout=30, source_address=(PARTICIPANT, 0)
+    ) as peer:
+        peer.sendall(request.encode())
+        answer = b""
+        while block := peer.recv(65536):
+            answer += block
+    return answer.decode(errors="replace")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's 127.0.0.0/8")
+@pytest.mark.django_db(transaction=True)
+def test_no_address_and_no_token_is_written_down(
+    serve: Callable[[], tuple[int, Path]], study: Any
+) -> None:
+    port, log = serve()
+    token = grouped(readable_code(CODE_LENGTH))
+    page = f"/s/{study.slug}"
+    host = "Host: localhost\r\nConnection: close\r\n"
+    assert " 400 " in send(port, "neither this\r\n\r\n")
+    assert " 400 " in send(port, f"GET / HTTP/1.1\r\n{host}Bad Header: x\r\n\r\n")
+    assert " 400 " in send(port, "GET / HTTP/1.1\r\nHost: evil\r\n\r\n")
+    assert " 404 " in send(port, f"GET {page}/{token}/ HTTP/1.1\r\n{host}\r\n")
+    cookie = f"Cookie: participant={token}\r\n"
+    picture = f"GET {page}/picture/s-no.png HTTP/1.1\r\n{host}{cookie}\r\n"
+    assert " 403 " in send(port, picture)
+    assert " 403 " in send(port, f"POST {page}/join/ HTTP/1.1\r\n{host}{cookie}\r\n")
+    written = log.read_text()
+    assert "Invalid request from ip=(hidden)" in written
+    assert f"Not Found: {page}/(code)/" in written
+    assert PARTICIPANT not in written
+    assert token not in written
+
+
+def test_a_traceback_is_discreet_too_and_hashes_are_left_alone() -> None:
+    code, sha256 = readable_code(CODE_LENGTH), "0123456789abcdef" * 4
+    try:
+        raise ValueError(
+            f"{code} {grouped(code)} {sha256} /s/abc/?PROLIFIC_PID=5f3b9c0a1d&a=b"
+        )
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "", (), sys.exc_info())
+    line = Discreet("%(message)s").format(record)
+    assert line.endswith(f"ValueError: (code) (code) {sha256} /s/abc/?(hidden)")
