@@ -92,6 +92,24 @@ def again(report: Report) -> bool:
     return True
 
 
+def forget_withdrawn(study: Study, **_: Any) -> None:
+    """After a withdrawal nothing is kept that was computed from the deleted answers.
+
+    Reports and bundles of the study go, also those being computed, and the reports
+    are asked for anew on what is left.
+    """
+    reports = Report.objects.filter(study=study)
+    kinds = set(reports.values_list("include_simulated", flat=True))
+    reports.delete()
+    for bundle in Bundle.objects.filter(study=study):
+        storage, name = bundle.file.storage, bundle.file.name
+        bundle.delete()
+        if name:
+            storage.delete(name)
+    for include_simulated in sorted(kinds):
+        request_report(study, include_simulated=include_simulated)
+
+
 def request_bundle(study: Study, *, by: Any, **options: bool) -> Bundle:
     """Ask for the open-science bundle of a study's present data."""
     with transaction.atomic():

@@ -394,17 +394,24 @@ def time_to_equal_loss(options: argparse.Namespace) -> None:
                 )
 
 
+# What Experiment 1 asks of the network: 25 cells, 240 evaluations, 300 x 300.
+GRID_TFLOP = 614
+
+
 def grid(options: argparse.Namespace) -> None:
-    """Experiment 1's 25 cells × 240 evaluations at 300², after a warm-up."""
-    from generation.engine.render import Painter, Request
+    """Experiment 1 after a warm-up, beside the matrix rate of the same run."""
+    from generation.engine.render import Painted, Painter, Request
     from generation.engine.settings import RenderSettings
 
     if not torch.cuda.is_available():
         print("No GPU here: nothing is measured and nothing is claimed.")
         return
+    rate = matrix_rate()
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, bf16 matrices")
+    print(f"of 8192 x 8192 at {rate:.0f} TFLOP/s; 25 cells x 240 evaluations")
+    print("| precision | s | TFLOP/s | of the matrix rate | together, how |")
+    print("| --- | --- | --- | --- | --- |")
     content, style = pictures(300)
-    side = 8192
-    one = torch.randn(side, side, device="cuda", dtype=torch.bfloat16)
     for precision in ("float32", "tf32", "bf16"):
 
         def cells(evaluations: int, precision: str = precision) -> list[Request]:
@@ -428,17 +435,35 @@ def grid(options: argparse.Namespace) -> None:
             list(painter.render_many(cells(10)))
             torch.cuda.synchronize()
             began = time.perf_counter()
-            list(painter.render_many(cells(240)))
+            results = [each for _, each in painter.render_many(cells(240))]
             torch.cuda.synchronize()
             seconds = time.perf_counter() - began
-        print(f"{precision}: 25 × 240 evaluations in {seconds:.2f} s")
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    for _ in range(20):
+        painted = [each for each in results if isinstance(each, Painted)]
+        spent = sum(each.evaluations for each in painted) / (25 * 240)
+        speed = spent * GRID_TFLOP / seconds
+        how = {
+            (each.environment["batch"], each.environment["evaluation"])
+            for each in painted
+        }
+        print(
+            f"| {precision} | {seconds:.2f} | {speed:.0f} | {speed / rate:.0%} "
+            f"| {sorted(how)} |",
+            flush=True,
+        )
+
+
+def matrix_rate() -> float:
+    """TFLOP/s of large bf16 matrix products, after a warm-up."""
+    side, products = 8192, 40
+    one = torch.randn(side, side, device="cuda", dtype=torch.bfloat16)
+    for _ in range(products):
         one @ one
     torch.cuda.synchronize()
-    rate = 20 * 2 * side**3 / (time.perf_counter() - began)
-    print(f"bf16 matrix rate in this run: {rate / 1e12:.0f} TFLOP/s")
+    began = time.perf_counter()
+    for _ in range(products):
+        one @ one
+    torch.cuda.synchronize()
+    return products * 2 * side**3 / (time.perf_counter() - began) / 1e12
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Minimisers that are asked for a point and told its value, one per picture.
 
 Nothing here knows pictures or networks: whoever drives a minimiser evaluates the
-points, one picture at a time or many together.
+points, one picture at a time or many together. A minimiser asks for the numbers it
+decides by, so that those of a whole batch come from the device in one go.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from generation.engine.devices import upload
+
+# What yields tensors (of one axis) and is sent their values.
+Reading = Generator[Tensor, list[float], None]
 # A trial: step length, value, gradient and slope along the direction.
 _Trial = tuple[float, float, Tensor, float]
 
@@ -25,19 +31,32 @@ NOT_FINITE = "the objective is not finite"
 class Minimiser(Protocol):
     """One minimisation, driven from outside.
 
-    `ask()` is the point to evaluate, `tell(loss, gradient)` its answer; after the
-    telling `finished` may hold the reason why no other point will be asked for.
-    `state()` and `settled` are where a new minimiser can take over: it asks again
-    for what was asked after the first `settled` evaluations.
+    `ask()` is the point to evaluate, `told(loss, gradient)` takes its answer, for
+    which it reads numbers; after that `finished` may hold the reason why no other
+    point will be asked for. `state()` and `settled` are where a new minimiser can
+    take over: it asks again for what was asked after the first `settled` evaluations.
     """
 
     finished: str
     settled: int
 
     def ask(self) -> Tensor: ...
-    def tell(self, loss: float, gradient: Tensor) -> None: ...
+    def told(self, loss: float, gradient: Tensor) -> Reading: ...
     def state(self) -> dict[str, Any]: ...
     def close(self) -> None: ...
+
+
+def tell(answers: Iterable[tuple[Minimiser, float, Tensor]]) -> None:
+    """Give minimisers their losses and gradients, all reading at the same time."""
+    readings = [who.told(loss, gradient) for who, loss, gradient in answers]
+    wanted = [(reading, next(reading, None)) for reading in readings]
+    while waiting := [(reading, want) for reading, want in wanted if want is not None]:
+        numbers = torch.cat([want for _, want in waiting]).tolist()
+        wanted = []
+        for reading, want in waiting:
+            mine, numbers = numbers[: len(want)], numbers[len(want) :]
+            with suppress(StopIteration):
+                wanted.append((reading, reading.send(mine)))
 
 
 class Lbfgs:
@@ -45,7 +64,7 @@ class Lbfgs:
 
     Nocedal & Wright, *Numerical Optimization* (2006), algorithms 3.5, 3.6 and 7.4.
     The two-loop recursion runs on inner products (Chen et al., 2014), so a step
-    costs two matrix products over the history. A value that is not finite counts as
+    costs two products over the history. A value that is not finite counts as
     a step too long.
     """
 
@@ -66,24 +85,28 @@ class Lbfgs:
         self._origin = start
         self._metric = metric
         self._x = torch.zeros_like(start).flatten()
-        self._loss = math.inf
+        self._loss = self._norm = math.inf
         self._gradient: Tensor | None = None
         self._history = _History(self.HISTORY, self._x)
         if state is not None:
-            self._origin, self._x, self._loss, self._gradient = (
-                state[name] for name in ("origin", "x", "loss", "gradient")
+            self._origin, self._x, self._loss, self._gradient, self._norm = (
+                state[name] for name in ("origin", "x", "loss", "gradient", "norm")
             )
             self._history.restore(state["history"])
         self._run = self._minimise()
-        self._ask(next(self._run))
+        want = next(self._run)
+        while want is not None:  # it goes on from a state
+            want = self._run.send(want.tolist())
 
     def ask(self) -> Tensor:
         return self._asked
 
-    def tell(self, loss: float, gradient: Tensor) -> None:
+    def told(self, loss: float, gradient: Tensor) -> Reading:
         self._told += 1
         try:
-            self._ask(self._run.send((loss, self._through(gradient).flatten())))
+            want = self._run.send((loss, self._through(gradient).flatten()))
+            while want is not None:
+                want = self._run.send((yield want))
         except StopIteration as stop:
             self.finished = stop.value
 
@@ -99,35 +122,43 @@ class Lbfgs:
             "x": self._x,
             "loss": self._loss,
             "gradient": self._gradient,
+            "norm": self._norm,
             "history": self._history.state(),
         }
 
     def close(self) -> None:
         self._run.close()
 
-    def _minimise(self) -> Generator[Tensor, tuple[float, Tensor], str]:
+    def _minimise(self) -> Generator[Tensor | None, Any, str]:
+        """Yields None for the answer to what is asked, or a tensor for its values."""
         history = self._history
         if self._gradient is None:
-            self._loss, self._gradient = yield self._x
-            if not _finite(self._loss, self._gradient):
+            self._ask(self._x)
+            self._loss, self._gradient = yield None
+            self._norm, largest = yield torch.stack(
+                [self._gradient.norm(), self._gradient.abs().max()]
+            )
+            if not (math.isfinite(self._loss) and math.isfinite(largest)):
                 return NOT_FINITE
             self.settled = self._told
-        while (norm := float(self._gradient.norm())) > 0:
+        while self._norm > 0:
             slope = 0.0
             if history.slots:
                 direction = history.direction(self._gradient)
-                slope = float(direction @ self._gradient)
+                (slope,) = yield (direction @ self._gradient).view(1)
             if not slope < 0:
                 # Downhill, moving values by 1 (one grey level) in the mean square.
                 history.forget()
                 root = math.sqrt(self._x.numel())
-                direction, slope = self._gradient * (-root / norm), -root * norm
+                direction = self._gradient * (-root / self._norm)
+                slope = -root * self._norm
             step = yield from self._search(self._x, self._loss, direction, slope)
             if step is not None:
                 length, self._loss, gradient, _ = step
                 move = direction * length
-                history.add(move, gradient - self._gradient)
+                change = gradient - self._gradient
                 self._x, self._gradient = self._x + move, gradient
+                self._norm = yield from history.add(move, change, gradient)
             elif history.slots:
                 history.forget()
             else:
@@ -137,7 +168,7 @@ class Lbfgs:
 
     def _search(
         self, x: Tensor, loss: float, direction: Tensor, slope: float
-    ) -> Generator[Tensor, tuple[float, Tensor], _Trial | None]:
+    ) -> Generator[Tensor | None, Any, _Trial | None]:
         """Find a step that satisfies the strong Wolfe conditions, or the best one
         that lowers the loss enough, or None."""
         noise = self.NOISE * abs(loss)
@@ -145,8 +176,9 @@ class Lbfgs:
         high: _Trial | None = None
         length = 1.0
         for _ in range(self.TRIALS):
-            value, gradient = yield x + direction * length
-            along = float(gradient @ direction)
+            self._ask(x + direction * length)
+            value, gradient = yield None
+            (along,) = yield (gradient @ direction).view(1)
             trial = (length, value, gradient, along)
             if not (math.isfinite(value) and math.isfinite(along)):
                 high = (length, math.inf, gradient, math.inf)
@@ -214,13 +246,15 @@ class SmoothFirst:
 
 
 class _History:
-    """The last moves and gradient changes, with all their inner products."""
+    """The last moves and gradient changes, with all their inner products and those
+    with the latest gradient."""
 
     def __init__(self, size: int, like: Tensor) -> None:
         self.size = size
         self.slots: list[int] = []  # oldest first
         self.rows = like.new_zeros(2 * size, like.numel())  # moves, then changes
         self.products = np.zeros((2 * size, 2 * size))
+        self.along = np.zeros(2 * size)
 
     def forget(self) -> None:
         self.slots = []
@@ -230,29 +264,42 @@ class _History:
             "slots": list(self.slots),
             "rows": self.rows,
             "products": torch.from_numpy(self.products),
+            "along": torch.from_numpy(self.along),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.slots = list(state["slots"])
         self.rows.copy_(state["rows"])
         self.products[:] = state["products"].numpy()
+        self.along[:] = state["along"].numpy()
 
-    def add(self, move: Tensor, change: Tensor) -> None:
-        """Take a pair in, over the oldest when full, unless it has no curvature."""
-        least = 1e-10 * float(move.norm() * change.norm())
-        if not float(move @ change) > least:
-            return
-        slot = self.slots.pop(0) if len(self.slots) == self.size else len(self.slots)
-        self.slots.append(slot)
-        rows = [slot, slot + self.size]
-        self.rows[rows] = pair = torch.stack([move, change])
-        columns = (self.rows @ pair.T).double().cpu().numpy()
-        self.products[:, rows] = columns
-        self.products[rows, :] = columns.T
+    def add(
+        self, move: Tensor, change: Tensor, gradient: Tensor
+    ) -> Generator[Tensor, list[float], float]:
+        """Take a pair in, over the oldest when full, unless it has no curvature.
+
+        `gradient` is where it led; returns its norm."""
+        three = torch.stack([move, change, gradient])
+        numbers = yield torch.cat([three @ self.rows.T, three @ three.T], 1).flatten()
+        table = np.array(numbers).reshape(3, -1)
+        others, own = table[:, :-3], table[:, -3:]
+        self.along = others[2].copy()
+        if own[0, 1] > 1e-10 * math.sqrt(own[0, 0] * own[1, 1]):
+            full = len(self.slots) == self.size
+            slot = self.slots.pop(0) if full else len(self.slots)
+            self.slots.append(slot)
+            rows = [slot, slot + self.size]
+            for at, row in enumerate(rows):
+                self.rows[row] = three[at]
+                self.products[row, :] = self.products[:, row] = others[at]
+                self.along[row] = own[2, at]
+            self.products[np.ix_(rows, rows)] = own[:2, :2]
+        return math.sqrt(own[2, 2])
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """-H g: the two-loop recursion on coefficients of the rows and of g."""
-        along = (self.rows @ gradient).double().cpu().numpy()
+        """-H g: the two-loop recursion on coefficients of the rows and of g, which is
+        the gradient that `add` saw last."""
+        along = self.along
         weights = np.zeros(2 * self.size)
         pairs = [(slot, slot + self.size) for slot in self.slots]
         alphas = {}
@@ -265,8 +312,8 @@ class _History:
         for s, y in pairs:
             beta = scale * along[y] + self.products[y] @ weights
             weights[s] += alphas[s] - beta / self.products[s, y]
-        coefficients = torch.from_numpy(weights).to(self.rows)
-        return -(coefficients @ self.rows + scale * gradient)
+        coefficients = torch.from_numpy(weights).to(self.rows.dtype)
+        return -(upload(coefficients, self.rows.device) @ self.rows + scale * gradient)
 
 
 class Adam:
@@ -293,8 +340,9 @@ class Adam:
     def ask(self) -> Tensor:
         return self._x
 
-    def tell(self, loss: float, gradient: Tensor) -> None:
-        if not _finite(loss, gradient):
+    def told(self, loss: float, gradient: Tensor) -> Reading:
+        (largest,) = yield gradient.abs().max().view(1)
+        if not (math.isfinite(loss) and math.isfinite(largest)):
             self.finished = NOT_FINITE
             return
         self._steps += 1
@@ -344,13 +392,15 @@ class ScipyLbfgsb:
     def ask(self) -> Tensor:
         return self._asked
 
-    def tell(self, loss: float, gradient: Tensor) -> None:
+    def told(self, loss: float, gradient: Tensor) -> Reading:
         self._told += 1
-        if not _finite(loss, gradient):
+        slopes = gradient.flatten().double().cpu().numpy()
+        if math.isfinite(loss) and np.isfinite(slopes).all():
+            self._answers.put((loss, slopes))
+            self._take()
+        else:
             self.finished = NOT_FINITE
-            return
-        self._answers.put((loss, gradient.flatten().double().cpu().numpy()))
-        self._take()
+        yield from ()  # SciPy wants the whole gradient, not numbers
 
     def state(self) -> dict[str, Any]:
         return self._state
@@ -393,7 +443,3 @@ class ScipyLbfgsb:
 
 class _Closed(Exception):
     """Nobody waits for another point."""
-
-
-def _finite(loss: float, gradient: Tensor) -> bool:
-    return math.isfinite(loss) and bool(gradient.isfinite().all())

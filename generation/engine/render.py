@@ -28,6 +28,7 @@ from generation.engine.canvas import (
     to_tensor,
 )
 from generation.engine.checkpoint import read_checkpoint, write_checkpoint
+from generation.engine.devices import Evaluation, upload
 from generation.engine.errors import (
     Cancelled,
     EngineError,
@@ -44,6 +45,7 @@ from generation.engine.optimisers import (
     Minimiser,
     ScipyLbfgsb,
     SmoothFirst,
+    tell,
 )
 from generation.engine.problem import Cell, Problem, gram
 from generation.engine.provenance import environment
@@ -135,6 +137,9 @@ class Painter:
         self.together = 64 if self.device.type == "cuda" else 1
         # Weights already read, by name; they need not be in the folder.
         self.states: dict[str, StateDict] = {}
+        self._graphs_pool: Any = None
+        # How many pictures of a kind are evaluated together, found out once.
+        self._rooms: dict[tuple[Any, ...], int] = {}
         self._networks: dict[tuple[str, ...], Network] = {}
         self._targets: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
 
@@ -217,37 +222,38 @@ class Painter:
 
     def _paint(self, paintings: list[_Painting]) -> None:
         """Drive paintings to their ends, evaluating together what can be."""
-        problems: dict[tuple[int, ...], Problem] = {}
+        groups: dict[tuple[int, ...], _Group] = {}
         try:
             live = [painting for painting in paintings if painting.begin()]
             while live := [painting for painting in live if not painting.stopped()]:
-                used = {}
-                for group in self._groups(live):
-                    key = tuple(id(painting.cell) for painting in group)
-                    used[key] = problem = problems.get(key) or Problem(
-                        [painting.cell for painting in group], group[0].network
-                    )
-                    points = torch.cat([painting.ask() for painting in group])
-                    terms, gradients = problem.evaluate(points)
-                    for painting, values, gradient in zip(
-                        group, terms.tolist(), gradients.split(1), strict=True
-                    ):
-                        painting.tell(values, gradient, batch=len(group))
-                problems = used
+                groups = self._groups(live, groups)
+                for group in groups.values():
+                    group.step()
         finally:
             for painting in paintings:
                 painting.close()
 
-    def _groups(self, paintings: list[_Painting]) -> Iterator[list[_Painting]]:
-        def shape(painting: _Painting) -> tuple[Any, ...]:
-            settings = painting.request.settings
-            return painting.network.identity, painting.size, settings.objective
-
-        for _, group in groupby(sorted(paintings, key=shape), key=shape):
-            members = list(group)
-            room = _room(members[0])
+    def _groups(
+        self, live: list[_Painting], before: dict[tuple[int, ...], _Group]
+    ) -> dict[tuple[int, ...], _Group]:
+        """The live paintings in groups, those of `before` that have not changed."""
+        groups = {}
+        for kind, alike in groupby(sorted(live, key=_kind), key=_kind):
+            members = list(alike)
+            if kind not in self._rooms:
+                self._rooms[kind] = _room(members[0])
+            room = self._rooms[kind]
             for first in range(0, len(members), room):
-                yield members[first : first + room]
+                some = members[first : first + room]
+                key = tuple(id(painting.cell) for painting in some)
+                groups[key] = before.get(key) or _Group(some, self._pool())
+        return groups
+
+    def _pool(self) -> Any:
+        """Memory that all graphs of this painter take turns in."""
+        if self.device.type == "cuda" and self._graphs_pool is None:
+            self._graphs_pool = torch.cuda.graph_pool_handle()
+        return self._graphs_pool
 
     def network(self, settings: RenderSettings) -> Network:
         """The network that the settings name, loaded once."""
@@ -315,7 +321,7 @@ class Painter:
         shared = role, choice, pixel_sha256(picture), network.identity, objective.means
         missing = [layer for layer in layers if (*shared, layer) not in kept]
         if missing:
-            pixels = to_tensor(picture).to(network.device, network.term_dtype)
+            pixels = upload(to_tensor(picture), network.device).to(network.term_dtype)
             with torch.no_grad(), network.arithmetic():
                 read = network.features(pixels, missing, objective.means)
                 for layer, features in read.items():
@@ -348,6 +354,7 @@ class _Painting:
     best_loss: float = math.inf
     best_evaluation: int = 0
     batch: int = 1
+    how: str = ""  # it was evaluated
 
     def __post_init__(self) -> None:
         request = self.request
@@ -399,9 +406,10 @@ class _Painting:
         )
         self.size = content.shape[3], content.shape[2]
         if before is None:
-            start = start_pixels(
-                settings, content, self.style, self.request.start_picture
-            ).to(self.network.device)
+            start = upload(
+                start_pixels(settings, content, self.style, self.request.start_picture),
+                self.network.device,
+            )
         else:
             start = functional.interpolate(
                 before, content.shape[2:], mode="bicubic", align_corners=False
@@ -431,9 +439,9 @@ class _Painting:
     def ask(self) -> Tensor:
         return self.minimiser.ask()
 
-    def tell(self, values: list[float], gradient: Tensor, *, batch: int) -> None:
+    def saw(self, values: list[float]) -> None:
+        """Take the terms at the point that was asked for down."""
         settings = self.request.settings
-        self.batch = max(self.batch, batch)
         terms = dict(zip(TERMS, values, strict=True))
         self.last = self.minimiser.ask()
         self.curve.append(
@@ -451,7 +459,10 @@ class _Painting:
                     **terms,
                 )
             )
-        self.minimiser.tell(terms["total"], gradient)
+
+    def settle(self) -> None:
+        """Go to the next level when this one is done; write a checkpoint when due."""
+        settings = self.request.settings
         if self._spent() and self.level + 1 < settings.pyramid and self._is_finite():
             self.close()
             self.best_loss, self.level_first = math.inf, len(self.curve)
@@ -518,12 +529,50 @@ class _Painting:
             evaluations=len(self.curve),
             seconds=time.perf_counter() - self.began,
             curve=self.curve,
-            environment=environment(self.network.device) | {"batch": self.batch},
+            environment=environment(self.network.device)
+            | {"batch": self.batch, "evaluation": self.how},
             notes=_notes(settings, self.minimiser.finished),
             last=last,
             best_evaluation=self.best_evaluation,
             digests=self.digests | {name: key for name, key in keys.items() if key},
         )
+
+
+class _Group:
+    """Paintings that are evaluated together."""
+
+    def __init__(self, paintings: list[_Painting], pool: Any) -> None:
+        self.paintings = paintings
+        self.problem = Problem([each.cell for each in paintings], paintings[0].network)
+        self.evaluation = Evaluation(
+            self.problem.evaluate,
+            batch=len(paintings),
+            like=paintings[0].ask(),
+            pool=pool,
+        )
+
+    def step(self) -> None:
+        """One evaluation of each, and the points that follow from it."""
+        terms, gradients = self.evaluation([each.ask() for each in self.paintings])
+        rows = terms.tolist()
+        for painting, values in zip(self.paintings, rows, strict=True):
+            painting.batch = max(painting.batch, len(rows))
+            painting.how = self.evaluation.how
+            painting.saw(values)
+        tell(
+            (painting.minimiser, values[0], gradient)
+            for painting, values, gradient in zip(
+                self.paintings, rows, gradients.split(1), strict=True
+            )
+        )
+        for painting in self.paintings:
+            painting.settle()
+
+
+def _kind(painting: _Painting) -> tuple[Any, ...]:
+    """What paintings that can be evaluated together have in common."""
+    objective = painting.request.settings.objective
+    return painting.network.identity, painting.size, objective
 
 
 def _minimiser(
@@ -539,13 +588,13 @@ def _minimiser(
 
 def _room(painting: _Painting) -> int:
     """How many pictures like this one are evaluated together."""
-    network = painting.network
+    network, together = painting.network, painting.painter.together
     if network.device.type != "cuda":
-        return painting.painter.together
+        return together
     free, _ = torch.cuda.mem_get_info(network.device)
     width, height = painting.size
     needed = network.bytes_per_pixel(painting.request.settings.layers) * width * height
-    return max(1, int(0.8 * free / needed))
+    return min(together, max(1, int(0.8 * free / needed)))
 
 
 def _notes(settings: RenderSettings, finished: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from generation.engine.errors import SettingsError
 from generation.engine.objectives import OBJECTIVES as OBJECTIVES
 
 # Part of every request's digest: raise it when the same settings paint differently.
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 
 
 def _layers(*convolutions: int) -> tuple[str, ...]:
@@ -76,7 +76,8 @@ class RenderSettings:
     | learning_rate | Adam's, in grey levels |
     | evaluations | how often the objective and its gradient may be computed, over
       all levels of the pyramid |
-    | pyramid | levels, each twice as fine as the one before |
+    | pyramid | levels, each twice as fine as the one before and with half as many of
+      the evaluations |
     | precision | of the network; `tf32` and `bf16` need a GPU |
     | colour | `free`, `luminance` (content keeps its colours) or `histogram` (style
       takes the content's mean and covariance of colour) |
@@ -248,9 +249,17 @@ class RenderSettings:
         return round(self.size / 2 ** (self.pyramid - 1 - level))
 
     def level_evaluations(self, level: int) -> int:
-        """A level's share of the evaluations; what does not divide goes last."""
-        share, rest = divmod(self.evaluations, self.pyramid)
-        return share + (rest if level == self.pyramid - 1 else 0)
+        """A level's share of the evaluations: twice that of the next finer one, at a
+        quarter of the price each. What does not divide goes to the finest."""
+
+        def share(level: int) -> int:
+            spare, parts = self.evaluations - self.pyramid, 2**self.pyramid - 1
+            return 1 + spare * 2 ** (self.pyramid - 1 - level) // parts
+
+        finest = self.pyramid - 1
+        if level < finest:
+            return share(level)
+        return self.evaluations - sum(map(share, range(finest)))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON has them: layers are lists of [name, weight]."""

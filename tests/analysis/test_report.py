@@ -16,6 +16,7 @@ from analysis.exports import RATINGS_LONG
 from analysis.models import Report
 from analysis.tasks import compute_report
 from survey.models import Participant, Study
+from survey.services import withdraw
 from survey.simulation import simulate
 from tests.analysis.test_exports import people_answer
 
@@ -225,3 +226,22 @@ def test_the_command_takes_the_options_of_the_statistics(
     assert {row["screening"] for row in table} == {"bt500"}
     with pytest.raises(CommandError, match="magic"):
         call_command("report", study.slug, out=tmp_path, recovery="magic")
+
+
+def test_a_withdrawal_leaves_no_report_that_knew_the_answers(
+    study: Study, queues: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    people_answer(study, 2, 5)
+    with django_capture_on_commit_callbacks(execute=True):
+        before = reports.request_report(study)
+    work_off("report")
+    leaving = Participant.objects.latest("pk")
+    with django_capture_on_commit_callbacks(execute=True):
+        withdraw(leaving)
+    assert not Report.objects.filter(pk=before.pk).exists()
+    work_off("report")
+    after = Report.objects.get()
+    assert after.state == Report.State.DONE
+    assert after.method["n_participants"] == 1
+    for file in after.files.all():
+        assert leaving.code.encode() not in bytes(file.data)

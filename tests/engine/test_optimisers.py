@@ -20,6 +20,7 @@ from generation.engine.optimisers import (
     Minimiser,
     ScipyLbfgsb,
     SmoothFirst,
+    tell,
 )
 from generation.engine.problem import Problem
 from generation.engine.render import Painter
@@ -36,7 +37,7 @@ def run(minimiser: Minimiser, function: Function, evaluations: int) -> list[floa
     while len(losses) < evaluations and not minimiser.finished:
         loss, gradient = function(minimiser.ask())
         losses.append(loss)
-        minimiser.tell(loss, gradient)
+        tell([(minimiser, loss, gradient)])
     minimiser.close()
     return losses
 
@@ -68,7 +69,7 @@ def test_it_accepts_no_step_that_raises_the_loss() -> None:
     accepted = []
     for _ in range(60):
         loss, gradient = quadratic(minimiser.ask())
-        minimiser.tell(loss, gradient)
+        tell([(minimiser, loss, gradient)])
         accepted.append(minimiser.state()["loss"])
 
     assert all(after <= before for before, after in pairwise(accepted))
@@ -116,7 +117,7 @@ def test_adam_takes_the_steps_of_its_paper() -> None:
     ours = Adam(start, 0.1)
     for _ in range(25):
         loss, gradient = quadratic(ours.ask())
-        ours.tell(loss, gradient)
+        tell([(ours, loss, gradient)])
         theirs.grad = quadratic(theirs.detach())[1]
         torch_adam.step()
 
@@ -140,7 +141,7 @@ def test_scipys_rounds_ask_for_what_scipy_asks_for() -> None:
     ours: list[np.ndarray] = []
     while not minimiser.finished:
         ours.append(minimiser.ask().numpy())
-        minimiser.tell(*rosenbrock(minimiser.ask()))
+        tell([(minimiser, *rosenbrock(minimiser.ask()))])
 
     assert minimiser.finished == "all its rounds are spent"
     assert np.array_equal(np.array(ours), np.array(asked))
@@ -173,12 +174,44 @@ def test_it_goes_on_from_its_state_as_if_nothing_had_happened(
     whole = run(begin(), rosenbrock, 60)
     first = begin()
     for _ in range(told):
-        first.tell(*rosenbrock(first.ask()))
+        tell([(first, *rosenbrock(first.ask()))])
     again = begin(first.state())
     first.close()
 
     assert 0 <= first.settled <= told
     assert run(again, rosenbrock, 60 - first.settled) == whole[first.settled :]
+
+
+def test_minimisers_told_together_go_where_each_goes_alone() -> None:
+    """They read together, whether or not they want the same number of things."""
+
+    def begin() -> list[Minimiser]:
+        start = torch.linspace(-1, 2, 12, dtype=torch.float64)
+        return [
+            Lbfgs(start),
+            Adam(start, 0.05),
+            Lbfgs(-start),
+            ScipyLbfgsb(start, 2),
+            Lbfgs(torch.full_like(start, math.nan)),
+        ]
+
+    alone = [run(minimiser, rosenbrock, 30) for minimiser in begin()]
+    together: list[list[float]] = [[] for _ in alone]
+    everyone = begin()
+    for _ in range(30):
+        answers = []
+        for minimiser, losses in zip(everyone, together, strict=True):
+            if not minimiser.finished:
+                loss, gradient = rosenbrock(minimiser.ask())
+                losses.append(loss)
+                answers.append((minimiser, loss, gradient))
+        tell(answers)
+    for minimiser in everyone:
+        minimiser.close()
+
+    assert [len(losses) for losses in alone] == [30, 30, 30, 30, 1]
+    assert together[:4] == alone[:4]
+    assert math.isnan(together[4][0])
 
 
 def test_it_ends_no_higher_than_scipys_l_bfgs_b_on_equal_evaluations() -> None:

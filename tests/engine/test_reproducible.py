@@ -172,9 +172,9 @@ def test_it_counts_evaluations_over_the_levels_of_a_pyramid(network: Network) ->
     painted = render(
         settings(pyramid=2, evaluations=9), picture(1), picture(2), network=network
     )
-    assert [row["level"] for row in painted.curve] == [1] * 4 + [2] * 5
+    assert [row["level"] for row in painted.curve] == [1] * 5 + [2] * 4
     assert painted.image.size == (32, 32)
-    assert painted.best_evaluation > 4
+    assert painted.best_evaluation > 5
 
 
 def test_it_starts_where_it_is_told_to() -> None:

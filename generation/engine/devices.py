@@ -1,0 +1,71 @@
+"""What keeps a GPU busy: uploads nobody waits for, evaluations as CUDA graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WARM_UPS = 3  # torch's own advice: cuDNN chooses, constants are uploaded
+
+
+def upload(values: Tensor, device: torch.device) -> Tensor:
+    """`values` of the CPU on the device, through pinned memory where that is a GPU."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
+class Evaluation:
+    """A function of a batch of points, always in the same memory.
+
+    `function` takes (batch, ...) points to (terms, gradients), touching the host
+    nowhere. On a GPU it is captured once as a CUDA graph and replayed from then on;
+    `how` says so, or why not: it is part of a picture's story.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Tensor], tuple[Tensor, Tensor]],
+        *,
+        batch: int,
+        like: Tensor,
+        pool: Any = None,
+    ) -> None:
+        """`like` is one point, (1, ...); graphs of one `pool` share their memory."""
+        self._function = function
+        self._points = like.new_empty((batch, *like.shape[1:]))
+        self._pool = pool
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self.how = "" if like.device.type == "cuda" else "eager"
+
+    def __call__(self, points: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Terms and gradients of `points`, (1, ...) each; the terms only until the
+        next call."""
+        torch.cat(list(points), out=self._points)
+        if not self.how:
+            self.how = self._capture()
+        if self._graph is None:
+            return self._function(self._points)
+        self._graph.replay()
+        terms, gradients = self._results
+        return terms, gradients.clone()
+
+    def _capture(self) -> str:
+        """Warm up on a side stream and capture, as torch's notes on graphs have it."""
+        side, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):
+                self._function(self._points)
+        current.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                self._results = self._function(self._points)
+        except RuntimeError as error:
+            return f"eager, as no graph could be captured: {str(error).splitlines()[0]}"
+        self._graph = graph
+        return "CUDA graph"
