@@ -103,50 +103,49 @@ def write_bundle(
     only those go in whose source images have an open licence and show nobody who has
     not agreed.
     """
-    archive = _Archive(target)
-    tables = _tables(study)
-    stem = f"study-{_ratings_sha256(study)[:10]}"
-    for name, (columns, rows) in tables.items():
-        archive.add_lines(
-            f"data/{stem}_table-{name}_data.csv", csv_lines(columns, rows)
-        )
-    stimuli = [
-        _stimulus(archive, stimulus, all_pictures=all_pictures)
-        for stimulus in with_sources(study)
-    ]
-    computed = reports.compute(
-        study,
-        include_simulated=include_simulated,
-        shared=True,
-        pictures={each["code"] for each in stimuli if each["picture"]},
-    )
-    files = {f"data, {name}": columns for name, (columns, _) in tables.items()}
-    for name, data in computed["files"].items():
-        if name == "codebook.csv":
-            described = csv_text(codebook(files)).encode()
-            data = described + data.partition(b"\n")[2]
-            archive.add("documentation/codebook.csv", data)
-        else:
-            archive.add(f"results/{name}", data)
-    settings = {
-        "format": "nstlab-bundle",
-        "format_version": FORMAT,
-        "software": computed["method"]["versions"] | {"django": version("django")},
-        "study": {name: getattr(study, name) for name in STUDY_FIELDS},
-        "questions": list(study.further_questions.values("name", "text")),
-        "form": list(
-            study.form_items.values(
-                "placement", "name", "text", "kind", "options", "required"
+    with _Archive(target) as archive:
+        tables = _tables(study)
+        stem = f"study-{_ratings_sha256(study)[:10]}"
+        for name, (columns, rows) in tables.items():
+            archive.add_lines(
+                f"data/{stem}_table-{name}_data.csv", csv_lines(columns, rows)
             )
-        ),
-        "stimuli": stimuli,
-        "report": {"include_simulated": include_simulated},
-        "method": computed["method"],
-    }
-    archive.add_json("study.json", settings)
-    archive.add_json("dataset_description.json", _psych_ds(study, tables))
-    archive.add("README.md", _readme(study, stimuli).encode())
-    archive.close()
+        stimuli = [
+            _stimulus(archive, stimulus, all_pictures=all_pictures)
+            for stimulus in with_sources(study)
+        ]
+        computed = reports.compute(
+            study,
+            include_simulated=include_simulated,
+            shared=True,
+            pictures={each["code"] for each in stimuli if each["picture"]},
+        )
+        files = {f"data, {name}": columns for name, (columns, _) in tables.items()}
+        for name, data in computed["files"].items():
+            if name == "codebook.csv":
+                described = csv_text(codebook(files)).encode()
+                data = described + data.partition(b"\n")[2]
+                archive.add("documentation/codebook.csv", data)
+            else:
+                archive.add(f"results/{name}", data)
+        settings = {
+            "format": "nstlab-bundle",
+            "format_version": FORMAT,
+            "software": computed["method"]["versions"] | {"django": version("django")},
+            "study": {name: getattr(study, name) for name in STUDY_FIELDS},
+            "questions": list(study.further_questions.values("name", "text")),
+            "form": list(
+                study.form_items.values(
+                    "placement", "name", "text", "kind", "options", "required"
+                )
+            ),
+            "stimuli": stimuli,
+            "report": {"include_simulated": include_simulated},
+            "method": computed["method"],
+        }
+        archive.add_json("study.json", settings)
+        archive.add_json("dataset_description.json", _psych_ds(study, tables))
+        archive.add("README.md", _readme(study, stimuli).encode())
 
 
 class _Archive:
@@ -174,9 +173,14 @@ class _Archive:
                 file.write(data)
         self._sums[name] = digest.hexdigest()
 
-    def close(self) -> None:
-        sums = "".join(f"{self._sums[name]}  {name}\n" for name in sorted(self._sums))
-        self._zip.writestr(_member("checksums.sha256"), sums)
+    def __enter__(self) -> _Archive:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            names = sorted(self._sums)
+            sums = "".join(f"{self._sums[name]}  {name}\n" for name in names)
+            self._zip.writestr(_member("checksums.sha256"), sums)
         self._zip.close()
 
 
