@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+from functools import cache
 
 import django_rq
 from django.conf import settings
@@ -65,6 +66,7 @@ def _count(request: HttpRequest, what: str, most: int) -> None:
         )  # fmt: skip
 
 
+@cache
 def _broker() -> Redis:
     """The queue's broker, asked once and briefly: a person is waiting."""
     known = django_rq.get_connection("render").connection_pool
