@@ -1,26 +1,41 @@
-"""Reports: one page per study, with its CSV files beside it."""
+"""Reports, monitor, exclusions and open data: pages per study, files beside them."""
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analysis import reports
-from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
-from analysis.models import Report
+from analysis import exclusions, monitor, pages, reports, rights
+from analysis.exports import (
+    RATINGS_LONG,
+    csv_lines,
+    matrix_lines,
+    ratings_rows,
+)
+from analysis.models import Bundle, Report, ReportFile
 from generation.admin import ReadOnlyAdmin
 from survey.models import Participant, Study
+
+KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json",
+         "svg": "image/svg+xml", "png": "image/png"}  # fmt: skip
+PEOPLE_PER_PAGE = 100
 
 
 @admin.register(Report)
@@ -35,31 +50,49 @@ class ReportAdmin(ReadOnlyAdmin):
         return format_html('<a href="{}">open the present one</a>', url)
 
     def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
+        def page(route: str, view: Callable[..., Any], name: str) -> URLPattern:
+            wrapped = self.admin_site.admin_view(view)
+            return path(f"study/<int:pk>/{route}", wrapped, name=f"analysis_{name}")
+
         return [
+            page("", self.study_page, "report_study"),
+            page("again/", self.again, "report_again"),
+            page("monitor/", self.monitor_page, "monitor"),
+            page("participants/", self.participants_page, "participants"),
+            page("participants/<str:code>/", self.participant_page, "participant"),
+            page("share/", self.share_page, "share"),
+            page("share/<int:bundle>.zip", self.bundle_file, "bundle_file"),
+            page("ratings_long.csv", self.ratings_long, "ratings_long"),
+            page("ratings_matrix.csv", self.ratings_matrix, "ratings_matrix"),
+            page("<str:name>", self.report_file, "report_file"),
             path(
-                "study/<int:pk>/", wrap(self.study_page), name="analysis_report_study"
-            ),
-            path(
-                "study/<int:pk>/again/", wrap(self.again), name="analysis_report_again"
-            ),
-            path(
-                "study/<int:pk>/ratings_long.csv",
-                wrap(self.ratings_long),
-                name="analysis_ratings_long",
-            ),
-            path(
-                "study/<int:pk>/<str:name>",
-                wrap(self.report_file),
-                name="analysis_report_file",
+                "file/<int:pk>/<str:name>",
+                self.admin_site.admin_view(self.kept_file),
+                name="analysis_kept_file",
             ),
             *super().get_urls(),
         ]
+
+    # Who may see what: every view below asks one of these two first.
 
     def _get_study(self, request: HttpRequest, pk: int) -> Study:
         if not self.has_view_permission(request):
             raise PermissionDenied
         return get_object_or_404(Study.objects.select_related("experiment"), pk=pk)
+
+    def _may_exclude(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("analysis.exclude_participant")
+
+    def _context(self, request: HttpRequest, study: Study, **more: Any) -> Any:
+        return {
+            **self.admin_site.each_context(request),
+            "study": study,
+            "opts": self.opts,
+            "may_exclude": self._may_exclude(request),
+            **more,
+        }
+
+    # The report -----------------------------------------------------------------
 
     def study_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The report on the study's present data; asks for it if there is none."""
@@ -74,31 +107,21 @@ class ReportAdmin(ReadOnlyAdmin):
             ),
             simulated=Count("pk", filter=Q(simulated=True)),
         )
-        stimuli = {stimulus.code: stimulus for stimulus in study.stimuli.all()}
-        rows = []
-        table = report.files.get("mos_by_stimulus.csv", "")
-        for row in csv.DictReader(io.StringIO(table)):
-            low, high = row["ci_low"], row["ci_high"]
-            row["interval"] = f"{float(low):.2f} – {float(high):.2f}" if low else ""
-            row["counts"] = [row[f"n_{value}"] for value in (1, 2, 3, 4, 5)]
-            for name in ("alpha", "beta", "tv_weight"):
-                row[name] = f"{float(row[name]):g}"
-            for name in ("mos", "sd"):
-                row[name] = f"{float(row[name]):.2f}" if row[name] else ""
-            rows.append({**row, "stimulus": stimuli[row["stimulus"]]})
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Report on {study}",
-            "study": study,
-            "report": report,
-            "rows": rows,
-            "people": people,
-            "include_simulated": include_simulated,
-            "worker_present": (
+        context = self._context(
+            request,
+            study,
+            title=f"Report on {study}",
+            report=report,
+            people=people,
+            include_simulated=include_simulated,
+            method=list(pages.method_sentences(report.method)),
+            excluded=study.participants.filter(excluded=True),
+            worker_present=(
                 report.state != Report.State.QUEUED or reports.worker_present()
             ),
-            "opts": self.opts,
-        }
+        )
+        if report.state == Report.State.DONE:
+            context |= pages.report_context(study, report)
         if request.headers.get("HX-Request"):
             return render(request, "analysis/_report.html", context)
         return TemplateResponse(request, "analysis/report.html", context)
@@ -111,34 +134,184 @@ class ReportAdmin(ReadOnlyAdmin):
             report = reports.request_report(study, include_simulated=include_simulated)
             if report.state == Report.State.FAILED:
                 reports.again(report)
-        address = reverse("admin:analysis_report_study", args=[pk])
-        return redirect(address + ("?simulated=1" if include_simulated else ""))
+        return redirect(_report_address(pk, include_simulated))
 
     def ratings_long(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Every planned trial of the study, streamed."""
         study = self._get_study(request, pk)
-        return StreamingHttpResponse(
-            csv_lines(RATINGS_LONG, ratings_rows(study)),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": 'attachment; filename="ratings_long.csv"'},
+        lines = csv_lines(RATINGS_LONG, ratings_rows(study))
+        return _download(lines, "ratings_long.csv")
+
+    def ratings_matrix(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+        """Stimuli × participants, as the reference tools read it, streamed."""
+        study = self._get_study(request, pk)
+        plain = request.GET.get("plain") == "1"
+        name = "ratings_matrix_plain.csv" if plain else "ratings_matrix.csv"
+        lines = matrix_lines(
+            study,
+            labels=not plain,
+            include_simulated=request.GET.get("simulated") == "1",
         )
+        return _download(lines, name)
 
     def report_file(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
-        """One table of the present report, once it is computed."""
+        """A file of the present report, once it is computed."""
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
         report = reports.request_report(study, include_simulated=include_simulated)
         if report.state != Report.State.DONE:
-            address = reverse("admin:analysis_report_study", args=[pk])
-            return redirect(address + ("?simulated=1" if include_simulated else ""))
-        if name not in report.files:
+            return redirect(_report_address(pk, include_simulated))
+        return self._file(report, name)
+
+    def kept_file(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        """A file of one report, which never changes."""
+        report = get_object_or_404(Report, pk=pk)
+        self._get_study(request, report.study_id)
+        response = self._file(report, name)
+        response["Cache-Control"] = "private, max-age=31536000, immutable"
+        return response
+
+    def _file(self, report: Report, name: str) -> HttpResponse:
+        file = ReportFile.objects.filter(report=report, name=name).first()
+        if file is None:
             raise Http404(f"The report has no file {name}.")
-        kind = "application/json" if name.endswith(".json") else "text/csv"
         return HttpResponse(
-            report.files[name],
-            content_type=f"{kind}; charset=utf-8",
+            bytes(file.data),
+            content_type=KINDS[name.rpartition(".")[2]],
+            # As a page of its own an SVG could run; beside an <img> this is ignored.
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("files", "traceback")
+    # The monitor ----------------------------------------------------------------
+
+    def monitor_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """How the study is going; asks for itself again while people can answer."""
+        study = self._get_study(request, pk)
+        include_simulated = request.GET.get("simulated") == "1"
+        watched = monitor.watch(study, include_simulated=include_simulated)
+        context = self._context(
+            request,
+            study,
+            title=f"Monitor of {study}",
+            watched=watched,
+            session=watched.session and monitor.hours_and_minutes(watched.session),
+            include_simulated=include_simulated,
+        )
+        if request.headers.get("HX-Request"):
+            return render(request, "analysis/_monitor.html", context)
+        return TemplateResponse(request, "analysis/monitor.html", context)
+
+    # Exclusions -----------------------------------------------------------------
+
+    def participants_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Everybody who took part, a page at a time, with what looks odd."""
+        study = self._get_study(request, pk)
+        page = Paginator(monitor.people(study), PEOPLE_PER_PAGE).get_page(
+            request.GET.get("p")
+        )
+        notes = pages.Notes()
+        rows = [
+            {**person, "notes": notes.of(";".join(monitor.words(person)))}
+            for person in page.object_list
+        ]
+        context = self._context(
+            request,
+            study,
+            title=f"Participants of {study}",
+            page=page,
+            rows=rows,
+            notes=list(notes),
+            log=exclusions.history(study.participants.all())[:PEOPLE_PER_PAGE],
+        )
+        return TemplateResponse(request, "analysis/participants.html", context)
+
+    def participant_page(
+        self, request: HttpRequest, pk: int, code: str
+    ) -> HttpResponse:
+        """One person: exclude with a reason, or count again."""
+        study = self._get_study(request, pk)
+        participant = get_object_or_404(Participant, study=study, code=code)
+        if request.method == "POST":
+            if not self._may_exclude(request):
+                raise PermissionDenied
+            try:
+                if "lift" in request.POST:
+                    exclusions.lift(participant, by=request.user)
+                    said = f"{participant} counts again."
+                else:
+                    reason = request.POST.get("reason", "")
+                    exclusions.exclude(participant, reason=reason, by=request.user)
+                    said = f"{participant} is left out of the statistics."
+            except exclusions.CannotExclude as refused:
+                messages.error(request, str(refused))
+                return redirect(request.path)
+            messages.success(request, said)
+            return redirect("admin:analysis_participants", pk)
+        person = monitor.people(study).filter(pk=participant.pk).first()
+        context = self._context(
+            request,
+            study,
+            title=f"Participant {participant}",
+            participant=participant,
+            person=person,
+            sentences=pages.sentences(person),
+            log=exclusions.history(study.participants.filter(pk=participant.pk)),
+        )
+        return TemplateResponse(request, "analysis/participant.html", context)
+
+    # The open-science bundle ------------------------------------------------------
+
+    def share_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask for a bundle, and take what is made; says what will not be in it."""
+        study = self._get_study(request, pk)
+        may_share = request.user.has_perm("analysis.add_bundle")
+        if request.method == "POST":
+            if not may_share:
+                raise PermissionDenied
+            reports.request_bundle(
+                study,
+                by=request.user,
+                include_simulated="include_simulated" in request.POST,
+                all_pictures="all_pictures" in request.POST,
+            )
+            return redirect(request.path)
+        bundles = list(study.bundles.select_related("asked_by")[:20])
+        for bundle in bundles:
+            reports.carry(bundle)
+        context = self._context(
+            request,
+            study,
+            title=f"Open data of {study}",
+            bundles=bundles,
+            waiting=any(it.state == Bundle.State.QUEUED for it in bundles),
+            may_share=may_share,
+            left_out=rights.left_out(study),
+            simulated=study.participants.filter(simulated=True).count(),
+        )
+        if request.headers.get("HX-Request"):
+            return render(request, "analysis/_bundles.html", context)
+        return TemplateResponse(request, "analysis/share.html", context)
+
+    def bundle_file(self, request: HttpRequest, pk: int, bundle: int) -> FileResponse:
+        """A bundle that is made, streamed."""
+        study = self._get_study(request, pk)
+        made = get_object_or_404(Bundle, pk=bundle, study=study, state="done")
+        return FileResponse(
+            made.file.open(),
+            as_attachment=True,
+            filename=f"study-{made.sha256[:10]}.zip",
+            content_type="application/zip",
+        )
+
+
+def _report_address(pk: int, include_simulated: bool) -> str:
+    address = reverse("admin:analysis_report_study", args=[pk])
+    return address + ("?simulated=1" if include_simulated else "")
+
+
+def _download(lines: Iterable[str], name: str) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        lines,
+        content_type=KINDS["csv"],
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )

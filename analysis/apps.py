@@ -6,3 +6,9 @@ from django.apps import AppConfig
 class AnalysisConfig(AppConfig):
     name = "analysis"
     verbose_name = "Analysis: reports"
+
+    def ready(self) -> None:
+        from analysis.reports import forget_withdrawn
+        from survey.signals import answers_withdrawn
+
+        answers_withdrawn.connect(forget_withdrawn, dispatch_uid="analysis.reports")

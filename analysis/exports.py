@@ -1,6 +1,6 @@
-"""`ratings_long.csv`: every planned trial of a study, streamed from the database.
+"""What is streamed from the database: every planned trial, or a matrix of ratings.
 
-No pandas here: the web process sends this file itself.
+No pandas here: the web process sends these files itself.
 """
 
 from __future__ import annotations
@@ -8,10 +8,15 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
+from analysis.models import Import
 from analysis.stats.cells import csv_cell
-from survey.models import Participant, Study, Trial
+from survey.methods import method_of
+from survey.models import Participant, Rating, Study, Trial
 
 PARAMETERS = (
     "content", "style", "content_layer", "style_layers", "alpha", "beta", "tv_weight",
@@ -24,38 +29,53 @@ RATINGS_LONG = (
     *PARAMETERS,
     "is_reference", "question", "rating", "scale_min", "scale_max", "response_ms",
     "rated_at", "device_class", "simulated", "pilot", "excluded", "exclusion_reason",
+    "expected", "instructed", "passed", "second", "side", "choice", "displayed_scale",
 )  # fmt: skip
 
 
-def ratings_rows(study: Study) -> Iterator[dict[str, Any]]:
-    """One row per planned trial, in the order people joined and saw them.
+def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, Any]]:
+    """One row per planned trial and question, in the order people joined and saw them.
 
     A trial that was not answered has an empty rating, so that what is missing can be
-    counted. Withdrawn participants have no trials any more.
+    counted. Withdrawn participants have no trials any more, and a trial whose picture
+    was never chosen is no row. `seconds` are those since the participant's start. What
+    is `shared` leaves out pilots and `rated_at`, which an imported study never has.
     """
+    dates = not shared and not Import.objects.filter(study=study).exists()
+    method = method_of(study)
+    low, high = method.scale(study)
     stimuli = {
-        pk: (parameters, is_reference)
-        for pk, parameters, is_reference in study.stimuli.values_list(
-            "pk", "parameters", "is_reference"
+        pk: (code, parameters, reference)
+        for pk, code, parameters, reference in study.stimuli.values_list(
+            "pk", "code", "parameters", "is_reference"
         )
     }
+    questions = ["overall", *study.further_questions.values_list("name", flat=True)]
     trials = (
         Trial.objects.filter(participant__study=study, stimulus__isnull=False)
         .exclude(participant__status=Participant.Status.WITHDRAWN)
-        .order_by("participant_id", "index")
+        .filter(**({"participant__pilot": False} if shared else {}))
+        .order_by("participant_id", "index", "ratings__pk")
         .values_list(
+            "pk",
             "participant__study_version",
             "participant__code",
             "index",
             "kind",
             "stimulus_id",
-            "stimulus__code",
+            "second_id",
+            "side",
+            "expected",
+            "instructed",
+            "displayed_scale",
             "ratings__question",
             "ratings__rating",
+            "ratings__choice",
             "ratings__scale_min",
             "ratings__scale_max",
             "ratings__response_ms",
             "ratings__rated_at",
+            "participant__started_at",
             "participant__device_class",
             "participant__simulated",
             "participant__pilot",
@@ -63,32 +83,104 @@ def ratings_rows(study: Study) -> Iterator[dict[str, Any]]:
             "participant__exclusion_reason",
         )
     )
-    for (
-        version, participant, trial, kind, stimulus_pk, stimulus, question, rating,
-        low, high, response_ms, rated_at, device, simulated, pilot, excluded, reason,
-    ) in trials.iterator(chunk_size=2000):  # fmt: skip
-        made, is_reference = stimuli[stimulus_pk]
-        yield {
-            "study": study.title,
-            "study_version": version,
-            "participant": participant,
-            "trial": trial,
-            "kind": kind,
-            "stimulus": stimulus,
-            **{name: made.get(name) for name in PARAMETERS},
-            "is_reference": is_reference,
-            "question": question or "overall",
-            "rating": rating,
-            "scale_min": low or 1,
-            "scale_max": high or 5,
-            "response_ms": response_ms,
-            "rated_at": rated_at,
-            "device_class": device,
-            "simulated": simulated,
-            "pilot": pilot,
-            "excluded": excluded,
-            "exclusion_reason": reason,
-        }
+    by_trial = groupby(trials.iterator(chunk_size=2000), key=itemgetter(0))
+    for _, answers in by_trial:
+        given: dict[str | None, tuple[Any, ...]] = {it[11]: it for it in answers}
+        # A check asks one thing; what is not answered is missing under every question.
+        row: tuple[Any, ...] = next(iter(given.values()))
+        asked = questions if row[4] != Trial.Kind.CATCH else questions[:1]
+        for question in [*asked, *(q for q in given if q and q not in asked)]:
+            (
+                _, version, participant, index, kind, first, second, side, expected,
+                instructed, scale, _, rating, choice, lowest, highest, response_ms,
+                rated_at, started_at, device, simulated, pilot, excluded, reason,
+            ) = given.get(question, row)  # fmt: skip
+            if question not in given:
+                rating = response_ms = rated_at = lowest = highest = None
+                choice = ""
+            code, made, is_reference = stimuli[first]
+            passed = None
+            if kind == Trial.Kind.CATCH and rated_at:
+                passed = method.passed(
+                    Trial(side=side, expected=expected, instructed=instructed),
+                    Rating(rating=rating, choice=choice or ""),
+                )
+            yield {
+                "study": study.title,
+                "study_version": version,
+                "participant": participant,
+                "trial": index,
+                "kind": kind,
+                "stimulus": code,
+                **{name: made.get(name) for name in PARAMETERS},
+                "is_reference": is_reference,
+                "question": question,
+                "rating": rating,
+                "scale_min": low if lowest is None else lowest,
+                "scale_max": high if highest is None else highest,
+                "response_ms": response_ms,
+                "rated_at": rated_at if dates else None,
+                "device_class": device,
+                "simulated": simulated,
+                "pilot": pilot,
+                "excluded": excluded,
+                "exclusion_reason": reason,
+                "expected": expected,
+                "instructed": instructed,
+                "passed": passed,
+                "second": stimuli[second][0] if second else None,
+                "side": side,
+                "choice": choice,
+                "displayed_scale": scale,
+                "seconds": rated_at
+                and round((rated_at - started_at).total_seconds(), 3),
+            }
+
+
+def matrix_lines(
+    study: Study,
+    *,
+    question: str = "overall",
+    labels: bool = True,
+    include_simulated: bool = False,
+) -> Iterator[str]:
+    """Stimuli × participants of one question as CSV, a line at a time.
+
+    Who counts in the report is a column, in the order of joining; an empty cell was not
+    rated, several ratings of one person are averaged. Without `labels` there are
+    numbers alone, as the ITU-T P.910 reference code and sureal read them.
+    """
+    people = study.participants.filter(pilot=False, excluded=False)
+    people = people.exclude(status=Participant.Status.WITHDRAWN)
+    if not include_simulated:
+        people = people.filter(simulated=False)
+    codes = dict(people.order_by("pk").values_list("pk", "code"))
+    place = {pk: column for column, pk in enumerate(codes)}
+    rated = (
+        Rating.objects.filter(
+            trial__participant__study=study,
+            trial__kind=Trial.Kind.RATING,
+            question=question,
+        )
+        .order_by("trial__stimulus_id", "pk")
+        .values_list("trial__stimulus_id", "trial__participant_id", "rating")
+        .iterator(chunk_size=2000)
+    )
+    by_stimulus = groupby(rated, key=itemgetter(0))
+    stimulus, votes = next(by_stimulus, (None, iter(())))
+    writer = csv.writer(_Echo(), lineterminator="\n")
+    if labels:
+        yield writer.writerow(["stimulus", *codes.values()])
+    for pk, code in study.stimuli.order_by("pk").values_list("pk", "code"):
+        given: list[list[int]] = [[] for _ in codes]
+        if pk == stimulus:
+            for _, person, rating in votes:
+                if person in place and rating is not None:
+                    given[place[person]].append(rating)
+            stimulus, votes = next(by_stimulus, (None, iter(())))
+        cells = [cell(sum(each) / len(each)) if each else "" for each in given]
+        cells = [text.removesuffix(".0") for text in cells]
+        yield writer.writerow([code, *cells] if labels else cells)
 
 
 class _Echo:
@@ -115,6 +207,11 @@ def cell(value: Any) -> str:
             .isoformat(timespec="milliseconds")
             .replace("+00:00", "Z")
         )
+    return _plain_cell(value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # most cells of a long table repeat
+def _plain_cell(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)  # 1.0 stays a number with a point, whatever its column holds
     return csv_cell(value)

@@ -14,19 +14,30 @@ FACTORS = tuple(name for name in PARAMETERS if name != "seed")
 LOSSES = ("content_loss", "style_loss", "tv_loss")
 
 
-def ratings_frame(study: Study) -> pd.DataFrame:
-    """The rows and columns of `ratings_long.csv`, and each picture's own losses.
+def ratings_frame(study: Study, *, shared: bool = False) -> pd.DataFrame:
+    """The rows and columns of `ratings_long.csv`, each picture's own losses, and the
+    factors that a study of one's own pictures declares.
 
     The losses are those of the picture that was kept, before α, β and the TV weight.
     """
-    frame = pd.DataFrame(ratings_rows(study), columns=list(RATINGS_LONG))
+    rows = ratings_rows(study, shared=shared)
+    frame = pd.DataFrame(rows, columns=list(RATINGS_LONG))
     frame = frame.astype({"rating": "float64", "response_ms": "float64"})
     made = dict(study.stimuli.values_list("code", "parameters"))
-    for name in LOSSES:
-        if all(name in parameters for parameters in made.values()):
-            losses = {code: parameters[name] for code, parameters in made.items()}
-            frame[name] = frame["stimulus"].map(losses)
+    for name in (*LOSSES, *own_factors(study)):
+        values = {code: parameters.get(name) for code, parameters in made.items()}
+        if any(value is not None for value in values.values()):
+            frame[name] = frame["stimulus"].map(values)
     return frame
+
+
+def own_factors(study: Study) -> list[str]:
+    """The parameters of its stimuli that no render has, in order of appearance."""
+    known = {*RATINGS_LONG, *LOSSES, "label"}
+    names: dict[str, None] = {}
+    for parameters in study.stimuli.order_by("pk").values_list("parameters", flat=True):
+        names |= dict.fromkeys(name for name in parameters if name not in known)
+    return list(names)
 
 
 def data_sha256(study: Study) -> str:

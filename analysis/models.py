@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
 from typing import Any
 
-from django.db import models
+from django.conf import settings
+from django.core.files import File
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from survey.models import Study
 
+# Reports of a study that are kept; any other can be computed anew from the same data.
+KEPT = 10
+
 
 class Report(models.Model):
-    """The tables of one study for one state of its data. Computed in a job, kept."""
+    """Tables and charts of a study for one state of its data, computed in a job."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "queued"
@@ -27,15 +34,18 @@ class Report(models.Model):
     reason = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     data_sha256 = models.CharField(max_length=64, blank=True)
-    files = models.JSONField(
-        default=dict, help_text="Every table as CSV, by file name."
-    )
     method = models.JSONField(default=dict)
+    charts = models.JSONField(
+        default=list, help_text="Name, title, description, why one is missing."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-pk"]
+        permissions = [
+            ("exclude_participant", "Can exclude participants from the statistics")
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["study", "fingerprint", "include_simulated"],
@@ -54,17 +64,33 @@ class Report(models.Model):
         return bool(Report.objects.filter(leaving, pk=self.pk).update(**columns))
 
     def finish(
-        self, *, files: dict[str, str], data_sha256: str, method: dict[str, Any]
+        self,
+        *,
+        files: Mapping[str, bytes],
+        charts: list[dict[str, str]],
+        data_sha256: str,
+        method: dict[str, Any],
     ) -> bool:
-        """queued → done."""
-        return self._move(
-            Q(state=self.State.QUEUED),
-            state=self.State.DONE,
-            files=files,
-            data_sha256=data_sha256,
-            method=method,
-            finished_at=timezone.now(),
-        )
+        """queued → done, with all its files or not at all; the oldest make room."""
+        with transaction.atomic():
+            done = self._move(
+                Q(state=self.State.QUEUED),
+                state=self.State.DONE,
+                charts=charts,
+                data_sha256=data_sha256,
+                method=method,
+                finished_at=timezone.now(),
+            )
+            if not done:
+                return False
+            ReportFile.objects.bulk_create(
+                ReportFile(report=self, name=name, data=data)
+                for name, data in files.items()
+            )
+            newest = Report.objects.filter(study=self.study_id).order_by("-pk")
+            kept = list(newest.values_list("pk", flat=True)[:KEPT])
+            newest.filter(state=self.State.DONE).exclude(pk__in=kept).delete()
+        return True
 
     def fail(self, reason: str, traceback: str) -> bool:
         """queued → failed."""
@@ -85,4 +111,112 @@ class Report(models.Model):
             reason="",
             traceback="",
             finished_at=None,
+        )
+
+    def text(self, name: str) -> str:
+        """A file of the report as text, empty if it has none of that name."""
+        file = self.files.filter(name=name).first()
+        return bytes(file.data).decode() if file else ""
+
+
+class ReportFile(models.Model):
+    """A table (CSV), a chart (SVG, PNG) or `analysis.json` of a report."""
+
+    report = models.ForeignKey(Report, on_delete=models.CASCADE, related_name="files")
+    name = models.CharField(max_length=100)
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["report", "name"], name="report_file_name_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Import(models.Model):
+    """A study that came from a file: what it was, and that its times are not dates."""
+
+    class Kind(models.TextChoices):
+        BUNDLE = "bundle", "open-science bundle"
+        RATINGS = "ratings", "CSV of ratings"
+
+    study = models.OneToOneField(Study, on_delete=models.CASCADE, related_name="origin")
+    kind = models.CharField(max_length=10, choices=Kind)
+    sha256 = models.CharField("sha256 of the file", max_length=64)
+    imported_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.study}: {self.get_kind_display()}"
+
+
+def bundle_path(_bundle: Bundle, _name: str) -> str:
+    return f"bundle/{secrets.token_urlsafe(16)}.zip"
+
+
+class Bundle(models.Model):
+    """One study as a ZIP for everybody, made in a job."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "queued"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="bundles")
+    include_simulated = models.BooleanField(
+        "count simulated participants in its report", default=False
+    )
+    all_pictures = models.BooleanField(
+        "we may publish every picture",
+        default=False,
+        help_text="Else only those whose licence says so.",
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    reason = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    file = models.FileField(upload_to=bundle_path, blank=True, max_length=200)
+    sha256 = models.CharField(max_length=64, blank=True)
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.study}, {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def job_id(self) -> str:
+        return f"bundle-{self.pk}"
+
+    def finish(self, *, file: File[bytes], sha256: str) -> bool:
+        """queued → done; a file that comes too late is not kept."""
+        storage = self.file.storage
+        name = storage.save(bundle_path(self, ""), file)
+        done = Bundle.objects.filter(pk=self.pk, state=self.State.QUEUED).update(
+            state=self.State.DONE, file=name, sha256=sha256, finished_at=timezone.now()
+        )
+        if not done:
+            storage.delete(name)
+        return bool(done)
+
+    def fail(self, reason: str, traceback: str) -> bool:
+        """queued → failed."""
+        return bool(
+            Bundle.objects.filter(pk=self.pk, state=self.State.QUEUED).update(
+                state=self.State.FAILED,
+                reason=reason,
+                traceback=traceback,
+                finished_at=timezone.now(),
+            )
         )

@@ -9,28 +9,41 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import platform
 import tempfile
+from collections.abc import Collection
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import django_rq
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
+from PIL import Image
 from redis.exceptions import RedisError
 from rq import Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
-from analysis.models import Report
+from analysis.exports import RATINGS_LONG
+from analysis.models import Bundle, Report
+from generation.services import picture_bytes
+from survey.methods import method_of
 from survey.models import Participant, Rating, Study
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.stats import report as stats
     from analysis.stats.frame import Ratings
 
 log = logging.getLogger(__name__)
 
 LEVEL = 0.95
+# Counts what a report consists of: an older one is not shown for a newer program.
+FORMAT = 2
+# Pictures that are read for the charts; more would not be seen there.
+MOST_PICTURES = 200
 
 
 def fingerprint(study: Study) -> str:
@@ -51,7 +64,7 @@ def fingerprint(study: Study) -> str:
         .order_by("pk")
         .values_list("pk", "exclusion_reason")
     )
-    state = [study.version, study.title, ratings, people, excluded]
+    state = [FORMAT, study.version, study.title, ratings, people, excluded]
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
@@ -79,26 +92,59 @@ def again(report: Report) -> bool:
     return True
 
 
-def _enqueue(report: Report) -> None:
+def forget_withdrawn(study: Study, **_: Any) -> None:
+    """After a withdrawal nothing is kept that was computed from the deleted answers.
+
+    Reports and bundles of the study go, also those being computed, and the reports
+    are asked for anew on what is left.
+    """
+    reports = Report.objects.filter(study=study)
+    kinds = set(reports.values_list("include_simulated", flat=True))
+    reports.delete()
+    for bundle in Bundle.objects.filter(study=study):
+        storage, name = bundle.file.storage, bundle.file.name
+        bundle.delete()
+        if name:
+            storage.delete(name)
+    for include_simulated in sorted(kinds):
+        request_report(study, include_simulated=include_simulated)
+
+
+def request_bundle(study: Study, *, by: Any, **options: bool) -> Bundle:
+    """Ask for the open-science bundle of a study's present data."""
+    with transaction.atomic():
+        bundle = Bundle.objects.create(study=study, asked_by=by, **options)
+        transaction.on_commit(partial(_enqueue, bundle))
+    return bundle
+
+
+def carry(bundle: Bundle) -> None:
+    """Queue a bundle once more that the queue has lost."""
+    if bundle.state == Bundle.State.QUEUED and not _carried(bundle):
+        _enqueue(bundle)
+
+
+def _enqueue(row: Report | Bundle) -> None:
+    task = "compute_report" if isinstance(row, Report) else "make_bundle"
     try:
         django_rq.get_queue("report").enqueue(
-            "analysis.tasks.compute_report",
-            report.pk,
-            job_id=report.job_id,
+            f"analysis.tasks.{task}",
+            row.pk,
+            job_id=row.job_id,
             job_timeout=1800,
             result_ttl=3600,
             failure_ttl=7 * 24 * 3600,
-            description=f"Report on {report.study}",
+            description=f"{type(row).__name__} of {row.study}",
         )
     except (RedisError, OSError):
-        log.warning("The broker is away; %s waits for the next look at it.", report)
+        log.warning("The broker is away; %s waits for the next look at it.", row)
 
 
-def _carried(report: Report) -> bool:
+def _carried(row: Report | Bundle) -> bool:
     queue = django_rq.get_queue("report")
     try:
         job = Job.fetch(
-            report.job_id, connection=queue.connection, serializer=queue.serializer
+            row.job_id, connection=queue.connection, serializer=queue.serializer
         )
         return job.get_status(refresh=False) in {JobStatus.QUEUED, JobStatus.STARTED}
     except NoSuchJobError:
@@ -116,51 +162,160 @@ def worker_present() -> bool:
 
 
 def build(
-    study: Study, *, include_simulated: bool, **chosen: Any
+    study: Study, *, include_simulated: bool, shared: bool = False, **chosen: Any
 ) -> tuple[Ratings, stats.Report]:
     """The ratings that count and every table on them, stimuli in the study's order.
 
-    `chosen` replaces fields of `analysis.stats.report.Options`; ValueError says which
-    cannot be. Imports pandas: call it in a worker or a command only.
+    `shared` counts what the open-science bundle holds. `chosen` replaces fields of
+    `analysis.stats.report.Options`; ValueError says which cannot be. Imports pandas:
+    call it in a worker or a command only.
     """
-    from analysis.frames import FACTORS, ratings_frame
+    from analysis.charts import crossed
+    from analysis.frames import ratings_frame
     from analysis.stats import report as stats
     from analysis.stats.frame import validate
     from analysis.stats.mos import mos_table
 
-    ratings = validate(ratings_frame(study), include_simulated=include_simulated)
-    counted = ratings.rows.dropna(subset=["rating"])
-    if counted.empty:  # nothing to compare, and nobody to judge
+    scale = method_of(study).scale(study)
+    ratings = validate(
+        ratings_frame(study, shared=shared),
+        scale=scale,
+        include_simulated=include_simulated,
+    )
+    options: dict[str, Any] = {"level": LEVEL, **chosen}
+    if study.method == Study.Method.PAIRS:
+        return ratings, _pairs_report(study, ratings, stats.Options(**options))
+    if ratings.rows["rating"].isna().all():  # nothing to compare, and nobody to judge
         empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
-        return ratings, stats.Report(empty)
-    varied = [name for name in FACTORS if counted[name].nunique() > 1]
-    asked: dict[str, Any] = {"level": LEVEL, "by": tuple(varied), **chosen}
-    report = stats.build(ratings, stats.Options(**asked))
-    codes = study.stimuli.values_list("code", flat=True)
-    place = {code: number for number, code in enumerate(codes)}
+        return ratings, stats.Report(empty, beside={"ratings_long.csv": RATINGS_LONG})
+    factors = varied(ratings)
+    by = (*factors, *(",".join(pair) for pair in crossed(factors)))
+    report = stats.build(ratings, stats.Options(**{"by": by} | options))
+    report.beside["ratings_long.csv"] = RATINGS_LONG
     table = report.tables["mos_by_stimulus.csv"]
+    place = {code: number for number, code in enumerate(_codes(study))}
     report.tables["mos_by_stimulus.csv"] = table.sort_values(
-        "stimulus", key=lambda column: column.map(place), ignore_index=True
+        "stimulus",
+        kind="stable",
+        key=lambda column: column.astype(str).map(place),
+        ignore_index=True,
     )
     return ratings, report
 
 
-def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
-    """What a done report keeps: the files' text, the data's hash and the method."""
-    from analysis.frames import data_sha256
+def _codes(study: Study) -> list[str]:
+    return list(study.stimuli.order_by("pk").values_list("code", flat=True))
 
-    ratings, report = build(study, include_simulated=include_simulated)
-    with tempfile.TemporaryDirectory() as folder:
-        files = {path.name: path.read_text("utf-8") for path in report.write(folder)}
-    counted = ratings.rows.dropna(subset=["rating"])
+
+def _pairs_report(
+    study: Study, ratings: Ratings, options: stats.Options
+) -> stats.Report:
+    """What choices give: one scale, with the parameters of each picture beside it."""
+    import pandas as pd
+
+    from analysis.stats import pairs
+    from analysis.stats.report import RESAMPLES, Report
+
+    rows = ratings.rows[ratings.rows["choice"].fillna("") != ""]
+    resamples = options.resamples if options.resamples is not None else RESAMPLES
+    notes: list[str] = []
+    scales = []
+    for question, part in rows.groupby("question", sort=False, observed=True):
+        if options.exclude:
+            part = part[~part["participant"].astype(str).isin(options.exclude)]
+        table, remarks = pairs.scale_tables(
+            part, resamples=resamples, seed=options.seed
+        )
+        table.insert(1, "question", str(question))
+        scales.append(table)
+        notes += remarks
+    tables = {"pair_scale.csv": pd.DataFrame(columns=["stimulus", "question", "score"])}
+    if scales:
+        made = dict(study.stimuli.values_list("code", "parameters"))
+        scale = pd.concat(scales, ignore_index=True)
+        codes = scale["stimulus"].astype(str)
+        for name in varied(ratings):
+            scale[name] = [made[code].get(name) for code in codes]
+        tables["pair_scale.csv"] = scale
+    summary = {
+        "versions": stats_versions(),
+        "options": {"level": options.level, "seed": options.seed},
+        "bootstrap_resamples": resamples,
+        "counts": {
+            "participants": int(rows["participant"].nunique()),
+            "choices": len(rows),
+            "left_out": ratings.left_out,
+        },
+        "notes": notes,
+    }
+    return Report(tables, summary, {"ratings_long.csv": RATINGS_LONG})
+
+
+def varied(ratings: Ratings) -> list[str]:
+    """The parameters in which the rated stimuli differ."""
+    from analysis.frames import FACTORS, LOSSES
+    from analysis.stats.frame import KNOWN_COLUMNS
+
+    counted = _counted(ratings)
+    unlike = {*KNOWN_COLUMNS, *LOSSES, "seed"}
+    own = [it for it in map(str, counted) if it not in unlike and it not in FACTORS]
+    return [name for name in (*FACTORS, *own) if counted[name].nunique() > 1]
+
+
+def _counted(ratings: Ratings) -> pd.DataFrame:
+    """The answered rows, ratings or choices."""
+    rows = ratings.rows
+    return rows[rows["rating"].notna() | (rows["choice"].fillna("") != "")]
+
+
+def compute(
+    study: Study,
+    *,
+    include_simulated: bool,
+    shared: bool = False,
+    pictures: Collection[str] | None = None,
+    **chosen: Any,
+) -> dict[str, Any]:
+    """What a done report keeps: its files, its charts, the data's hash, the method.
+
+    `pictures` may be shown in the charts, by stimulus; all if None. `chosen` as for
+    `build`.
+    """
+    from analysis import charts
+    from analysis.frames import data_sha256
+    from analysis.stats.report import Options
+
+    ratings, report = build(
+        study, include_simulated=include_simulated, shared=shared, **chosen
+    )
+    files = report_files(report)
+    options = Options(**{"level": LEVEL, **chosen})
+    subject = charts.Subject.of(
+        report, factors=varied(ratings), thumbnails=thumbnails(study, pictures)
+    )
+    drawn = charts.draw_all(subject)
+    for chart in drawn:
+        files |= chart.files()
+    counted = _counted(ratings)
     return {
         "files": files,
+        "charts": [
+            {
+                "name": chart.name,
+                "title": chart.title,
+                "description": chart.description,
+                "missing": chart.missing,
+            }
+            for chart in drawn
+        ],
         "data_sha256": data_sha256(study),
         "method": {
-            "scale": "1 bad – 5 excellent (ACR, ITU-T P.910)",
-            "interval": "Student t on n − 1 degrees of freedom, not clipped",
-            "level": LEVEL,
-            "screening": "none",
+            "scale": scale_sentence(study),
+            "interval": INTERVALS[
+                "pairs" if study.method == Study.Method.PAIRS else options.ci_method
+            ],
+            "level": options.level,
+            "screening": options.screening,
             "repeats": ratings.repeats,
             "n_ratings": len(counted),
             "n_participants": int(counted["participant"].nunique()),
@@ -168,5 +323,67 @@ def compute(study: Study, *, include_simulated: bool) -> dict[str, Any]:
             "left_out": ratings.left_out,
             "simulated": include_simulated,
             "notes": report.summary.get("notes", []),
+            "versions": stats_versions() | {"matplotlib": version("matplotlib")},
         },
     }
+
+
+def stats_versions() -> dict[str, str]:
+    """What computes the numbers."""
+    names = ("numpy", "scipy", "pandas")
+    return {"python": platform.python_version()} | {it: version(it) for it in names}
+
+
+SCALES = {
+    5: "1 bad – 5 excellent",
+    9: "1 bad – 9 excellent",
+    11: "0 to 10, 1 bad – 9 excellent",
+}
+INTERVALS = {
+    "t": "Student t on n − 1 degrees of freedom, not clipped",
+    "z": "normal, 1.96 standard errors at 95 %, not clipped",
+    "percentile": "percentile bootstrap over ratings",
+    "bca": "BCa bootstrap over ratings",
+    "binomial": "bounded binomial",
+    "pairs": "± 1.96 standard errors of a bootstrap over participants",
+}
+
+
+def scale_sentence(study: Study) -> str:
+    """How people answered, as a paper says it."""
+    match study.method:
+        case Study.Method.DCR:
+            return "1 very annoying – 5 imperceptible (DCR, ITU-T P.910)"
+        case Study.Method.PAIRS:
+            ties = "with ties" if study.tie_allowed else "forced choice"
+            return f"the better of two pictures, {ties} (paired comparison, P.910)"
+        case Study.Method.ACR_HR:
+            return f"{SCALES[study.scale_points]} (ACR with hidden reference, P.910)"
+    return f"{SCALES[study.scale_points]} (ACR, ITU-T P.910)"
+
+
+def report_files(report: stats.Report) -> dict[str, bytes]:
+    """The bytes of every file that `Report.write` writes, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {path.name: path.read_bytes() for path in report.write(folder)}
+
+
+def thumbnails(
+    study: Study, only: Collection[str] | None = None
+) -> dict[str, Image.Image]:
+    """Small copies of the study's pictures by stimulus; of a missing file none.
+
+    `only` these stimuli, or all of them.
+    """
+    from analysis.charts import thumbnail
+
+    found = {}
+    for stimulus in study.stimuli.exclude(picture="")[:MOST_PICTURES]:
+        if only is not None and stimulus.code not in only:
+            continue
+        try:
+            with Image.open(picture_bytes(stimulus.picture)) as picture:
+                found[stimulus.code] = thumbnail(picture)
+        except FileNotFoundError:
+            log.warning("The picture of %s is missing.", stimulus)
+    return found

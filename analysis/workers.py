@@ -1,4 +1,4 @@
-"""The worker of the `report` queue: has pandas and SciPy loaded before it forks."""
+"""The worker of the `report` queue: loads pandas, SciPy, matplotlib before it forks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from rq import Worker
 from rq.job import Job
 from rq.queue import Queue
 
+import analysis.charts
 import analysis.frames
 import analysis.stats.mos
 import analysis.tasks  # noqa: F401

@@ -1,7 +1,8 @@
-"""How fast grids are queued and listed: `python benchmarks/queue.py`.
+"""How fast grids are queued, listed and worked off: `python benchmarks/queue.py`.
 
 Works in a database, a store and a broker of its own under a temporary folder. Prints
-figures for docs; nothing here is a test.
+figures for docs, with the load of the machine and, where that matters, the processor
+time beside the wall clock; nothing here is a test.
 """
 
 from __future__ import annotations
@@ -19,16 +20,30 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 
+PARTS = ("queueing", "listing", "workers", "farm")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--renders", type=int, default=10_000, help="queued in one go")
     parser.add_argument("--listed", type=int, default=100_000, help="rows in the lists")
+    parser.add_argument(
+        "--painted", type=int, default=100, help="by one worker and two"
+    )
+    parser.add_argument("--farm", type=int, default=40, help="workers that only sleep")
+    parser.add_argument(
+        "--slept", type=float, default=5.0, help="s a batch of the farm"
+    )
+    parser.add_argument(
+        "--only", nargs="*", choices=PARTS, default=PARTS, help="parts to run"
+    )
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="nstlab-benchmark-")
     os.environ |= {
         "NSTLAB_VAR": folder,
         "NSTLAB_HTTPS": "0",
         "NSTLAB_HOSTS": "testserver",
+        "OMP_NUM_THREADS": "1",
         "DJANGO_SETTINGS_MODULE": "nstlab.settings",
     }
     import django
@@ -44,8 +59,16 @@ def main() -> None:
     broker = EmbeddedBroker(settings.VAR)
     broker.start()
     try:
-        queueing(options.renders)
-        listing(options.listed)
+        print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+        if "queueing" in options.only:
+            queueing(options.renders)
+        if "listing" in options.only:
+            listing(options.listed)
+        if "workers" in options.only:
+            workers(options.painted)
+        if "farm" in options.only:
+            farm(options.farm, options.slept)
+        print(f"load average {os.getloadavg()[0]:.1f}")
     finally:
         broker.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -79,7 +102,8 @@ def queueing(renders: int) -> None:
     """Expansion and queueing of a large grid, as few and as many batches."""
     import django_rq
 
-    from generation.services import queue_experiment
+    from generation.models import Batch
+    from generation.services import queue_experiment, send
 
     connection = django_rq.get_connection("render")
     for what, fields in (
@@ -88,19 +112,36 @@ def queueing(renders: int) -> None:
         ("long renders, one a batch", {"size": 300, "evaluations": 55}),
     ):
         experiment = grid(what, renders, **fields)
-        began = time.perf_counter()
-        cells = len(experiment.cells())
-        expanded = time.perf_counter() - began
-        before = connection.info("memory")["used_memory"]
-        began = time.perf_counter()
-        queued = queue_experiment(experiment)
-        seconds = time.perf_counter() - began
-        kept = connection.info("memory")["used_memory"] - before
+        with clock() as expanding:
+            cells = len(experiment.cells())
+        with clock() as all_of_it:
+            queued = queue_experiment(experiment)
         print(
-            f"{what}: {cells:,} renders expanded in {expanded:.1f} s, expanded and "
-            f"queued as {queued.batches:,} batches in {seconds:.1f} s; the broker "
-            f"keeps {kept / queued.batches:.0f} bytes a batch"
+            f"{what}: {cells:,} renders expanded in {expanding}, expanded and queued "
+            f"as {queued.batches:,} batches in {all_of_it}"
         )
+    # The broker is fed a few at a time; here all at once, to see what one costs.
+    before = connection.info("memory")["used_memory"]
+    batches = list(Batch.objects.filter(sent_at=None).select_related("experiment"))
+    send(batches)
+    kept = connection.info("memory")["used_memory"] - before
+    print(f"the broker keeps {kept / len(batches):.0f} bytes a batch")
+    connection.flushdb()
+
+
+class clock:
+    """Wall-clock and processor seconds of a block."""
+
+    def __enter__(self) -> clock:
+        self.began = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall = time.perf_counter() - self.began[0]
+        self.cpu = time.process_time() - self.began[1]
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} s ({self.cpu:.2f} s of processor)"
 
 
 def listing(rows: int) -> None:
@@ -112,7 +153,10 @@ def listing(rows: int) -> None:
     from django.utils import timezone
 
     from generation.models import Render
+    from generation.services import queue_experiment
 
+    if not Render.objects.exists():
+        queue_experiment(grid("to be copied", 1))
     model = Render.objects.first()
     assert model is not None
     missing = rows - Render.objects.count()
@@ -150,17 +194,159 @@ def listing(rows: int) -> None:
         client.get(f"/admin/{page}")
         taken = []
         for _ in range(5):
-            began = time.perf_counter()
-            with CaptureQueriesContext(
-                connection,
-            ) as queries:
+            with CaptureQueriesContext(connection) as queries, clock() as one:
                 response = client.get(f"/admin/{page}")
-            taken.append(time.perf_counter() - began)
+            taken.append(one)
             assert response.status_code == 200, (page, response.status_code)
+        wall, cpu = (sorted(1000 * getattr(it, of) for it in taken)[2]
+                     for of in ("wall", "cpu"))  # fmt: skip
         print(
-            f"  /admin/{page[:44]}: {len(queries)} queries, median "
-            f"{1000 * sorted(taken)[2]:.0f} ms"
+            f"  /admin/{page[:44]}: {len(queries)} queries, median {wall:.0f} ms "
+            f"({cpu:.0f} ms of processor)"
         )
+
+
+def start_over() -> None:
+    """Leave nothing queued, for the part that comes."""
+    import django_rq
+
+    from generation.models import Batch, Render
+
+    Render.objects.unfinished().cancel()
+    Batch.objects.update(over=True)
+    django_rq.get_connection("render").flushdb()
+
+
+def workers(renders: int) -> None:
+    """Tiny real renders, painted by one worker process and by two."""
+    import subprocess
+
+    from django.conf import settings
+
+    from generation.services import queue_experiment, reap
+
+    settings.NSTLAB_BATCH_SECONDS = 0.2  # some tens of batches, as a large grid has
+    seconds = {}
+    for count in (1, 2):
+        start_over()
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "rqworker",
+                   "render", "--verbosity", "0"]  # fmt: skip
+        started = [subprocess.Popen(command) for _ in range(count)]
+        try:
+            warm = grid(f"warm {count}", 8, start="noise", seed=100 + count)
+            queue_experiment(warm)
+            while warm.renders.unfinished().exists():
+                time.sleep(0.1)
+            experiment = grid(
+                f"{count} workers", renders, evaluations=10, seed=count, start="noise"
+            )
+            with clock() as painting:
+                queue_experiment(experiment)
+                while experiment.renders.unfinished().exists():
+                    time.sleep(0.1)
+                    reap()
+        finally:
+            for worker in started:
+                worker.terminate()
+            for worker in started:
+                worker.wait()
+        seconds[count] = painting.wall
+        print(
+            f"{renders} renders of 32 × 32 and 10 evaluations by {count} worker "
+            f"processes: {painting.wall:.1f} s, {renders / painting.wall:.1f} renders "
+            f"a second, load {os.getloadavg()[0]:.1f}"
+        )
+    print(f"two workers are {seconds[1] / seconds[2]:.2f} × as fast as one")
+
+
+def farm(count: int, sleep: float) -> None:
+    """Workers whose renders are sleeps: how long they wait for the next batch.
+
+    Processes that take jobs from the broker and claim, start, end and release as the
+    real ones do, forked from this one, because forty times torch does not fit here.
+    """
+    import multiprocessing
+
+    from django.conf import settings
+    from django.db import connections
+
+    from generation.models import Batch, Render
+    from generation.services import queue_experiment
+
+    settings.NSTLAB_BATCH_SECONDS = 0
+    start_over()
+    each = 5
+    experiment = grid(f"farm of {count}", count * each, size=33, seed=7, start="noise")
+    context = multiprocessing.get_context("fork")
+    go, results = context.Event(), context.Queue()
+    connections.close_all()
+    processes = [
+        context.Process(target=_sleep_worker, args=(sleep, go, results))
+        for _ in range(count)
+    ]
+    for process in processes:
+        process.start()
+    time.sleep(3)  # until all have told the broker that they are there
+    queue_experiment(experiment)
+    go.set()
+    with clock() as all_of_it:
+        while experiment.renders.unfinished().exists():
+            time.sleep(0.2)
+    for process in processes:
+        process.join(30)
+    taken = [results.get() for _ in processes]
+    claims = sum(claimed for claimed, _, _ in taken)
+    worked = sum(slept for _, slept, _ in taken)
+    present = sum(seconds for _, _, seconds in taken)
+    slowest = max(all_of_it.wall, 1e-9)
+    print(
+        f"{count} workers, batches of {sleep:g} s: {claims} batches claimed in "
+        f"{slowest:.1f} s ({each * sleep:g} s is the least), {claims / slowest:.1f} "
+        f"claims a second; workers were without work {1 - worked / present:.1%} of the "
+        f"time; {Render.objects.filter(experiment=experiment, attempt=1).count()} of "
+        f"{count * each} renders at the first attempt, "
+        f"{Batch.objects.filter(over=False).count()} batches open"
+    )
+
+
+def _sleep_worker(sleep: float, go: Any, results: Any) -> None:
+    """One worker of the farm; puts (batches claimed, s asleep, s until the last)."""
+    import uuid
+
+    import django_rq
+    from rq import Queue, Worker
+
+    from generation.models import Batch, Render
+    from generation.services import RENDER_QUEUES, feed
+
+    queues = [django_rq.get_queue(name) for name in RENDER_QUEUES]
+    worker = Worker(queues, connection=queues[0].connection)
+    worker.register_birth()
+    go.wait()
+    claimed, slept, began = 0, 0.0, time.perf_counter()
+    last = began
+    while True:
+        try:
+            _, job_id = Queue.lpop([it.key for it in queues], 3, queues[0].connection)
+        except Exception as nothing:  # rq's DequeueTimeout: the grid is done
+            if type(nothing).__name__ != "DequeueTimeout":
+                raise
+            break
+        _, pk, attempt = job_id.decode().split("-")
+        batch, token = Batch.objects.get(pk=pk), uuid.uuid4()
+        if not batch.claim(attempt=int(attempt), token=token):
+            continue
+        claimed += 1
+        for render in batch.renders.filter(status=Render.Status.QUEUED):
+            render.start(token=token, worker=worker.name)
+            time.sleep(sleep)
+            slept += sleep
+            render.refuse(token=token, reason="It only slept.")
+        batch.release(token)
+        feed()
+        last = time.perf_counter()
+    worker.register_death()
+    results.put((claimed, slept, last - began))
 
 
 if __name__ == "__main__":

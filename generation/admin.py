@@ -9,7 +9,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -37,8 +38,18 @@ def picture_tag(url: str, alt: str) -> SafeString:
     return format_html('<img src="{}" alt="{}" class="nst-thumbnail">', url, alt)
 
 
+def count_of(rows: QuerySet[Any]) -> Coalesce:
+    """How many rows of a query on OuterRef("pk"); counted for the rows shown only."""
+    by_none = rows.order_by().values(one=Value(1)).annotate(count=Count("pk"))
+    return Coalesce(Subquery(by_none.values("count")), 0)
+
+
 class ReadOnlyAdmin(admin.ModelAdmin):
     """Rows that only the lab itself writes."""
+
+    # Counting all beside the rows found takes longer than finding them.
+    show_full_result_count = False
+    list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -138,6 +149,8 @@ class ExperimentAdmin(admin.ModelAdmin):
     inlines = [PairInline]
     autocomplete_fields = ["contents", "styles"]
     list_display = ["name", "progress", "weights_note", "created_at"]
+    list_per_page = 50
+    show_full_result_count = False
     search_fields = ["name", "description"]
     actions = ["queue", "cancel"]
     change_form_template = "admin/generation/experiment/change_form.html"
@@ -168,13 +181,11 @@ class ExperimentAdmin(admin.ModelAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
+        its = Render.objects.filter(experiment=OuterRef("pk"))
         return (
             super()
             .get_queryset(request)
-            .annotate(
-                planned=Count("renders"),
-                painted=Count("renders", filter=Q(renders__status="done")),
-            )
+            .annotate(planned=count_of(its), painted=count_of(its.ready()))
         )
 
     @admin.display(description="renders done")
@@ -343,6 +354,62 @@ class ExperimentAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "generation/sheet.html", context)
 
 
+class ExperimentFilter(admin.SimpleListFilter):
+    """The experiments made last, and the one that is chosen: not thousands of them."""
+
+    title = "experiment"
+    parameter_name = "experiment"
+    shown = 20
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        latest = list(Experiment.objects.only("name")[: self.shown])
+        chosen = chosen_experiment(request)
+        if chosen is not None and chosen not in latest:
+            latest.append(chosen)
+        return [(str(experiment.pk), experiment.name) for experiment in latest]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Render]
+    ) -> QuerySet[Render]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(experiment=chosen_experiment(request))
+
+
+def chosen_experiment(request: HttpRequest) -> Experiment | None:
+    pk = request.GET.get(ExperimentFilter.parameter_name, "")
+    return Experiment.objects.filter(pk=pk).first() if pk.isdecimal() else None
+
+
+class LevelFilter(admin.SimpleListFilter):
+    """A factor's levels in the experiment that is chosen; without one, none are
+    offered, because they would have to be looked for in every render of the lab."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        chosen = chosen_experiment(request)
+        if chosen is None:
+            return []
+        factor = str(self.parameter_name)
+        levels = chosen.renders.order_by(factor).values_list(factor, flat=True)
+        found = levels.distinct()[:100]
+        return [(str(level), str(level)) for level in found]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Render]
+    ) -> QuerySet[Render]:
+        if self.value() not in dict(self.lookup_choices):
+            return queryset
+        return queryset.filter(**{str(self.parameter_name): self.value()})
+
+
+class ContentLayerFilter(LevelFilter):
+    title = parameter_name = "content_layer"
+
+
+class TVWeightFilter(LevelFilter):
+    title, parameter_name = "TV weight", "tv_weight"
+
+
 @admin.register(Render)
 class RenderAdmin(SaysRandomWeights):
     random_weights = Q(weights__startswith="random:")
@@ -351,14 +418,11 @@ class RenderAdmin(SaysRandomWeights):
         "state", "evaluations_shown", "seconds_shown",
     ]  # fmt: skip
     list_display_links = ["thumb", "pair"]
-    list_filter = [
-        "status", "experiment", "objective", "content_layer", "tv_weight", "weights",
-    ]  # fmt: skip
-    list_select_related = ["content", "style", "experiment"]
+    list_filter = ["status", ExperimentFilter, ContentLayerFilter, TVWeightFilter]
+    list_select_related = ["content", "style"]
     search_fields = ["digest", "pixel_sha256", "content__title", "style__title"]
+    search_help_text = "A picture's title, or a whole digest."
     actions = ["cancel", "retry"]
-    show_full_result_count = False
-    list_per_page = 50
     fields = (
         "large", "experiment", "content", "style", "state", "reason", "settings_shown",
         "digest", "pixel_sha256", "reused_from", "environment_shown", "curve_shown",
@@ -369,6 +433,28 @@ class RenderAdmin(SaysRandomWeights):
 
     def has_queue_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("generation.queue_experiment")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Render]:
+        return (
+            super()
+            .get_queryset(request)
+            .defer("settings", "curve", "environment", "traceback")
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Render], search_term: str
+    ) -> tuple[QuerySet[Render], bool]:
+        """By indices: whole digests, or titles among the few source images."""
+        for word in search_term.split():
+            images = SourceImage.objects.filter(title__icontains=word)
+            keys = list(images.values_list("pk", flat=True))
+            queryset = queryset.filter(
+                Q(digest=word)
+                | Q(pixel_sha256=word)
+                | Q(content__in=keys)
+                | Q(style__in=keys)
+            )
+        return queryset, False
 
     @admin.display(description="")
     def thumb(self, row: Render) -> SafeString | str:
@@ -435,7 +521,8 @@ class BatchAdmin(ReadOnlyAdmin):
     search_fields = ["experiment__name"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
-        return super().get_queryset(request).annotate(size=Count("renders"))
+        its = Render.objects.filter(batch=OuterRef("pk"))
+        return super().get_queryset(request).annotate(size=count_of(its))
 
     @admin.display(description="renders")
     def size(self, batch: Any) -> int:

@@ -67,7 +67,9 @@ def prune(media: Media) -> None:
     for name in media.orphans:
         default_storage.delete(name)
     for each in media.missing:
-        if isinstance(each.row, Render):
+        if isinstance(each.row, Render) and each.field == "preview":
+            Render.objects.filter(pk=each.row.pk, preview=each.name).update(preview="")
+        elif isinstance(each.row, Render):
             each.row.lose_picture(each.name)
 
 

@@ -1,9 +1,13 @@
 """Source images, experiments and renders: what is to be painted and what was.
 
 A render's row is the truth about it; the queue only carries batches. `start`,
-`finish`, `fail`, `refuse`, `cancel` and `requeue` are the only writers of a status.
-Each is one conditional UPDATE that names the state it leaves, so a job delivered
-twice, a cancelled render or a worker that outlived its claim changes nothing.
+`finish`, `fail`, `refuse`, `cancel`, `give_back` and `retry` are the only writers of a
+status. Each is one conditional UPDATE that names the state it leaves, so a job
+delivered twice, a cancelled render or a worker that outlived its claim changes nothing.
+
+Every file that a worker writes for a render is named after the token it claimed with.
+A row that is not running and still has a token may have left such files behind;
+`tidy` takes them away and then the token.
 """
 
 from __future__ import annotations
@@ -52,8 +56,14 @@ def thumbnail_path(_image: SourceImage, _name: str) -> str:
     return random_png_name("thumbnail")
 
 
-def render_path(_render: Render | None, _name: str) -> str:
-    return random_png_name("render")
+def picture_name(pk: int, token: uuid.UUID) -> str:
+    """A name that nobody can guess and that the row knows without being told."""
+    return f"render/{token.hex}-{pk}.png"
+
+
+def preview_names(pk: int, token: uuid.UUID) -> tuple[str, str]:
+    """Two by turns: the new preview is there before the old one goes."""
+    return f"preview/a/{token.hex}-{pk}.jpg", f"preview/b/{token.hex}-{pk}.jpg"
 
 
 class SourceImage(models.Model):
@@ -312,11 +322,18 @@ class Pair(models.Model):
 
 
 class Batch(models.Model):
-    """The renders of one job. Its claim is what tells a dead worker from a slow one."""
+    """The renders of one job. Its claim is what tells a dead worker from a slow one.
+
+    It waits here until it is sent to the broker, which holds a few of each researcher
+    at a time; then it is claimed by a worker, and over when every row has ended.
+    """
 
     experiment = models.ForeignKey(
         Experiment, on_delete=models.CASCADE, related_name="batches"
     )
+    urgent = models.BooleanField(default=False)
+    sent_at = models.DateTimeField(null=True, editable=False)
+    over = models.BooleanField(default=False, editable=False)
     attempt = models.PositiveIntegerField(default=1)
     token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
@@ -327,6 +344,13 @@ class Batch(models.Model):
     class Meta:
         verbose_name_plural = "batches"
         ordering = ["-pk"]
+        indexes = [
+            models.Index(
+                fields=["sent_at", "urgent"],
+                condition=Q(over=False),
+                name="batch_that_is_not_over",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.job_id
@@ -334,6 +358,10 @@ class Batch(models.Model):
     @property
     def job_id(self) -> str:
         return f"batch-{self.pk}-{self.attempt}"
+
+    @property
+    def queue(self) -> str:
+        return "render-high" if self.urgent else "render"
 
     def claim(self, *, attempt: int, token: uuid.UUID) -> bool:
         """Take this attempt for one worker; False if another has it or it is over.
@@ -357,13 +385,13 @@ class Batch(models.Model):
 
     def release(self, token: uuid.UUID) -> None:
         """Let go of a batch whose every row has ended."""
-        Batch.objects.filter(pk=self.pk, token=token).update(lease_until=None)
+        Batch.objects.filter(pk=self.pk, token=token).update(over=True)
 
     def next_attempt(self, seen: int) -> bool:
         """Open the attempt after `seen`; False if somebody else already did."""
         return bool(
-            Batch.objects.filter(pk=self.pk, attempt=seen).update(
-                attempt=F("attempt") + 1, token=None, lease_until=None
+            Batch.objects.filter(pk=self.pk, attempt=seen, over=False).update(
+                attempt=F("attempt") + 1, token=None, lease_until=None, sent_at=None
             )
         )
 
@@ -393,7 +421,6 @@ class RenderQuerySet(models.QuerySet["Render"]):
         """Cancel what has not ended; a running one stops at its next evaluation."""
         return self.unfinished().update(
             status=Render.Status.CANCELLED,
-            token=None,
             finished_at=timezone.now(),
             reason="Cancelled by a researcher.",
         )
@@ -420,7 +447,11 @@ class Render(models.Model):
         Experiment, on_delete=models.PROTECT, related_name="renders"
     )
     batch = models.ForeignKey(
-        Batch, on_delete=models.SET_NULL, null=True, related_name="renders"
+        Batch,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="renders",
+        db_index=False,
     )
     content = models.ForeignKey(
         SourceImage, on_delete=models.PROTECT, related_name="renders_of"
@@ -453,11 +484,14 @@ class Render(models.Model):
     token = models.UUIDField(null=True, editable=False)
     worker = models.CharField(max_length=120, blank=True)
     progress = models.JSONField(default=dict, editable=False)
+    preview = models.ImageField(
+        upload_to="preview", blank=True, max_length=200, editable=False
+    )
 
     reused_from = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, editable=False, related_name="+"
     )
-    picture = models.ImageField(upload_to=render_path, blank=True, max_length=200)
+    picture = models.ImageField(upload_to="render", blank=True, max_length=200)
     picture_bytes = models.PositiveIntegerField(default=0, editable=False)
     pixel_sha256 = models.CharField(max_length=64, blank=True)
     curve = models.JSONField(default=list, editable=False)
@@ -473,9 +507,17 @@ class Render(models.Model):
     class Meta:
         ordering = ["pk"]
         indexes = [
+            models.Index(fields=["batch", "status"]),
             models.Index(fields=["status", "experiment"]),
             models.Index(fields=["digest", "status"]),
+            models.Index(fields=["pixel_sha256"]),
+            models.Index(fields=["weights"]),
             models.Index(fields=["status", "-finished_at"]),
+            models.Index(
+                fields=["status"],
+                condition=Q(token__isnull=False),
+                name="render_with_a_token",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -536,6 +578,8 @@ class Render(models.Model):
 
     def start(self, *, token: uuid.UUID, worker: str) -> bool:
         """queued → running, for the worker that holds `token`."""
+        if self.status == self.Status.QUEUED:
+            self._delete_worker_files()
         return self._move(
             Q(status=self.Status.QUEUED),
             status=self.Status.RUNNING,
@@ -547,11 +591,27 @@ class Render(models.Model):
             reason="",
             traceback="",
             progress={},
+            preview="",
         )
 
-    def show_progress(self, *, token: uuid.UUID, progress: dict[str, Any]) -> bool:
-        """Store how far it is; False if the claim was lost, as when cancelled."""
-        return self._move(Q(status=self.Status.RUNNING, token=token), progress=progress)
+    def show_progress(
+        self, *, token: uuid.UUID, progress: dict[str, Any], preview: str = ""
+    ) -> bool:
+        """Store how far it is; False if the claim was lost, as when cancelled.
+
+        `preview` is the name of a file that `save_preview` has written.
+        """
+        columns: dict[str, Any] = {"preview": preview} if preview else {}
+        return self._move(
+            Q(status=self.Status.RUNNING, token=token), progress=progress, **columns
+        )
+
+    def save_preview(self, token: uuid.UUID, jpeg: bytes) -> str:
+        """Write a preview beside the one that is shown; returns its name."""
+        first, second = preview_names(self.pk, token)
+        name = second if self.preview.name == first else first
+        self.preview.storage.delete(name)  # of a try that the database refused
+        return str(self.preview.storage.save(name, ContentFile(jpeg)))
 
     def finish(
         self,
@@ -566,21 +626,20 @@ class Render(models.Model):
         """running → done, only under the token it was started with.
 
         The file is complete on the storage before the row says so, and is taken
-        away again if the row no longer wants it.
+        away again if the row no longer wants it. `seconds` is this render's share of
+        the time in which it was painted together with others.
         """
         storage = self.picture.storage
-        name = storage.save(render_path(self, ""), ContentFile(png))
-        done = self._move(
-            Q(status=self.Status.RUNNING, token=token),
-            status=self.Status.DONE,
-            token=None,
+        name = storage.save(picture_name(self.pk, token), ContentFile(png))
+        done = self._end(
+            token,
+            self.Status.DONE,
             picture=name,
             picture_bytes=len(png),
             pixel_sha256=pixel_sha256,
             curve=curve,
             environment=environment,
             seconds=seconds,
-            finished_at=timezone.now(),
             progress={},
         )
         if not done:
@@ -589,23 +648,25 @@ class Render(models.Model):
 
     def fail(self, *, token: uuid.UUID, reason: str, traceback: str = "") -> bool:
         """running → failed: a crash or exhausted retries. The traceback stays."""
-        return self._end(token, self.Status.FAILED, reason, traceback)
+        return self._end(token, self.Status.FAILED, reason=reason, traceback=traceback)
 
     def refuse(self, *, token: uuid.UUID, reason: str) -> bool:
         """running → refused: the request cannot be painted, and `reason` says why."""
-        return self._end(token, self.Status.REFUSED, reason, "")
+        return self._end(token, self.Status.REFUSED, reason=reason)
 
-    def _end(
-        self, token: uuid.UUID, status: Status, reason: str, traceback: str
-    ) -> bool:
-        return self._move(
+    def _end(self, token: uuid.UUID, status: Status, **columns: Any) -> bool:
+        # One that fails may have written a picture that no row took.
+        untidy = bool(self.preview) or status == self.Status.FAILED
+        ended = self._move(
             Q(status=self.Status.RUNNING, token=token),
             status=status,
-            token=None,
-            reason=reason,
-            traceback=traceback,
             finished_at=timezone.now(),
+            **({} if untidy else {"token": None}),
+            **columns,
         )
+        if ended and untidy:
+            self.tidy()
+        return ended
 
     def cancel(self) -> bool:
         """queued or running → cancelled; a worker notices at its next evaluation."""
@@ -618,12 +679,11 @@ class Render(models.Model):
             return self._move(
                 claimed,
                 status=self.Status.FAILED,
-                token=None,
                 reason=f"{reason} This was attempt {self.attempt}, the last; look at "
                 "the worker's log, then retry.",
                 finished_at=timezone.now(),
             )
-        return self._move(claimed, status=self.Status.QUEUED, token=None, reason=reason)
+        return self._move(claimed, status=self.Status.QUEUED, reason=reason)
 
     def lose_picture(self, name: str) -> bool:
         """done → failed, when the file `name` of its picture is gone."""
@@ -647,3 +707,22 @@ class Render(models.Model):
             traceback="",
             finished_at=None,
         )
+
+    def tidy(self) -> None:
+        """Take away what the worker of a row that is no longer running left behind."""
+        idle = ~Q(status=self.Status.RUNNING)
+        row = Render.objects.filter(idle, pk=self.pk, token__isnull=False).first()
+        if row is not None:
+            row._delete_worker_files()
+            row._move(idle & Q(token=row.token), token=None, preview="")
+
+    def _delete_worker_files(self) -> None:
+        """Delete what was written under the row's token, but for its own picture."""
+        if self.token is None:
+            return
+        for name in (
+            picture_name(self.pk, self.token),
+            *preview_names(self.pk, self.token),
+        ):
+            if name != self.picture.name:
+                self.picture.storage.delete(name)

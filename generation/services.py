@@ -6,22 +6,26 @@ import datetime as dt
 import hashlib
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import django_rq
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
 from generation.engine.images import open_picture, pixel_sha256, png_bytes
-from generation.forecast import Rates, check_room, most_bytes
+from generation.forecast import Rates, check_room, most_bytes, workers_present
 from generation.grid import Axes, overridden
 from generation.models import (
     Batch,
@@ -39,8 +43,11 @@ from generation.presets import Preset, fixed_settings
 log = logging.getLogger(__name__)
 
 THUMBNAIL_SIDE = 160
-# A batch takes about this long, so that a dead worker costs little.
-BATCH_SECONDS = 45.0
+# So many renders at once are an order that somebody waits for: they overtake grids.
+URGENT_RENDERS = 4
+# The queues of renders, in the order in which workers empty them.
+RENDER_QUEUES = ("render-high", "render")
+JOB_ID = re.compile(r"batch-(?P<pk>\d+)-(?P<attempt>\d+)")
 
 
 # Pictures ---------------------------------------------------------------------
@@ -159,6 +166,8 @@ def queue_experiment(experiment: Experiment) -> Queued:
     written.
     """
     cells = experiment.cells()
+    # Whoever asks at the same time waits here and then finds nothing new.
+    Experiment.objects.select_for_update().get(pk=experiment.pk)
     present = set(experiment.renders.values_list("digest", flat=True))
     new = [cell for cell in cells if cell.digest not in present]
     finished = {}
@@ -175,11 +184,9 @@ def queue_experiment(experiment: Experiment) -> Queued:
         if other := finished.get(cell.digest):
             row.take_picture_of(other)
         rows.append(row)
-    Render.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
-    waiting = experiment.renders.filter(status=Render.Status.QUEUED, batch=None).only(
-        "experiment", "network", "weights", "pooling", "size", "evaluations"
-    )
+    waiting = [row for row in rows if row.status == Render.Status.QUEUED]
     batches = _into_batches(experiment, waiting)
+    Render.objects.bulk_create(rows, batch_size=500)
     return Queued(
         new=len(new),
         reused=len(finished),
@@ -189,26 +196,29 @@ def queue_experiment(experiment: Experiment) -> Queued:
     )
 
 
-def _into_batches(experiment: Experiment, renders: Iterable[Render]) -> list[Batch]:
-    """Group queued rows into batches of about BATCH_SECONDS and enqueue those.
+def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Batch]:
+    """Group queued rows into new batches of NSTLAB_BATCH_SECONDS; the caller saves the
+    rows. They are sent to the broker after the commit.
 
     The renders of a batch share network and size, and so the work done for both.
     """
-    groups: list[list[int]] = []
+    groups: list[list[Render]] = []
     seconds: list[float] = []
     rates, before = Rates(), None
+    longest = settings.NSTLAB_BATCH_SECONDS
     for render in sorted(renders, key=_shared):
         cost = rates.seconds(render)
-        if _shared(render) != before or seconds[-1] + cost > BATCH_SECONDS:
+        if _shared(render) != before or seconds[-1] + cost > longest:
             groups.append([])
             seconds.append(0.0)
         before = _shared(render)
-        groups[-1].append(render.pk)
+        groups[-1].append(render)
         seconds[-1] += cost
     batches = Batch.objects.bulk_create(
         (
             Batch(
                 experiment=experiment,
+                urgent=len(renders) <= URGENT_RENDERS,
                 expected_seconds=cost,
                 timeout_seconds=max(900, int(40 * cost)),
             )
@@ -216,51 +226,107 @@ def _into_batches(experiment: Experiment, renders: Iterable[Render]) -> list[Bat
         ),
         batch_size=500,
     )
-    for batch, keys in zip(batches, groups, strict=True):
-        Render.objects.filter(pk__in=keys).update(batch=batch)
-    if batches:
-        # enqueue_many would bypass django-rq's on-commit mode, so commit first.
-        transaction.on_commit(partial(enqueue, batches))
+    for batch, group in zip(batches, groups, strict=True):
+        for render in group:
+            render.batch = batch
+    transaction.on_commit(feed)
     return batches
 
 
 def _shared(render: Render) -> tuple[Any, ...]:
     """What the renders of one batch have in common; sorting by it keeps their order."""
-    return render.network, render.weights, render.pooling, render.size
-
-
-def enqueue(batches: Sequence[Batch]) -> None:
-    """Hand batches to the queue; a broker that is away is left to `reap`."""
-    queue = django_rq.get_queue("render")
-    try:
-        queue.enqueue_many(
-            [
-                queue.prepare_data(
-                    "generation.tasks.render_batch",
-                    args=[batch.pk, batch.attempt],
-                    job_id=batch.job_id,
-                    timeout=batch.timeout_seconds,
-                    result_ttl=3600,
-                    failure_ttl=7 * 24 * 3600,
-                    description=f"{batch.experiment}: {batch.job_id}",
-                )
-                for batch in batches
-            ]
-        )
-    except (RedisError, OSError):
-        log.warning("The broker is away; %d batches wait for reap.", len(batches))
+    return render.network, render.weights, render.pooling, render.objective, render.size
 
 
 @transaction.atomic
 def retry_renders(renders: QuerySet[Render]) -> int:
     """Queue renders that failed, were refused or were cancelled once more."""
     by_experiment: dict[Experiment, list[Render]] = {}
-    for render in renders.filter(status__in=Render.RETRIABLE):
+    failed = renders.filter(status__in=Render.RETRIABLE).select_related("experiment")
+    for render in failed:
         if render.retry():
             by_experiment.setdefault(render.experiment, []).append(render)
     for experiment, group in by_experiment.items():
-        _into_batches(experiment, group)
+        _rebatch(experiment, group)
     return sum(map(len, by_experiment.values()))
+
+
+def _rebatch(experiment: Experiment, renders: Sequence[Render]) -> list[Batch]:
+    """Move queued rows into new batches."""
+    batches = _into_batches(experiment, renders)
+    Render.objects.bulk_update(renders, ["batch"], batch_size=500)
+    return batches
+
+
+# Feeding the broker -----------------------------------------------------------
+
+
+def feed() -> int:
+    """Send waiting batches to the broker, a few of each researcher; how many.
+
+    The broker works first come, first served. Fairness is that a researcher's next
+    batch gets there only when an earlier one has left: grids of two people are painted
+    by turns, however large the first was. Small orders have a queue of their own,
+    which workers empty first.
+    """
+    waiting = Batch.objects.filter(over=False, sent_at=None)
+    lines = list(
+        waiting.order_by().values_list("experiment__owner", "urgent").distinct()
+    )
+    if not lines:
+        return 0
+    unclaimed = Batch.objects.filter(over=False, sent_at__isnull=False, token=None)
+    there = Counter(unclaimed.values_list("experiment__owner", "urgent"))
+    # Enough that no worker waits for the next call, which comes after each batch.
+    window = 4 + 2 * workers_present()
+    room = {line: window - there[line] for line in lines if there[line] < window}
+    if not room:
+        return 0
+    queued = Render.objects.filter(batch=OuterRef("pk"), status=Render.Status.QUEUED)
+    with transaction.atomic():
+        taken = [
+            list(
+                waiting.filter(Exists(queued), experiment__owner=owner, urgent=urgent)
+                .order_by("pk")
+                .select_related("experiment")
+                .select_for_update(skip_locked=True, of=("self",))[:places]
+            )
+            for (owner, urgent), places in room.items()
+        ]
+        by_turns = [it for turn in zip_longest(*taken) for it in turn if it is not None]
+        Batch.objects.filter(pk__in=[batch.pk for batch in by_turns]).update(
+            sent_at=timezone.now()
+        )
+    if by_turns:
+        send(by_turns)
+    return len(by_turns)
+
+
+def send(batches: Sequence[Batch]) -> None:
+    """Hand batches to the broker; if it is away they wait for the next `feed`."""
+    try:
+        for name in RENDER_QUEUES:
+            queue = django_rq.get_queue(name)
+            queue.enqueue_many(
+                [
+                    queue.prepare_data(
+                        "generation.tasks.render_batch",
+                        args=[batch.pk, batch.attempt],
+                        job_id=batch.job_id,
+                        timeout=batch.timeout_seconds,
+                        result_ttl=3600,
+                        failure_ttl=7 * 24 * 3600,
+                        description=f"{batch.experiment}: {batch.job_id}",
+                    )
+                    for batch in batches
+                    if batch.queue == name
+                ]
+            )
+    except (RedisError, OSError):
+        log.warning("The broker is away; %d batches wait for it.", len(batches))
+        Batch.objects.filter(pk__in=[batch.pk for batch in batches], token=None).update(
+            sent_at=None
+        )
 
 
 # Mending ----------------------------------------------------------------------
@@ -272,52 +338,131 @@ def abandon(batch: Batch, reason: str) -> bool:
 
     Returns False if somebody else already did, or nothing was left. What the worker
     still does afterwards is refused, because its token is no longer on the rows.
+    Call `feed` afterwards.
     """
     if not batch.next_attempt(batch.attempt):
         return False
     for render in batch.renders.filter(status=Render.Status.RUNNING):
         render.give_back(reason)
     if not batch.renders.filter(status=Render.Status.QUEUED).exists():
+        Batch.objects.filter(pk=batch.pk).update(over=True)
         return False
-    batch.refresh_from_db()
-    transaction.on_commit(partial(enqueue, [batch]))
     return True
 
 
 def reap() -> int:
-    """Reconcile rows with the queue; returns how many batches were queued again.
+    """Reconcile rows, files and queue; returns how many batches were queued again.
 
-    A batch is taken back when its lease ran out (dead worker, dead host), and queued
-    again when its rows wait but no job carries them (lost broker, killed web process).
+    A batch is taken back when its lease ran out (dead worker, dead host), and sent
+    again when it was sent but no job carries it (lost broker, killed web process).
+    What cancelled or killed renders left behind is taken away.
     """
     again = 0
-    waiting = Batch.objects.filter(
-        renders__status__in=[Render.Status.QUEUED, Render.Status.RUNNING]
-    ).distinct()
     now = timezone.now()
-    for batch in waiting.filter(lease_until__lt=now):
+    current = Batch.objects.filter(over=False)
+    for batch in current.filter(lease_until__lt=now):
         again += abandon(batch, "Its worker stopped answering.")
-    connection = django_rq.get_connection("render")
-    serializer = django_rq.get_queue("render").serializer
-    for batch in waiting.filter(lease_until=None):
-        try:
-            job = Job.fetch(batch.job_id, connection=connection, serializer=serializer)
-            carried = _will_run(job.get_status(refresh=False), job.started_at, now)
-        except NoSuchJobError:
-            carried = False
-        except (RedisError, OSError):
-            return again  # without a broker nothing can be queued
-        if not carried:
+    again += _gather_strays()
+    current.filter(lease_until=None).exclude(
+        Exists(Render.objects.unfinished().filter(batch=OuterRef("pk")))
+    ).update(over=True)
+    try:
+        sent = current.filter(lease_until=None, sent_at__isnull=False)
+        for batch in _lost(list(sent), now):
             again += abandon(batch, "The queue had lost it.")
+        forget_old_jobs(now)
+    except (RedisError, OSError):
+        log.warning("The broker is away; what it held waits for it.")
+    idle = Render.objects.exclude(status=Render.Status.RUNNING)
+    for render in idle.filter(token__isnull=False):
+        render.tidy()
+    feed()
     return again
 
 
-def _will_run(
-    status: JobStatus | None, started_at: dt.datetime | None, now: dt.datetime
-) -> bool:
-    """Whether a job that nobody has claimed will still be worked on."""
-    if status == JobStatus.STARTED:
-        # A worker claims within a moment of starting; one that did not has died.
-        begun = (started_at or now).replace(tzinfo=dt.UTC)
-        return now - begun < 3 * (lease_end() - now)
-    return status in {JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED}
+@transaction.atomic
+def _gather_strays() -> int:
+    """Put renders that no open batch will paint into batches of their own; how many.
+
+    A worker that has just lost its batch and does not know it may start one more row,
+    which then runs under a token that nobody renews.
+    """
+    strays = Render.objects.unfinished().filter(
+        Q(batch=None)
+        | Q(batch__over=True)
+        | Q(status=Render.Status.RUNNING) & ~Q(token=F("batch__token"))
+    )
+    by_experiment: dict[Experiment, list[Render]] = {}
+    for render in strays.select_related("experiment"):
+        if render.status == Render.Status.RUNNING:
+            render.give_back("Its worker had lost the batch.")
+        if render.status == Render.Status.QUEUED:
+            by_experiment.setdefault(render.experiment, []).append(render)
+    return sum(
+        len(_rebatch(experiment, group)) for experiment, group in by_experiment.items()
+    )
+
+
+def _lost(batches: Sequence[Batch], now: dt.datetime) -> list[Batch]:
+    """Batches that were sent and not claimed, and that no job will bring to a worker.
+
+    One that is on its way this very moment may be among them; its job then finds a
+    newer attempt and does nothing.
+    """
+    lost = []
+    for name in RENDER_QUEUES:
+        queue = django_rq.get_queue(name)
+        mine = [batch for batch in batches if batch.queue == name]
+        if not mine:
+            continue
+        listed = set(queue.job_ids)
+        jobs = Job.fetch_many(
+            [batch.job_id for batch in mine],
+            connection=queue.connection,
+            serializer=queue.serializer,
+        )
+        for batch, job in zip(mine, jobs, strict=True):
+            if job is None or not (job.id in listed or _is_starting(job, now)):
+                lost.append(batch)
+    return lost
+
+
+def _is_starting(job: Job, now: dt.datetime) -> bool:
+    """Whether a worker has taken the job and not had the time to claim its batch."""
+    if job.get_status(refresh=False) != JobStatus.STARTED:
+        return False
+    begun = (job.started_at or now).replace(tzinfo=dt.UTC)
+    return now - begun < 3 * (lease_end() - now)
+
+
+def forget_old_jobs(now: dt.datetime) -> None:
+    """Take jobs out of the broker whose batch is over or has a newer attempt.
+
+    RQ lists the job of a killed worker as started until its own, much longer lease
+    has run out. A batch that has just ended is left to the worker that ended it.
+    """
+    for name in RENDER_QUEUES:
+        queue = django_rq.get_queue(name)
+        registry = queue.started_job_registry
+        started = registry.get_job_and_execution_ids(cleanup=False)
+        executions = {job_id: f"{job_id}:{execution}" for job_id, execution in started}
+        found = {
+            job_id: (int(parts["pk"]), int(parts["attempt"]))
+            for job_id in {*queue.job_ids, *executions}
+            if (parts := JOB_ID.fullmatch(job_id))
+        }
+        current = set(
+            Batch.objects.filter(pk__in=[pk for pk, _ in found.values()])
+            .filter(Q(over=False) | Q(lease_until__gt=now))
+            .values_list("pk", "attempt")
+        )
+        for job_id, key in found.items():
+            if key in current:
+                continue
+            if job_id in executions:
+                queue.connection.zrem(registry.key, executions[job_id])
+            queue.remove(job_id)
+            with suppress(NoSuchJobError):
+                Job.fetch(
+                    job_id, connection=queue.connection, serializer=queue.serializer
+                ).delete()

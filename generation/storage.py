@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ class DurableStorage(FileSystemStorage):
     def _save(self, name: str, content: Any) -> str:
         path = Path(self.path(name))
         path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.with_name(f"{secrets.token_hex(8)}{UNFINISHED}")
+        written = _unfinished(path)
         try:
             with written.open("xb") as file:
                 for chunk in content.chunks():
@@ -34,6 +33,15 @@ class DurableStorage(FileSystemStorage):
             raise
         _sync_folder(path.parent)
         return name
+
+    def delete(self, name: str) -> None:
+        """Delete a file, also one whose writer was killed half-way."""
+        super().delete(name)
+        _unfinished(Path(self.path(name))).unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(path.name + UNFINISHED)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import platform
 import traceback
 import uuid
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from django.conf import settings
 from PIL import Image
 from rq.timeouts import JobTimeoutException
 
+from generation.checkpoints import (
+    checkpoint_of,
+    discard_checkpoints,
+    discard_old_checkpoints,
+)
 from generation.claims import Claim
+from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.errors import Cancelled, EngineError, NotFinite
 from generation.engine.images import png_bytes
-from generation.engine.render import Painted, Painter
+from generation.engine.render import Painted, Painter, Request
 from generation.models import Batch, Render, SourceImage, start_picture
-from generation.services import picture_bytes
+from generation.services import feed, picture_bytes
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +39,11 @@ MEMORY_RAN_OUT = (
     "Memory ran out, also with nothing else in it. Take a smaller size, or retry with "
     "a worker that has more memory."
 )
+TOOK_TOO_LONG = (
+    "It took longer than the {minutes:.0f} minutes its batch was given. Take fewer "
+    "evaluations or a smaller size, or a faster worker, then retry."
+)
+CRASHED = "The worker crashed ({}); see the traceback."
 
 
 def device() -> str:
@@ -52,77 +64,162 @@ def render_batch(pk: int, attempt: int) -> str:
     token = uuid.uuid4()
     if batch is None or not batch.claim(attempt=attempt, token=token):
         return "not ours"
-    done = 0
-    with Claim(batch, token) as claim:
-        painter = Painter(device=device(), weights_folder=settings.NSTLAB_WEIGHTS)
-        with painter:
-            renders = batch.renders.filter(status=Render.Status.QUEUED)
-            for render in renders.select_related("content", "style"):
-                if claim.batch_is_lost():
-                    return "taken over"
-                done += _paint(render, claim, painter)
+    discard_old_checkpoints()
+    painter = Painter(device=device(), weights_folder=settings.NSTLAB_WEIGHTS)
+    with Claim(batch, token) as claim, painter:
+        done = _Work(batch, claim, painter).paint()
+        if claim.batch_is_lost():
+            return "taken over"
     batch.release(token)
+    feed()
     return f"{done} painted"
 
 
-def _paint(render: Render, claim: Claim, painter: Painter) -> bool:
-    """Paint one row; every way it can end is a state with a reason."""
-    token = claim.token
-    if not render.start(token=token, worker=_name()):
-        return False  # cancelled meanwhile
-    claim.show(render)
-    try:
-        painted = _with_all_memory(render, claim, painter)
-        return render.finish(
-            token=token,
-            png=png_bytes(painted.image),
-            pixel_sha256=painted.pixel_sha256,
-            curve=painted.curve,
-            environment=painted.environment,
-            seconds=painted.seconds,
+class _Work:
+    """The renders of one batch on their way through the engine.
+
+    They are painted in waves, as many at once as the engine takes together: one on a
+    CPU. A wave that breaks is painted again in halves, down to one render; one that
+    does not fit into memory alone gets a last try with nothing cached.
+    """
+
+    def __init__(self, batch: Batch, claim: Claim, painter: Painter) -> None:
+        self.batch = batch
+        self.claim = claim
+        self.painter = painter
+        self.at_once = painter.together
+
+    def paint(self) -> int:
+        """Paint until every row has ended or the batch is lost; how many are done."""
+        queued = self.batch.renders.filter(status=Render.Status.QUEUED)
+        waiting = list(queued.select_related("content", "style"))
+        done, wave = 0, list[Render]()
+        try:
+            while waiting and not self.claim.batch_is_lost():
+                wave, waiting = waiting[: self.at_once], waiting[self.at_once :]
+                wave = [render for render in wave if self._start(render)]
+                done += self._paint(wave)
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            # Every other render of the batch would be painted for nothing.
+            for render in [*wave, *filter(self._start, waiting)]:
+                self._fail(render, DISK_IS_FULL)
+        return done
+
+    def _start(self, render: Render) -> bool:
+        """Whether the row is ours to paint; not if it was cancelled meanwhile."""
+        return render.start(token=self.claim.token, worker=_name())
+
+    def _paint(self, renders: Sequence[Render], *, last_try: bool = False) -> int:
+        """Paint started rows in one wave, or in smaller ones if that breaks."""
+        done, left = 0, list(renders)
+        try:
+            for render, result in self._results(renders):
+                done += self._settle(render, result, together=len(renders))
+                left.remove(render)
+            return done
+        except JobTimeoutException:
+            minutes = self.batch.timeout_seconds / 60
+            for render in left:
+                self._fail(render, TOOK_TOO_LONG.format(minutes=minutes))
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
+                raise
+            full = _out_of_memory(error)
+            if len(left) == 1 and full and last_try:
+                self._fail(left[0], MEMORY_RAN_OUT)
+                return done
+            if len(left) == 1 and not full:
+                log.exception("Render %s crashed", left[0].pk)
+                self._fail(
+                    left[0],
+                    CRASHED.format(type(error).__name__),
+                    traceback.format_exc(),
+                )
+                return done
+            # Its words only: whoever keeps the error keeps the engine's tensors.
+            log.warning("%d renders are begun again: %s", len(left), str(error))
+        # Not in the handler, where the traceback keeps the engine's tensors alive.
+        self._empty_memory()
+        if len(left) == 1:
+            return done + self._paint(left, last_try=True)
+        half = len(left) // 2
+        if full:
+            self.at_once = half
+        return done + self._paint(left[:half]) + self._paint(left[half:])
+
+    def _results(
+        self, renders: Sequence[Render]
+    ) -> Iterator[tuple[Render, Painted | EngineError]]:
+        """The engine's answer to each render, as it comes."""
+        rows: list[Render] = []
+        requests: list[Request] = []
+        for render in renders:
+            try:
+                requests.append(_request(render, self.claim.token))
+            except EngineError as refused:
+                yield render, refused
+            else:
+                rows.append(render)
+                self.claim.show(render)
+        results = self.painter.render_many(
+            requests,
+            on_progress=lambda index, it: self.claim.on_progress(rows[index], it),
+            should_stop=lambda index: self.claim.should_stop(rows[index]),
         )
-    except Cancelled:
-        log.info("Render %s was cancelled or taken over.", render.pk)
-    except NotFinite as error:
-        render.fail(token=token, reason=str(error))
-    except EngineError as refused:
-        render.refuse(token=token, reason=str(refused))
-    except OSError as error:
-        if error.errno not in FULL_DISK:
-            _crash(render, token, error)
-        else:
-            for row in (render, *_started(claim, claim.batch.renders)):
-                row.fail(token=token, reason=DISK_IS_FULL)
-    except JobTimeoutException:
-        minutes = claim.batch.timeout_seconds / 60
-        render.fail(
-            token=token,
-            reason=f"It took longer than the {minutes:.0f} minutes its batch was "
-            "given. Take fewer evaluations or a smaller size, or a faster worker, "
-            "then retry.",
-        )
-        raise
-    except Exception as error:
-        if _out_of_memory(error):
-            render.fail(token=token, reason=MEMORY_RAN_OUT)
-        else:
-            _crash(render, token, error)
-    return False
+        for index, result in results:
+            if isinstance(result, CheckpointRefused):
+                log.warning("Render %s begins anew: %s", rows[index].pk, result)
+                discard_checkpoints(rows[index])
+                yield from self._results([rows[index]])
+            else:
+                yield rows[index], result
 
+    def _settle(
+        self, render: Render, result: Painted | EngineError, *, together: int
+    ) -> bool:
+        """Give a row the end that the engine's answer means; whether it is done."""
+        if isinstance(result, NotFinite):
+            self._fail(render, str(result))
+            return False
+        self.claim.hide(render)
+        done = False
+        if isinstance(result, Painted):
+            done = render.finish(
+                token=self.claim.token,
+                png=png_bytes(result.image),
+                pixel_sha256=result.pixel_sha256,
+                curve=result.curve,
+                environment=result.environment,
+                seconds=result.seconds / together,
+            )
+        elif not isinstance(result, Cancelled):
+            render.refuse(token=self.claim.token, reason=str(result))
+        self._clear_up(render)
+        return done
 
-def _started(claim: Claim, renders: Any) -> list[Render]:
-    """The rest of the batch, started so that it can be failed without painting."""
-    waiting = list(renders.filter(status=Render.Status.QUEUED))
-    return [row for row in waiting if row.start(token=claim.token, worker=_name())]
+    def _fail(self, render: Render, reason: str, traceback: str = "") -> None:
+        self.claim.hide(render)
+        render.fail(token=self.claim.token, reason=reason, traceback=traceback)
+        self._clear_up(render)
 
+    def _clear_up(self, render: Render) -> None:
+        """Take away what a row that has ended no longer needs."""
+        if render.status == Render.Status.RUNNING:
+            log.info("Render %s was cancelled or taken over.", render.pk)
+            render.tidy()
+        if not self.claim.batch_is_lost():
+            discard_checkpoints(render)
 
-def _crash(render: Render, token: uuid.UUID, error: Exception) -> None:
-    log.exception("Render %s crashed", render.pk)
-    render.fail(
-        token=token,
-        reason=f"The worker crashed ({type(error).__name__}); see the traceback.",
-        traceback=traceback.format_exc(),
-    )
+    def _empty_memory(self) -> None:
+        self.painter.forget_targets()
+        gc.collect()
+        if self.painter.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
 
 
 def _name() -> str:
@@ -130,43 +227,27 @@ def _name() -> str:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, which a CPU's allocator says in words only."""
+    """Whether memory ran out, which some allocators say in words only."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    words = "can't allocate memory", "ALLOC_FAILED"
+    return isinstance(error, RuntimeError) and any(it in str(error) for it in words)
 
 
-def _with_all_memory(render: Render, claim: Claim, painter: Painter) -> Painted:
-    """Paint; if memory runs out, once more with nothing of other renders in it."""
-    try:
-        return _run_engine(render, claim, painter)
-    except Exception as error:
-        if not _out_of_memory(error):
-            raise
-        log.warning("Render %s ran out of memory and is begun again.", render.pk)
-    with painter:
-        pass  # leaving a painter forgets its networks and targets
-    if painter.device.type == "cuda":
-        import torch
-
-        torch.cuda.empty_cache()
-    return _run_engine(render, claim, painter)
-
-
-def _run_engine(render: Render, claim: Claim, painter: Painter) -> Painted:
-    settings = render.render_settings()
-    start = start_picture(settings.start)
-    return painter.render(
-        settings,
-        _pixels(render.content),
-        _pixels(render.style),
+def _request(render: Render, token: uuid.UUID) -> Request:
+    settings_of_it = render.render_settings()
+    start = start_picture(settings_of_it.start)
+    return Request(
+        settings=settings_of_it,
+        content=_pixels(render.content),
+        style=_pixels(render.style),
         content_key=render.content.pixel_sha256,
         style_key=render.style.pixel_sha256,
         start_picture=_pixels(start) if start else None,
-        on_progress=claim.on_progress,
-        should_stop=claim.should_stop,
+        checkpoint=checkpoint_of(render, token),
+        checkpoint_seconds=settings.NSTLAB_CHECKPOINT_SECONDS,
     )
 
 

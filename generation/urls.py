@@ -12,4 +12,9 @@ urlpatterns = [
         name="source_picture",
     ),
     path("render/<int:pk>.png", views.render_picture, name="render_picture"),
+    path(
+        "render/<int:pk>/<int:evaluations>.jpg",
+        views.render_preview,
+        name="render_preview",
+    ),
 ]

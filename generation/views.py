@@ -14,8 +14,8 @@ from django.views.decorators.http import require_GET
 from generation.models import Render, SourceImage
 
 
-def send_picture(field: FieldFile) -> HttpResponseBase:
-    """A stored PNG, cacheable for ever: its name changes when its pixels do.
+def send_picture(field: FieldFile, kind: str = "png") -> HttpResponseBase:
+    """A stored picture, cacheable for ever: its address changes when its pixels do.
 
     Behind nginx only its name is sent, and nginx sends the file.
     """
@@ -23,14 +23,14 @@ def send_picture(field: FieldFile) -> HttpResponseBase:
         raise Http404("There is no picture yet.")
     response: HttpResponseBase
     if settings.NSTLAB_ACCEL:
-        response = HttpResponse(content_type="image/png")
+        response = HttpResponse(content_type=f"image/{kind}")
         response["X-Accel-Redirect"] = settings.NSTLAB_ACCEL + field.name
     else:
         try:
             file = field.storage.open(field.name)
         except FileNotFoundError as error:
             raise Http404("The picture's file is missing.") from error
-        response = FileResponse(file, content_type="image/png")
+        response = FileResponse(file, content_type=f"image/{kind}")
     response["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
 
@@ -52,3 +52,12 @@ def render_picture(request: HttpRequest, pk: int) -> HttpResponseBase:
     if not request.user.has_perm("generation.view_render"):
         raise PermissionDenied
     return send_picture(get_object_or_404(Render, pk=pk).picture)
+
+
+@require_GET
+@staff_member_required
+def render_preview(request: HttpRequest, pk: int, evaluations: int) -> HttpResponseBase:
+    """What a render that is being painted looked like a few seconds ago."""
+    if not request.user.has_perm("generation.view_render"):
+        raise PermissionDenied
+    return send_picture(get_object_or_404(Render, pk=pk).preview, "jpeg")

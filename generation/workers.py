@@ -16,7 +16,7 @@ from rq.queue import Queue
 
 import generation.tasks  # noqa: F401
 from generation.models import Batch
-from generation.services import abandon
+from generation.services import abandon, feed
 from nstlab.processes import die_with_parent
 
 
@@ -37,4 +37,5 @@ class RenderWorker(Worker):
                 batch,
                 "Its worker process was killed, perhaps because memory ran out.",
             )
+            feed()
         connections.close_all()

@@ -20,7 +20,11 @@ RESEARCHER: dict[str, dict[str, tuple[str, ...]]] = {
         "participant": ("view",),
         "rating": ("view",),
     },
-    "analysis": {"report": ("view",)},
+    "analysis": {
+        "report": ("view",),
+        "participant": ("exclude",),
+        "bundle": ("add", "view"),
+    },
 }
 
 

@@ -135,7 +135,7 @@ RQ_QUEUES = {
         "DEFAULT_TIMEOUT": 3600,
         "DEFAULT_RESULT_TTL": 3600,
     }
-    for name in ("render", "report")
+    for name in ("render-high", "render", "report")
 }
 RQ = {"WORKER_CLASS": "rq.Worker"}
 # The stock dashboard lets any staff user empty a queue; nstlab.admin guards it.
@@ -143,8 +143,13 @@ RQ_SHOW_ADMIN_LINK = False
 
 # A worker that has not renewed its claim for this long has lost it.
 NSTLAB_LEASE_SECONDS = env_int("NSTLAB_LEASE_SECONDS", 10, minimum=2)
+# The renders of one job take about this long, so that a dead worker costs little.
+NSTLAB_BATCH_SECONDS = env_int("NSTLAB_BATCH_SECONDS", 45, minimum=1)
 # How often a render is begun again after its worker died before it is failed.
 NSTLAB_MAX_ATTEMPTS = env_int("NSTLAB_MAX_ATTEMPTS", 5, minimum=1)
+# A render that takes longer than this is written down as often, to be gone on with.
+NSTLAB_CHECKPOINT_SECONDS = env_int("NSTLAB_CHECKPOINT_SECONDS", 60, minimum=1)
+NSTLAB_CHECKPOINTS = env_directory("NSTLAB_CHECKPOINTS", VAR / "checkpoints")
 NSTLAB_DEVICE = env_text("NSTLAB_DEVICE", "auto")
 NSTLAB_WEIGHTS = env_directory("NSTLAB_WEIGHTS", VAR / "weights")
 

@@ -11,11 +11,11 @@ from django.db import models
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from generation.admin import ReadOnlyAdmin, SaysRandomWeights, picture_tag
-from survey import desk, opening
+from survey import desk, opening, preflight
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -81,9 +81,11 @@ class StudyAdmin(admin.ModelAdmin):
     inlines = [QuestionInline, FormItemInline, TranslationInline]
     formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     actions = ["open", "pilot", "close"]
-    readonly_fields = ["state", "link", "qr_code", "version", "opened_at", "closed_at"]
+    readonly_fields = ["state", "link", "qr_code", "version", "opened_at", "closed_at",
+                       "before_opening"]  # fmt: skip
     fieldsets = [
-        (None, {"fields": ["title", "experiment", "state", "link", "qr_code"]}),
+        (None, {"fields": ["title", "experiment", "state", "before_opening", "link",
+                           "qr_code"]}),
         ("What is asked", {"fields": ["method", "question", "scale_points",
                                       "tie_allowed", "pairs_within"]}),
         ("What participants read", {"fields": ["language", "welcome", "consent",
@@ -179,6 +181,16 @@ class StudyAdmin(admin.ModelAdmin):
             return "given when it opens"
         address = study.get_absolute_url()
         return format_html('<a href="{}">{}</a>', address, address)
+
+    @admin.display(description="before opening")
+    def before_opening(self, study: Study) -> SafeString | str:
+        if not study.pk or study.state not in opening.UNFROZEN:
+            return "shown while it is a draft"
+        lines = [
+            (format_html("<strong>{}</strong>", it.text) if it.stops else it.text,)
+            for it in preflight.remarks(study)
+        ]
+        return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", lines))
 
     @admin.display(description="QR code")
     def qr_code(self, study: Study) -> SafeString | str:

@@ -659,12 +659,15 @@ class Participant(models.Model):
 
     def next_trial(self) -> Trial | None:
         """Where this participant is: the first planned trial without an answer."""
-        return (
-            self.trials.filter(answered_at=None)
-            .select_related("stimulus", "second")
-            .order_by("index")
-            .first()
-        )
+        return self.next_trials()[0]
+
+    def next_trials(self) -> tuple[Trial | None, Trial | None]:
+        """The first planned trial without an answer, and the one after it."""
+        unanswered = self.trials.filter(answered_at=None).order_by("index")
+        found: list[Trial | None] = [
+            *unanswered.select_related("stimulus", "second")[:2], None, None,
+        ]  # fmt: skip
+        return found[0], found[1]
 
 
 class FormAnswer(models.Model):

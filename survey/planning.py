@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from django.db.models import F
 from django.utils import timezone
 
 from survey.design import (
@@ -220,7 +221,7 @@ def decide(participant: Participant, study: Study) -> None:
     )
     if all(trial.stimulus_id for trial in upcoming):
         return
-    Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
+    Study.objects.select_for_update(no_key=True).get(pk=study.pk)
     for trial in upcoming:
         if trial.stimulus_id is None and not _decide(trial, participant, study):
             unanswered = participant.trials.filter(answered_at=None)
@@ -322,22 +323,26 @@ def _apart(
 
 def count_vote(item_pk: int, score: int, study: Study) -> None:
     """Add one counted answer to its item's sums."""
-    item = Item.objects.select_for_update(of=("self",)).get(pk=item_pk)
-    item.votes += 1
-    item.total += score
-    item.squares += score * score
+    held = Item.objects.filter(pk=item_pk)
+    held.update(
+        votes=F("votes") + 1,
+        total=F("total") + score,
+        squares=F("squares") + score * score,
+    )
     goal = goal_of(study)
-    if goal is not None and goal.look(item.votes) == item.votes:
-        item.look_votes = item.votes
-        item.look_total = item.total
-        item.look_squares = item.squares
-    item.save()
+    if goal is None:
+        return
+    votes = held.values_list("votes", flat=True).get()
+    if goal.look(votes) == votes:
+        held.update(
+            look_votes=F("votes"), look_total=F("total"), look_squares=F("squares")
+        )
 
 
 def recount(study: Study, item_pks: list[int]) -> None:
     """Sum the items anew, after answers were deleted."""
     goal, method = goal_of(study), method_of(study)
-    held = Item.objects.select_for_update(of=("self",)).filter(pk__in=item_pks)
+    held = Item.objects.select_for_update(no_key=True).filter(pk__in=item_pks)
     for item in held.order_by("pk"):
         scores = []
         for trial in (

@@ -188,8 +188,9 @@ class OverSockets:
     """Over http, as a browser without a script."""
 
     def __init__(self) -> None:
+        self._cookies = http.cookiejar.CookieJar()
         self._opener = urllib.request.build_opener(
-            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+            urllib.request.HTTPCookieProcessor(self._cookies)
         )
 
     def get(self, url: str) -> Page:

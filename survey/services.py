@@ -275,8 +275,11 @@ def answer(
         held = _hold(participant)
         if held.status == Participant.Status.WITHDRAWN:
             raise NotYourTrial(_("You have withdrawn from this study."))
-        study = Study.objects.get(pk=held.study_id)
-        trial = held.trials.filter(pk=trial_pk).first()
+        study = held.study
+        current = held.next_trial()
+        trial = current
+        if current is None or current.pk != trial_pk:
+            trial = held.trials.filter(pk=trial_pk).first()
         if trial is None:
             raise NotYourTrial(_("This picture is not part of your session."))
         method = method_of(study)
@@ -290,8 +293,7 @@ def answer(
             return trial
         if not study.accepts_answers:
             raise StudyNotOpen(REFUSED_JOINING["closed"]())
-        current = held.next_trial()
-        if current is None or current.pk != trial.pk:
+        if trial is not current:
             raise NotThereYet(_("This picture comes later in your session."))
         now = timezone.now()
         rows = [method.rating(study, trial, name, given[name]) for name in names]
@@ -305,9 +307,11 @@ def answer(
             planning.count_vote(trial.item_id, method.score(rows[0]), study)
         planning.decide(held, study)
         held.seen_at, held.status = now, Participant.Status.STARTED
-        if held.next_trial() is None and not asks_after(study):
+        unanswered = held.trials.filter(answered_at=None)
+        if not unanswered.exists() and not asks_after(study):
             held.status, held.finished_at = Participant.Status.FINISHED, now
         held.save(update_fields=["seen_at", "status", "finished_at"])
+        participant.status = held.status
         return trial
 
 

@@ -26,7 +26,9 @@ class Texts:
 def texts_of(study: Study, language: str) -> Texts:
     """The texts in `language`, if the study has them, with every question by name."""
     further = list(study.further_questions.all())
-    own = study.translations.filter(language=language).first()
+    own = None
+    if language != study.language:
+        own = study.translations.filter(language=language).first()
     usual = str(method_of(study).default_question)
     asked = [("overall", study.question or usual)]
     asked += [(question.name, question.text) for question in further]

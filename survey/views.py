@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -357,7 +358,6 @@ def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
 def _next(request: HttpRequest, participant: Participant) -> HttpResponse:
     """After a post: a redirect, or for the script at once what comes next."""
     if request.headers.get(BY_SCRIPT):
-        participant.refresh_from_db()
         return _rating_page(request, participant)
     return redirect("survey:rate", slug=participant.study.slug)
 
@@ -370,7 +370,7 @@ def _rating_page(
 ) -> HttpResponse:
     study = participant.study
     by_script = bool(request.headers.get(BY_SCRIPT))
-    trial = participant.next_trial()
+    trial, ahead = participant.next_trials()
     if trial is None or trial.stimulus is None:
         if not by_script:
             return _to_place(participant)
@@ -380,39 +380,34 @@ def _rating_page(
         return response
     if not study.accepts_answers:
         raise StudyNotOpen(services.REFUSED_JOINING["closed"]())
-    context = _trial_context(participant, study, trial)
+    context = _trial_context(participant, study, trial, ahead)
     name = "trial" if by_script else "rate"
     return _page(request, study, name, status, sentence=sentence, **context)
 
 
 def _trial_context(
-    participant: Participant, study: Study, trial: Trial
+    participant: Participant, study: Study, trial: Trial, ahead: Trial | None
 ) -> dict[str, Any]:
     method = method_of(study)
-    ahead = (
-        participant.trials.filter(index__gt=trial.index, stimulus__isnull=False)
-        .select_related("stimulus", "second")
-        .order_by("index")
-        .first()
-    )
     choices = method.choices(study)
     expected = next((it for it in choices if it.value == trial.expected), None)
-    before_this = participant.trials.filter(index__lt=trial.index)
     is_training = trial.kind == Trial.Kind.TRAINING
+    planned = participant.trials.aggregate(
+        count=Count("pk"), training=Count("pk", filter=Q(kind=Trial.Kind.TRAINING))
+    )
     return {
         "participant": participant,
         "trial": trial,
         "pictures": _pictures(trial),
         "ahead": [it for it in (ahead.stimulus, ahead.second) if it] if ahead else [],
-        "count": participant.trials.count(),
+        "count": planned["count"],
         "method_template": method.template,
         "choices": choices,
         "digits": study.method != Study.Method.PAIRS,
         "instruction": expected.spoken if trial.instructed and expected else "",
         "training": is_training,
-        "first_counted": not is_training
-        and before_this.exists()
-        and not before_this.exclude(kind=Trial.Kind.TRAINING).exists(),
+        # Practice comes first.
+        "first_counted": 0 < planned["training"] == trial.index - 1,
         "on_break": trial.break_before and trial.break_ended_at is None,
     }
 

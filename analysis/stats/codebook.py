@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -27,6 +28,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
         "|P - Q|/(P + Q) under 0.3 rejects; empty for 0/0",
     ),
     "chi2": ("number", "", "Likelihood ratio of leaving the factor out (ML)"),
+    "choice": ("text", "", "first, second or tie"),
     "ci_half_width": ("number", SCORE, "Half of ci_high - ci_low"),
     "ci_high": ("number", SCORE, "Upper end of the interval, not clipped to the scale"),
     "ci_level": ("number", SHARE, "Confidence level of every interval in the row"),
@@ -34,11 +36,13 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "ci_method": ("text", "", "How the interval was made"),
     "coefficients": ("text", "", "Coefficients of the mapping, joined by |"),
     "column": ("text", "", "Column of the refused cell"),
+    "comparisons": ("number", "", "Comparisons it was part of"),
     "consensus": ("number", SHARE, "Tastle–Wierman: 1 unanimous, 0 split at the ends"),
     "content": ("text", "", "Content image"),
     "content_layer": ("text", "", "Layer of the content loss"),
     "content_loss": ("number", "", "Content loss of the finished render"),
     "d": ("integer", "", "Coefficients of the mapping (1 without)"),
+    "device_class": ("text", "", "phone, tablet, desktop or unknown"),
     "df": ("number", "", "Degrees of freedom of t"),
     "df1": ("integer", "", "Degrees of freedom of the effect"),
     "df2": ("integer", "", "Degrees of freedom of its error"),
@@ -55,6 +59,10 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "evaluations": ("integer", "", "Function evaluations of the optimiser"),
     "excluded": ("boolean", "", "Left out of the tables of this report"),
     "exclusion_reason": ("text", "", "Why"),
+    "displayed_scale": ("number", "", "CSS pixels per picture pixel, as far as known"),
+    "instructed": ("boolean", "", "The page says which answer to give"),
+    "passed": ("boolean", "", "The check was answered as expected"),
+    "expected": ("text", "", "The answer that a catch trial asks for"),
     "f": ("number", "", "F of the effect against its interaction with raters"),
     "f_rmse": ("number", "", "F of the two RMSE² (P.1401 7.6.4)"),
     "family": ("text", "", "The family of comparisons that Holm corrects over"),
@@ -63,6 +71,12 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "inconsistency_high": ("number", SCORE, "Upper end of the χ² interval"),
     "inconsistency_low": ("number", SCORE, "Lower end of the χ² interval"),
     "irv": ("number", SCORE, "SD (N - 1) of all the person's ratings"),
+    "is_reference": ("boolean", "", "The stimulus is the hidden reference (ACR-HR)"),
+    "kind": (
+        "text",
+        "",
+        "rating, training, catch or repeat; only rating counts in a MOS",
+    ),
     "krocc": ("number", "-1–1", "Kendall's τ_b of raw metric and MOS"),
     "level": ("text", "", "Level of the effect"),
     "line": ("integer", "", "Line in the file that was read"),
@@ -114,10 +128,12 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "p_wilcoxon": ("number", SHARE, "Wilcoxon signed rank, zeros by Pratt"),
     "p_wilcoxon_holm": ("number", SHARE, "The same after Holm"),
     "participant": ("text", "", "Pseudonym of the participant"),
+    "pilot": ("boolean", "", "From the pilot: counts nowhere"),
     "plcc": ("number", "-1–1", "Pearson's r of mapped metric and MOS"),
     "plcc_high": ("number", "-1–1", "Upper end (Fisher's z)"),
     "plcc_low": ("number", "-1–1", "Lower end (Fisher's z)"),
     "pooling": ("text", "", "Pooling of the network"),
+    "prior": ("number", "", "Wins added each way to every pair"),
     "q1": ("number", SCORE, "First quartile (type 7)"),
     "q3": ("number", SCORE, "Third quartile (type 7)"),
     "question": ("text", "", "Question that was rated"),
@@ -125,27 +141,40 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "rank_biserial": ("number", "-1–1", "Matched rank-biserial correlation, no zeros"),
     "rank_biserial_high": ("number", "-1–1", "Upper end (Fisher's z)"),
     "rank_biserial_low": ("number", "-1–1", "Lower end (Fisher's z)"),
+    "rated_at": ("text", "ISO 8601, UTC", "When the answer was stored"),
+    "rating": ("integer", SCORE, "The answer; empty: planned and not answered"),
     "reason": ("text", "", "Why the row was refused"),
     "recovery": ("text", "", "Recovery method of mos_recovered, bias, inconsistency"),
+    "response_ms": ("integer", "ms", "From the picture being there to the answer"),
     "retest_difference": ("number", SCORE, "Mean |first - repeated rating|"),
     "retest_n": ("integer", "trials", "Repeated trials"),
     "rho_loo": ("number", "-1–1", "Spearman's ρ with the mean of the others"),
     "rmse": ("number", SCORE, "Root mean square error over N - d (P.1401 7.5.1)"),
     "rmse_star": ("number", SCORE, "The same beyond each interval only (7.7)"),
+    "scale_max": ("integer", SCORE, "Highest category of the scale"),
+    "scale_min": ("integer", SCORE, "Lowest category of the scale"),
+    "score": ("number", "log odds", "Score on the scale of the comparisons, centred"),
     "screening": ("text", "", "Screening applied: none, bt500, p913, … or custom"),
     "sd": ("number", SCORE, "Standard deviation (N - 1)"),
     "sd_diff": ("number", SCORE, "SD (N - 1) of the differences"),
     "se": ("number", SCORE, "Standard error"),
+    "se_bootstrap": ("number", "log odds", "Its standard error from resampling people"),
     "se_clustered": ("number", SCORE, "Standard error clustered by participant"),
+    "second": ("text", "", "The second picture of a pair"),
+    "seconds": ("number", "s", "When the answer was stored, since this person's start"),
     "seed": ("integer", "", "Seed of the render"),
     "share_fast": ("number", SHARE, "Share of answers under the speed threshold"),
     "share_modal": ("number", SHARE, "Share of the person's most frequent rating"),
+    "side": ("text", "", "Where the first picture of a pair stood"),
+    "simulated": ("boolean", "", "The participant is a program"),
     "size": ("integer", "px", "Size of the render"),
     "srocc": ("number", "-1–1", "Spearman's ρ of raw metric and MOS"),
     "srocc_p": ("number", SHARE, "Its two-sided p"),
     "start": ("text", "", "Starting image of the render"),
     "statistic": ("text", "", "Name of the statistic"),
     "stimulus": ("text", "", "Pseudonym of the stimulus"),
+    "study": ("text", "", "Title of the study"),
+    "study_version": ("integer", "", "Version of the study that the person saw"),
     "style": ("text", "", "Style image"),
     "style_layers": ("text", "", "Layers of the style loss, joined by |"),
     "style_loss": ("number", "", "Style loss of the finished render"),
@@ -153,12 +182,14 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "term": ("text", "", "Term of the model, factor=level or a number"),
     "traps_passed": ("integer", "trials", "Catch trials answered as asked"),
     "traps_total": ("integer", "trials", "Catch trials answered"),
+    "trial": ("integer", "", "Place of the trial in the person's session, from 1"),
     "tv_loss": ("number", "", "Total variation of the finished render"),
     "tv_weight": ("number", "", "Weight of the total variation"),
     "value": ("text", "", "Value of the statistic, or the refused cell as it was"),
     "weight_share": ("number", SHARE, "Share of all weight in the likelihood"),
     "weights": ("text", "", "Weights of the network"),
     "wilcoxon_w_plus": ("number", "", "Sum of Pratt ranks of positive differences"),
+    "wins": ("number", "", "Comparisons won, ties half each"),
     "z_outliers": ("number", "", "z of the two outlier ratios"),
     "z_plcc": ("number", "", "z of the two PLCC"),
 }
@@ -169,18 +200,19 @@ PATTERNS = {
 }
 
 
-def codebook(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def codebook(files: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """A row for every column of every file; unknown columns are study factors."""
     return pd.DataFrame(
         [
-            {"file": file, "column": column, **_describe(str(column))}
-            for file, table in tables.items()
-            for column in table.columns
+            {"file": file, "column": column, **describe(str(column))}
+            for file, columns in files.items()
+            for column in columns
         ]
     )
 
 
-def _describe(column: str) -> dict[str, str]:
+def describe(column: str) -> dict[str, str]:
+    """Type, unit and description of a column."""
     meaning = COLUMNS.get(column)
     if meaning is None:
         for pattern, (kind, unit, text) in PATTERNS.items():

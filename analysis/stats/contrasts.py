@@ -20,10 +20,6 @@ from analysis.stats.frame import divide
 from analysis.stats.mos import join_flags
 
 MAX_PAIRS = 500
-FLAGS = {
-    "too_few_pairs": "Fewer than two people rated both: no test.",
-    "no_variation": "All differences are equal: the tests have nothing to work on.",
-}
 
 
 class TooManyPairs(ValueError):

@@ -19,10 +19,6 @@ from analysis.stats.frame import Ratings, Votes, divide
 from analysis.stats.mos import mean_and_sd
 
 FEW_CLUSTERS = 10
-FLAGS = {
-    "few_participants": "Fewer than ten participants: clustered intervals are rough.",
-    "one_participant": "One participant only: no clustered interval.",
-}
 
 
 def by_factor(

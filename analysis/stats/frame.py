@@ -40,7 +40,9 @@ KNOWN_COLUMNS = [
     "excluded",
     "exclusion_reason",
     "expected",
+    "instructed",
     "passed",
+    "displayed_scale",
 ]
 KINDS = ("rating", "training", "catch", "repeat")
 BOOLEANS = ("is_reference", "simulated", "pilot", "excluded", "passed")

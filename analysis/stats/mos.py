@@ -16,20 +16,6 @@ import pandas as pd
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
 
-FLAGS = {
-    "no_ratings": "Nobody has rated this stimulus: nothing can be computed.",
-    "n_too_small": "One rating only: no SD and no interval.",
-    "zero_variance": "All ratings are equal: SD 0; t, z, bootstrap give no interval.",
-    "binomial_refused": (
-        "The ratings spread more than a binomial (SOS a > 0.25): its bounded interval "
-        "would be too narrow, so none is given."
-    ),
-    "repeats_averaged": (
-        "Participants rated this stimulus more than once and their mean was taken: "
-        "n counts participants, n_1 … count answers."
-    ),
-}
-
 
 def mos_table(
     ratings: Ratings,
@@ -44,7 +30,7 @@ def mos_table(
     `ci_method`: t, z, percentile, bca (bootstraps) or binomial (bounded). Columns as in
     `mos_by_stimulus.csv`; proportions 0–1, intervals on the rating scale and not
     clipped to it. What cannot be computed is NaN with its reason in `flags`, words of
-    FLAGS joined by ``;``. Raises ValueError for an unknown method or level.
+    `flags.MOS` joined by ``;``. Raises ValueError for an unknown method or level.
     """
     if ci_method not in CI_METHODS:
         raise ValueError(f"ci_method is one of {', '.join(CI_METHODS)}: {ci_method!r}")

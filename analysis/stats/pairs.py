@@ -150,6 +150,27 @@ def fit(
     )
 
 
+def scale_tables(
+    frame: pd.DataFrame,
+    *,
+    resamples: int = intervals.RESAMPLES,
+    seed: int = intervals.SEED,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The Bradley–Terry scale of choices (rows as for `wins_from_choices`) and notes.
+
+    Where the comparisons leave a picture without a finite place, half a win each way is
+    added to every pair, and a note says so.
+    """
+    wins, items = wins_from_choices(frame)
+    notes = []
+    try:
+        scale = fit(wins, items, resamples=resamples, seed=seed)
+    except Disconnected as refusal:
+        notes.append(f"{refusal} Here half a win each way was added to every pair.")
+        scale = fit(wins, items, prior=0.5, resamples=resamples, seed=seed)
+    return scale.table(), notes
+
+
 def _newton(
     wins: np.ndarray, model: str, start: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, float]:

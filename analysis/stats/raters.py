@@ -6,24 +6,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats import screening
+from analysis.stats.flags import FAST_MS
 from analysis.stats.frame import Ratings, averaged, divide
 from analysis.stats.mos import join_flags
 from analysis.stats.recovery import Recovered
-
-FAST_MS = 600  # no look at a picture is shorter; set it from the pilot
-FLAGS = {
-    "few_ratings": "Fewer than five ratings: no verdict on agreement.",
-    "constant": "Every rating is the same: a straight line, agreement is undefined.",
-    "straight_line": "At least nine ratings in ten are the same.",
-    "low_agreement": (
-        "Correlates with the mean of the others by less than 0.75 (P.913's figure for "
-        "quality; a taste of one's own does the same)."
-    ),
-    "bt500_rejected": "BT.500 would reject this person.",
-    "fast": "More than half of the answers came faster than a look takes.",
-    "traps_failed": "Missed at least one catch trial.",
-    "dominates_mle": "The likelihood has collapsed onto this person.",
-}
 
 
 def raters_table(

@@ -19,13 +19,6 @@ from scipy.sparse.csgraph import connected_components
 from analysis.stats.frame import Votes, divide
 from analysis.stats.screening import bt500
 
-FLAGS = {
-    "mle_collapsed": (
-        "A rater carries more than half of the weight of the maximum likelihood, or is "
-        "fitted perfectly: its scores are theirs. Read the MOS, or shrink (ours)."
-    ),
-    "mle_refused": "The maximum likelihood was refused; analysis.json says why.",
-}
 MAX_SHARE = 0.5  # our guard, in no standard
 EPSILON = 1e-8  # P.910's own guard against a division by zero
 MAX_ITERATIONS = 1000

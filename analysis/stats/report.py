@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ from analysis.stats import (
     anova,
     contrasts,
     factors,
+    flags,
     intervals,
     metrics,
     mixed,
@@ -55,7 +57,7 @@ class Options:
     mapping: str = "cubic"
     bt500_reading: str = "recommendation"
     condition_ci: str = "cluster_t"
-    fast_ms: float = raters.FAST_MS
+    fast_ms: float = flags.FAST_MS
     resamples: int | None = None
     seed: int = intervals.SEED
 
@@ -75,17 +77,22 @@ class Options:
 
 @dataclass(frozen=True)
 class Report:
-    """Tables by file name, and the summary that becomes `analysis.json`."""
+    """Tables by file name, and the summary that becomes `analysis.json`.
+
+    `beside` names the columns of files that others write, for the codebook.
+    """
 
     tables: dict[str, pd.DataFrame]
     summary: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write every table as CSV, `codebook.csv` and `analysis.json`; their paths."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
-        tables = {**self.tables, "codebook.csv": codebook(self.tables)}
+        columns = {name: [*map(str, it)] for name, it in self.tables.items()}
+        tables = {**self.tables, "codebook.csv": codebook({**self.beside, **columns})}
         for name, table in tables.items():
             paths.append(folder / name)
             writing.write_csv(table, paths[-1])
@@ -249,7 +256,7 @@ def _mos(
         resamples=options.resamples or RESAMPLES,
         seed=options.seed,
     )
-    flags = table.pop("flags")
+    theirs = table.pop("flags")
     added = {
         "mos_mle": ("mle", "quality"),
         "mos_mle_se": ("mle", "se"),
@@ -259,7 +266,7 @@ def _mos(
         "mos_recovered_se": ("chosen", "se"),
     }
     values = {name: np.full(len(table), np.nan) for name in added}
-    words = {word: np.zeros(len(table), bool) for word in recovery.FLAGS}
+    words = {word: np.zeros(len(table), bool) for word in flags.RECOVERY}
     for question, named in models.items():
         where = np.ones(len(table), bool)
         if question is not None:
@@ -270,7 +277,7 @@ def _mos(
         words["mle_collapsed"] |= where & ("mle" in named and named["mle"].collapsed)
         words["mle_refused"] |= where & (question in refusals)
     ours = mos.join_flags(words)
-    joined = [";".join(filter(None, pair)) for pair in zip(flags, ours, strict=True)]
+    joined = [";".join(filter(None, pair)) for pair in zip(theirs, ours, strict=True)]
     return table.assign(
         **values, recovery=options.recovery, screening=options.screening, flags=joined
     )
@@ -384,13 +391,7 @@ def _summary(
             if votes.n_items <= FRIEDMAN_ITEMS
         },
         "notes": notes,
-        "flags": {
-            **mos.FLAGS,
-            **recovery.FLAGS,
-            **raters.FLAGS,
-            **contrasts.FLAGS,
-            **factors.FLAGS,
-        },
+        "flags": flags.MEANINGS,
     }
 
 

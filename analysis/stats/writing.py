@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,20 @@ from analysis.stats.cells import csv_cell
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """UTF-8, comma, header; empty = NA, full precision, true/false, no formulas."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(csv_cell, frame.columns))
-        writer.writerows(zip(*(_cells(frame[c]) for c in frame.columns), strict=True))
+        _write(frame, file)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """What `write_csv` writes."""
+    file = io.StringIO()
+    _write(frame, file)
+    return file.getvalue()
+
+
+def _write(frame: pd.DataFrame, file: TextIO) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(map(csv_cell, frame.columns))
+    writer.writerows(zip(*(_cells(frame[c]) for c in frame.columns), strict=True))
 
 
 def _cells(column: pd.Series) -> list[str]:

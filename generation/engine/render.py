@@ -59,7 +59,10 @@ TARGET_BYTES = 512 * 2**20
 
 @dataclass(frozen=True)
 class Progress:
-    """One evaluation: `total` is weighted, the three terms are not (Eq. 1)."""
+    """One evaluation: `total` is weighted, the three terms are not (Eq. 1).
+
+    `picture` makes the picture that was evaluated; ask for it before you return.
+    """
 
     evaluations: int
     budget: int
@@ -68,6 +71,7 @@ class Progress:
     style: float
     tv: float
     seconds: float
+    picture: Callable[[], Image.Image] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,10 @@ class Painter:
         self._networks.clear()
         self._targets.clear()
 
+    def forget_targets(self) -> None:
+        """Keep no target any longer; networks stay, since loading one takes more."""
+        self._targets.clear()
+
     def render(
         self,
         settings: RenderSettings,
@@ -189,7 +197,8 @@ class Painter:
             checkpoint_seconds=checkpoint_seconds,
         )
         painting = _Painting(self, request, network, on_progress, should_stop)
-        self._paint([painting])
+        for _ in self._paint([painting]):
+            pass
         return painting.result()
 
     def render_many(
@@ -200,7 +209,7 @@ class Painter:
         should_stop: Callable[[int], bool] | None = None,
         network: Network | None = None,
     ) -> Iterator[tuple[int, Painted | EngineError]]:
-        """Paint pictures; each one's index and result, or its refusal, once settled.
+        """Paint pictures; each one's index and result, or its refusal, as it ends.
 
         A CPU paints them one by one, so that none can change another's bits; a GPU
         evaluates together those of one shape, as many as its memory holds. The
@@ -208,24 +217,31 @@ class Painter:
         """
         together = self.together
         for first in range(0, len(requests), together):
-            wave: dict[int, _Painting | EngineError] = {}
+            wave: dict[_Painting, int] = {}
             for index in range(first, min(first + together, len(requests))):
                 told = None if on_progress is None else partial(on_progress, index)
                 asked = None if should_stop is None else partial(should_stop, index)
                 try:
-                    wave[index] = _Painting(self, requests[index], network, told, asked)
+                    painting = _Painting(self, requests[index], network, told, asked)
                 except EngineError as refusal:
-                    wave[index] = refusal
-            self._paint([each for each in wave.values() if isinstance(each, _Painting)])
-            for index, each in wave.items():
-                yield index, each if isinstance(each, EngineError) else each.settled()
+                    yield index, refusal
+                else:
+                    wave[painting] = index
+            for painting in self._paint(list(wave)):
+                yield wave[painting], painting.settled()
 
-    def _paint(self, paintings: list[_Painting]) -> None:
-        """Drive paintings to their ends, evaluating together what can be."""
+    def _paint(self, paintings: list[_Painting]) -> Iterator[_Painting]:
+        """Drive paintings to their ends, evaluating together what can be; each one as
+        it ends."""
         groups: dict[tuple[int, ...], _Group] = {}
         try:
-            live = [painting for painting in paintings if painting.begin()]
-            while live := [painting for painting in live if not painting.stopped()]:
+            for painting in paintings:
+                painting.begin()
+            live = paintings
+            while live:
+                ended = [painting for painting in live if painting.stopped()]
+                yield from ended
+                live = [painting for painting in live if painting not in ended]
                 groups = self._groups(live, groups)
                 for group in groups.values():
                     group.step()
@@ -338,7 +354,7 @@ class Painter:
         return targets
 
 
-@dataclass
+@dataclass(eq=False)
 class _Painting:
     """One picture on its way: its level, its minimiser and what they came to."""
 
@@ -375,8 +391,8 @@ class _Painting:
             "weights": self.network.weights_sha256,
         }
 
-    def begin(self) -> bool:
-        """Set the first level up, or the one a checkpoint left; whether it could be."""
+    def begin(self) -> None:
+        """Set the first level up, or the one a checkpoint left."""
         try:
             kept = read_checkpoint(self.request.checkpoint, self._identity())
             if kept is None:
@@ -390,7 +406,6 @@ class _Painting:
                 self._enter(kept["level"], None, kept["minimiser"])
         except EngineError as refusal:
             self.error = refusal
-        return self.error is None
 
     def _enter(
         self, level: int, before: Tensor | None, state: dict[str, Any] | None = None
@@ -456,6 +471,7 @@ class _Painting:
                     evaluations=len(self.curve),
                     budget=settings.evaluations,
                     seconds=time.perf_counter() - self.began,
+                    picture=partial(self._picture, self.last),
                     **terms,
                 )
             )
@@ -498,6 +514,12 @@ class _Painting:
     def _is_finite(self) -> bool:
         return math.isfinite(self.best_loss)
 
+    def _picture(self, pixels: Tensor) -> Image.Image:
+        settings = self.request.settings
+        content = resized(self.request.content, self.size, settings.resample)
+        painted = recoloured(settings, pixels.detach().cpu(), to_tensor(content))
+        return to_image(painted, OBJECTIVES[settings.objective])
+
     def settled(self) -> Painted | EngineError:
         try:
             return self.result()
@@ -514,12 +536,7 @@ class _Painting:
                 "or the TV weight."
             )
         request, settings = self.request, self.request.settings
-        objective = OBJECTIVES[settings.objective]
-        content = to_tensor(resized(request.content, self.size, settings.resample))
-        image, last = (
-            to_image(recoloured(settings, pixels.cpu(), content), objective)
-            for pixels in (self.best, self.last)
-        )
+        image, last = self._picture(self.best), self._picture(self.last)
         if request.checkpoint is not None:
             request.checkpoint.unlink(missing_ok=True)
         keys = {"content_key": request.content_key, "style_key": request.style_key}

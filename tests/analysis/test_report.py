@@ -12,9 +12,11 @@ from django_rq import get_worker
 from rq import SimpleWorker
 
 from analysis import reports
+from analysis.exports import RATINGS_LONG
 from analysis.models import Report
 from analysis.tasks import compute_report
 from survey.models import Participant, Study
+from survey.services import withdraw
 from survey.simulation import simulate
 from tests.analysis.test_exports import people_answer
 
@@ -29,9 +31,14 @@ def work_off(queue: str) -> None:
     worker.work(burst=True)
 
 
-def table(study: Study, **options: Any) -> list[dict[str, str]]:
-    computed = reports.compute(study, **{"include_simulated": False} | options)
-    return list(csv.DictReader(io.StringIO(computed["files"]["mos_by_stimulus.csv"])))
+def files_of(study: Study, **options: Any) -> dict[str, str]:
+    _, report = reports.build(study, **{"include_simulated": False} | options)
+    files = reports.report_files(report)
+    return {name: data.decode() for name, data in files.items()}
+
+
+def table(study: Study, name: str = "mos_by_stimulus.csv", **options: Any) -> Any:
+    return list(csv.DictReader(io.StringIO(files_of(study, **options)[name])))
 
 
 def test_the_interval_is_students(study: Study) -> None:
@@ -147,16 +154,15 @@ def test_the_page_and_its_files_are_for_those_with_the_right(
 ) -> None:
     people_answer(study, 2, 4)
     computed = reports.compute(study, include_simulated=False)
-    Report.objects.create(
-        study=study, fingerprint=reports.fingerprint(study), state="done", **computed
-    )
+    report = Report.objects.create(study=study, fingerprint=reports.fingerprint(study))
+    assert report.finish(**computed)
     base = f"/admin/analysis/report/study/{study.pk}/"
     page = desk.get(base).content.decode()
     assert "3.00" in page and "Student t" in page
     assert "random features" in page
     ratings = desk.get(f"{base}ratings_long.csv")
     assert b"".join(ratings.streaming_content).startswith(b"study,study_version,")
-    mos = desk.get(f"{base}mos_by_stimulus.csv").content.decode()
+    mos = desk.get(f"{base}mos_by_stimulus.csv").content
     assert mos == computed["files"]["mos_by_stimulus.csv"]
     client.force_login(stranger)
     for address in (base, f"{base}ratings_long.csv", f"{base}mos_by_stimulus.csv"):
@@ -167,7 +173,6 @@ def test_the_page_and_its_files_are_for_those_with_the_right(
 
 def test_every_table_is_a_file_of_the_report(study: Study) -> None:
     people_answer(study, 2, 4, 5)
-    files = reports.compute(study, include_simulated=False)["files"]
     assert {
         "mos_by_stimulus.csv",
         "mos_by_condition.csv",
@@ -176,22 +181,37 @@ def test_every_table_is_a_file_of_the_report(study: Study) -> None:
         "reliability.csv",
         "codebook.csv",
         "analysis.json",
-    } <= set(files)
-    conditions = list(csv.DictReader(io.StringIO(files["mos_by_condition.csv"])))
+    } <= set(files_of(study))
+    conditions = table(study, "mos_by_condition.csv")
     assert {row["alpha"] for row in conditions} == {"0.01", "0.02", "0.03"}
     assert [float(row["mos"]) for row in conditions] == pytest.approx([11 / 3] * 3)
 
 
-def test_the_command_writes_the_same_tables(study: Study, tmp_path: Path) -> None:
+def test_the_command_writes_the_same_tables_and_charts(
+    study: Study, tmp_path: Path
+) -> None:
     people_answer(study, 2, 4)
     call_command("report", study.slug, out=tmp_path)
     computed = reports.compute(study, include_simulated=False)["files"]
+    assert {"mos.svg", "mos.png", "chart_mos.csv"} <= set(computed)
     assert set(computed) | {"ratings_long.csv"} == {
         path.name for path in tmp_path.iterdir()
     }
-    for name in computed:
-        if name.endswith(".csv"):
-            assert (tmp_path / name).read_text("utf-8") == computed[name]
+    for name, data in computed.items():
+        assert (tmp_path / name).read_bytes() == data, name
+
+
+def test_the_codebook_explains_every_column_of_every_table(study: Study) -> None:
+    people_answer(study, 2, 4, 5)
+    described = table(study, "codebook.csv")
+    known = {(row["file"], row["column"]) for row in described}
+    files = files_of(study)
+    for name in files:
+        if name.endswith(".csv") and name != "codebook.csv":
+            header = next(csv.reader(io.StringIO(files[name])))
+            assert {(name, column) for column in header} <= known
+    assert {("ratings_long.csv", column) for column in RATINGS_LONG} <= known
+    assert not [row for row in described if row["description"] == "Factor of the study"]
 
 
 def test_the_command_takes_the_options_of_the_statistics(
@@ -206,3 +226,22 @@ def test_the_command_takes_the_options_of_the_statistics(
     assert {row["screening"] for row in table} == {"bt500"}
     with pytest.raises(CommandError, match="magic"):
         call_command("report", study.slug, out=tmp_path, recovery="magic")
+
+
+def test_a_withdrawal_leaves_no_report_that_knew_the_answers(
+    study: Study, queues: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    people_answer(study, 2, 5)
+    with django_capture_on_commit_callbacks(execute=True):
+        before = reports.request_report(study)
+    work_off("report")
+    leaving = Participant.objects.latest("pk")
+    with django_capture_on_commit_callbacks(execute=True):
+        withdraw(leaving)
+    assert not Report.objects.filter(pk=before.pk).exists()
+    work_off("report")
+    after = Report.objects.get()
+    assert after.state == Report.State.DONE
+    assert after.method["n_participants"] == 1
+    for file in after.files.all():
+        assert leaving.code.encode() not in bytes(file.data)

@@ -9,14 +9,14 @@ from rq.job import Job
 
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Render
-from generation.services import queue_experiment, retry_renders
+from generation.services import RENDER_QUEUES, queue_experiment, reap, retry_renders
 from tests.conftest import put_on_wall
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db]
 
 
 def jobs() -> list[str]:
-    return list(django_rq.get_queue("render").job_ids)
+    return [it for name in RENDER_QUEUES for it in django_rq.get_queue(name).job_ids]
 
 
 def test_it_queues_every_cell_once(
@@ -64,7 +64,7 @@ def test_the_queue_carries_json_and_only_keys(
     with django_capture_on_commit_callbacks(execute=True):
         queue_experiment(experiment)
     batch = Batch.objects.get()
-    queue = django_rq.get_queue("render")
+    queue = django_rq.get_queue(batch.queue)
     job = Job.fetch(batch.job_id, queue.connection, serializer=queue.serializer)
     assert job.args == [batch.pk, 1]
     assert queue.connection.hget(job.key, "data")[:1] != b"\x80", "pickle's first byte"
@@ -89,14 +89,20 @@ def test_a_grid_whose_renders_are_long_gets_more_batches(
 def test_a_broker_that_is_away_loses_nothing(
     experiment: Any,
     monkeypatch: pytest.MonkeyPatch,
+    queues: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:
     from django_rq import settings as rq_settings
 
-    monkeypatch.setitem(rq_settings.QUEUES, "render", {"URL": "redis://127.0.0.1:1/0"})
-    with django_capture_on_commit_callbacks(execute=True):
-        queue_experiment(experiment)
+    with monkeypatch.context() as away:
+        for name in RENDER_QUEUES:
+            away.setitem(rq_settings.QUEUES, name, {"URL": "redis://127.0.0.1:1/0"})
+        with django_capture_on_commit_callbacks(execute=True):
+            queue_experiment(experiment)
     assert experiment.renders.filter(status="queued").count() == 2
+    assert jobs() == []
+    reap()
+    assert jobs() == [Batch.objects.get().job_id]
 
 
 def test_retry_queues_what_ended_without_a_picture(
@@ -110,7 +116,7 @@ def test_retry_queues_what_ended_without_a_picture(
     first.refresh_from_db()
     assert first.status == Render.Status.QUEUED
     assert first.batch_id != second.batch_id
-    assert jobs() == [first.batch.job_id]
+    assert jobs() == [second.batch.job_id, first.batch.job_id]
 
 
 # Across experiments -----------------------------------------------------------

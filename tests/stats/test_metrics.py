@@ -129,6 +129,6 @@ def test_it_takes_the_losses_of_the_renders_as_first_metrics() -> None:
     assert table.loc["content_loss", "srocc"] < -0.9
     assert table.loc["content_loss", "plcc"] > 0.9
     assert len(report.tables["metric_differences.csv"]) == 1
-    described = codebook(report.tables)
+    described = codebook({name: list(it) for name, it in report.tables.items()})
     assert "Factor of the study" not in set(described["description"])
     assert "tv_loss: the values do not vary." in report.summary["notes"]

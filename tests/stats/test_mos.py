@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.stats import intervals
+from analysis.stats import flags, intervals
 from analysis.stats.frame import validate
-from analysis.stats.mos import FLAGS, dmos, mos_table
+from analysis.stats.mos import dmos, mos_table
 
 
 def rated(*ratings: float) -> pd.Series:
@@ -145,7 +145,7 @@ def test_it_says_when_repeats_were_averaged() -> None:
 
 
 def test_it_explains_every_flag_in_a_sentence(panel) -> None:
-    assert all(sentence.endswith(".") for sentence in FLAGS.values())
+    assert all(sentence.endswith(".") for sentence in flags.MEANINGS.values())
     assert len(mos_table(validate(panel.iloc[:0]))) == 0
 
 

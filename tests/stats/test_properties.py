@@ -8,9 +8,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from analysis.stats import contrasts, grim, planning, recovery, reliability, screening
+from analysis.stats import (
+    contrasts,
+    flags,
+    grim,
+    planning,
+    recovery,
+    reliability,
+    screening,
+)
 from analysis.stats.frame import Ratings, Votes, validate
-from analysis.stats.mos import FLAGS, mos_table
+from analysis.stats.mos import mos_table
 
 settings.register_profile("stats", deadline=None, max_examples=15, derandomize=True)
 settings.load_profile("stats")
@@ -96,7 +104,7 @@ def test_it_keeps_everything_within_its_bounds(frame) -> None:
     counts = table[[f"n_{k}" for k in range(1, 6)]]
     assert (counts.sum(axis=1) == table["n"]).all()
     assert (table["n"] + table["n_missing"] == frame["participant"].nunique()).all()
-    assert set(";".join(table["flags"]).split(";")) <= {*FLAGS, ""}
+    assert set(";".join(table["flags"]).split(";")) <= {*flags.MOS, ""}
 
 
 @given(frames())

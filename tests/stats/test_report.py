@@ -162,7 +162,7 @@ def test_it_models_two_factors_and_explains_every_column(panel) -> None:
     tables = build(validate(panel), options).tables
     assert set(tables["factor_effects.csv"]["model"]) == {"lmm", "clmm"}
     assert list(tables["anova.csv"]["method"]) == ["rm_anova"] * 3 + ["art"] * 3
-    described = codebook(tables)
+    described = codebook({name: list(it) for name, it in tables.items()})
     unknown = described[described["description"] == "Factor of the study"]
     assert set(unknown["column"]) == {"condition"}
 

@@ -70,7 +70,7 @@ def marked() -> Catalog:
 def translated(language: str) -> Catalog:
     """The messages of `language` as its `django.po` has them."""
     with po_file(language).open("rb") as file:
-        return read_po(file)
+        return read_po(file, abort_invalid=True)  # a merge half done
 
 
 def is_translated(message: Message) -> bool:

@@ -7,15 +7,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from analysis.commands import study_of
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
-from survey.models import Study
 
 
 class Command(BaseCommand):
-    help = "Writes the report on a study's present data: tables as CSV, analysis.json."
+    help = "Writes the report on a study's present data: tables, charts, analysis.json."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("study", help="the study's address, the part after /s/")
+        parser.add_argument("--study-version", type=int, help="else the newest")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR")
         parser.add_argument(
             "--simulated", action="store_true", help="count simulated participants too"
@@ -29,21 +30,22 @@ class Command(BaseCommand):
         parser.add_argument("--exclude", action="append", metavar="PARTICIPANT")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from analysis.reports import build
+        from analysis.reports import compute
 
-        study = Study.objects.filter(slug=options["study"]).first()
-        if study is None:
-            raise CommandError(f"There is no study at /s/{options['study']}/.")
+        study = study_of(options["study"], options["study_version"])
         folder: Path = options["out"]
         names = ("level", "ci_method", "recovery", "screen", "by", "exclude")
         chosen = {name: options[name] for name in names if options[name] is not None}
         for name in {"by", "exclude"} & set(chosen):
             chosen[name] = tuple(chosen[name])
         try:
-            _, report = build(study, include_simulated=options["simulated"], **chosen)
+            report = compute(study, include_simulated=options["simulated"], **chosen)
         except ValueError as refused:
             raise CommandError(str(refused)) from refused
-        paths = report.write(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / name for name in report["files"]]
+        for path in paths:
+            path.write_bytes(report["files"][path.name])
         paths.append(folder / "ratings_long.csv")
         with paths[-1].open("w", encoding="utf-8", newline="") as file:
             file.writelines(csv_lines(RATINGS_LONG, ratings_rows(study)))

@@ -15,6 +15,8 @@ WORKER_CLASSES = {
     "render": "generation.workers.RenderWorker",
     "report": "analysis.workers.ReportWorker",
 }
+# A worker of renders takes small orders, which somebody waits for, before grids.
+OVERTAKING = {"render": ["render-high"]}
 
 
 class Command(rqworker.Command):
@@ -29,4 +31,4 @@ class Command(rqworker.Command):
             raise CommandError("Name one queue to work on: render or report.")
         options["serializer"] = "rq.serializers.JSONSerializer"
         options["worker_class"] = options["worker_class"] or WORKER_CLASSES[args[0]]
-        super().handle(*args, **options)
+        super().handle(*OVERTAKING.get(args[0], []), *args, **options)

@@ -1,0 +1,395 @@
+"""A study as a ZIP for everybody: the open-science bundle, a Psych-DS data set.
+
+What leaves the lab is named here field by field. Nobody's token, no platform's id, no
+free text and no date does; small groups of people are merged until five are alike.
+Runs in a worker or a command: it computes the report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import IO, Any
+
+from analysis import reports
+from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.rights import objections, sources, with_sources
+from analysis.stats.codebook import codebook, describe
+from analysis.stats.writing import csv_text, plain
+from generation.services import picture_bytes
+from survey.models import FormItem, Participant, Stimulus, Study
+
+FORMAT = 1
+FEWEST = 5  # people who must be alike in what is said about them
+MERGED = "merged"
+
+# What is shared of a row, and what is not. A new field must be put in one of the two:
+# tests/analysis/test_bundle.py sees to it.
+SHARED: dict[str, tuple[str, ...]] = {
+    "study": (
+        "title", "version", "method", "scale_points", "tie_allowed", "pairs_within",
+        "question", "language", "welcome", "consent", "thanks", "controller", "contact",
+        "ethics_reference", "minimum_age", "order", "block_by", "apart", "trials_each",
+        "target_half_width", "reserve_minutes", "repeats", "instructed_catches",
+        "break_every", "seed", "one_touch", "fit_to_viewport", "check_viewport",
+        "check_brightness", "check_acuity", "check_colour", "ask_comment",
+        "withdrawn_count", "purged_count",
+    ),
+    "stimulus": (
+        "code", "width", "height", "pixel_sha256", "parameters", "rated",
+        "is_reference", "reference", "training_order", "gold_answer", "picture",
+    ),
+    "participant": (
+        "code", "status", "study_version", "language", "device_class", "checks",
+        "simulated", "excluded", "exclusion_reason", "finished_at",
+    ),
+    "trial": (
+        "participant", "index", "kind", "stimulus", "second", "side", "expected",
+        "instructed", "displayed_scale",
+    ),
+    "rating": (
+        "trial", "question", "rating", "choice", "scale_min", "scale_max",
+        "response_ms", "rated_at",
+    ),
+}  # fmt: skip
+PRIVATE: dict[str, tuple[str, ...]] = {
+    "study": (
+        "id", "slug", "experiment", "state", "source", "max_participants", "opens_at",
+        "closes_at", "completion_code", "completion_url", "screenout_code",
+        "screenout_url", "delete_on", "owner", "created_at", "opened_at", "closed_at",
+    ),
+    "stimulus": ("id", "study", "render"),
+    "participant": (
+        "id", "study", "token_sha256", "number", "consent_sha256", "seed", "viewport",
+        "pixel_ratio", "form_done_at", "checks_done_at", "pilot", "started_at",
+        "seen_at",
+    ),
+    "trial": (
+        "id", "item", "repeat_of", "break_before", "break_ended_at", "load_failures",
+        "answered_at",
+    ),
+    "rating": ("id", "client_id"),
+}  # fmt: skip
+STUDY_FIELDS = SHARED["study"]
+STIMULUS_FIELDS = tuple(
+    name for name in SHARED["stimulus"] if name not in ("reference", "picture")
+)
+RATINGS = tuple(
+    "seconds" if name == "rated_at" else name
+    for name in RATINGS_LONG
+    if name not in ("pilot", "device_class")
+)
+PARTICIPANTS = (
+    "participant", "status", "study_version", "simulated", "excluded",
+    "exclusion_reason", "seconds",
+)  # fmt: skip
+DEMOGRAPHICS = ("variable", "answer", "n_participants")
+
+
+def write_bundle(
+    study: Study,
+    target: IO[bytes],
+    *,
+    include_simulated: bool = False,
+    all_pictures: bool = False,
+) -> None:
+    """Write the study's bundle. The same data make the same bytes.
+
+    `all_pictures` is the researcher's word that every picture may be published; else
+    only those go in whose source images have an open licence and show nobody who has
+    not agreed.
+    """
+    with _Archive(target) as archive:
+        tables = _tables(study)
+        stem = f"study-{_ratings_sha256(study)[:10]}"
+        for name, (columns, rows) in tables.items():
+            archive.add_lines(
+                f"data/{stem}_table-{name}_data.csv", csv_lines(columns, rows)
+            )
+        stimuli = [
+            _stimulus(archive, stimulus, all_pictures=all_pictures)
+            for stimulus in with_sources(study)
+        ]
+        computed = reports.compute(
+            study,
+            include_simulated=include_simulated,
+            shared=True,
+            pictures={each["code"] for each in stimuli if each["picture"]},
+        )
+        files = {f"data, {name}": columns for name, (columns, _) in tables.items()}
+        for name, data in computed["files"].items():
+            if name == "codebook.csv":
+                described = csv_text(codebook(files)).encode()
+                data = described + data.partition(b"\n")[2]
+                archive.add("documentation/codebook.csv", data)
+            else:
+                archive.add(f"results/{name}", data)
+        settings = {
+            "format": "nstlab-bundle",
+            "format_version": FORMAT,
+            "software": computed["method"]["versions"] | {"django": version("django")},
+            "study": {name: getattr(study, name) for name in STUDY_FIELDS},
+            "questions": list(study.further_questions.values("name", "text")),
+            "form": list(
+                study.form_items.values(
+                    "placement", "name", "text", "kind", "options", "required"
+                )
+            ),
+            "stimuli": stimuli,
+            "report": {"include_simulated": include_simulated},
+            "method": computed["method"],
+        }
+        archive.add_json("study.json", settings)
+        archive.add_json("dataset_description.json", _psych_ds(study, tables))
+        archive.add("README.md", _readme(study, stimuli).encode())
+
+
+class _Archive:
+    """A ZIP without dates, with a list of checksums."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self._zip = zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED)
+        self._sums: dict[str, str] = {}
+
+    def add(self, name: str, data: bytes) -> None:
+        self._sums[name] = hashlib.sha256(data).hexdigest()
+        self._zip.writestr(_member(name), data)
+
+    def add_json(self, name: str, value: Any) -> None:
+        text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+        self.add(name, f"{text}\n".encode())
+
+    def add_lines(self, name: str, lines: Iterable[str]) -> None:
+        """A text that need not be held whole."""
+        digest = hashlib.sha256()
+        with self._zip.open(_member(name), "w", force_zip64=True) as file:
+            for line in lines:
+                data = line.encode()
+                digest.update(data)
+                file.write(data)
+        self._sums[name] = digest.hexdigest()
+
+    def __enter__(self) -> _Archive:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            names = sorted(self._sums)
+            sums = "".join(f"{self._sums[name]}  {name}\n" for name in names)
+            self._zip.writestr(_member("checksums.sha256"), sums)
+        self._zip.close()
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    packed = name.endswith(".png")
+    info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+    return info
+
+
+# The data ---------------------------------------------------------------------
+
+Rows = Iterator[dict[str, Any]]
+
+
+def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
+    people = list(
+        study.participants.filter(pilot=False)
+        .exclude(status=Participant.Status.WITHDRAWN)
+        .prefetch_related("form_answers")
+        .order_by("pk")
+    )
+    answers = _answers(study, people)
+    merged = {name: merge_small(each) for name, each in answers.items()}
+    linked = linkable(merged)
+    return {
+        "ratings": (RATINGS, ratings_rows(study, shared=True)),
+        "participants": (
+            (*PARTICIPANTS, *linked),
+            _participants(people, {name: merged[name] for name in linked}),
+        ),
+        "demographics": (DEMOGRAPHICS, _counts(merged)),
+    }
+
+
+def _participants(
+    people: Sequence[Participant], linked: Mapping[str, Sequence[str]]
+) -> Rows:
+    for place, person in enumerate(people):
+        took = person.finished_at and person.finished_at - person.started_at
+        yield {
+            "participant": person.code,
+            "status": person.status,
+            "study_version": person.study_version,
+            "simulated": person.simulated,
+            "excluded": person.excluded,
+            "exclusion_reason": person.exclusion_reason,
+            "seconds": round(took.total_seconds(), 3) if took else None,
+            **{name: values[place] for name, values in linked.items()},
+        }
+
+
+def _answers(study: Study, people: Sequence[Participant]) -> dict[str, list[str]]:
+    """What is known about each person, by variable; "" where nothing is."""
+    known: dict[str, list[str]] = {
+        "device_class": [person.device_class for person in people],
+        "language": [person.language for person in people],
+    }
+    for check in sorted({name for person in people for name in person.checks}):
+        results = [str(person.checks.get(check, "")) for person in people]
+        known[f"check_{check}"] = results
+    place = {person.pk: number for number, person in enumerate(people)}
+    for item in study.form_items.exclude(kind=FormItem.Kind.TEXT):
+        known[f"form_{item.name}"] = [""] * len(people)
+    for person in people:
+        for given in person.form_answers.all():
+            if f"form_{given.name}" in known:
+                known[f"form_{given.name}"][place[person.pk]] = given.answer
+    return known
+
+
+def merge_small(answers: Sequence[str], fewest: int = FEWEST) -> list[str]:
+    """The answers with every group below `fewest` people merged into one.
+
+    Where the merged group is itself too small, the next smallest joins it; where all
+    together are too few, nothing is said about anybody.
+    """
+    sizes = Counter(answers)
+    small = {answer for answer, n in sizes.items() if n < fewest}
+    rest = sorted(sizes.keys() - small, key=lambda answer: (sizes[answer], answer))
+    while small and sum(sizes[answer] for answer in small) < fewest:
+        if not rest:
+            return [""] * len(answers)
+        small.add(rest.pop(0))
+    return [MERGED if answer in small else answer for answer in answers]
+
+
+def linkable(variables: Mapping[str, Sequence[str]], fewest: int = FEWEST) -> list[str]:
+    """The variables that may stand beside each person's answers, together.
+
+    One after another is taken as long as everybody shares all of what is said with
+    `fewest` people at least; the others are published as counts only.
+    """
+    chosen: list[str] = []
+    for name in variables:
+        tried = [variables[each] for each in (*chosen, name)]
+        groups = Counter(zip(*tried, strict=True))
+        if groups and min(groups.values()) >= fewest and len(set(tried[-1])) > 1:
+            chosen.append(name)
+    return chosen
+
+
+def _counts(variables: Mapping[str, Sequence[str]]) -> Rows:
+    for name, answers in variables.items():
+        for answer, n in sorted(Counter(answers).items()):
+            if answer or n < len(answers):
+                yield {"variable": name, "answer": answer, "n_participants": n}
+
+
+def _ratings_sha256(study: Study) -> str:
+    digest = hashlib.sha256()
+    for line in csv_lines(RATINGS, ratings_rows(study, shared=True)):
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+# The pictures -----------------------------------------------------------------
+
+
+def _stimulus(
+    archive: _Archive, stimulus: Stimulus, *, all_pictures: bool
+) -> dict[str, Any]:
+    """What the bundle says about a stimulus; its picture goes in if it may."""
+    render = stimulus.render
+    against = [] if all_pictures else objections(stimulus)
+    picture = None
+    if not stimulus.picture:
+        against = ["the lab has no picture of it"]
+    elif not against:
+        try:
+            data = picture_bytes(stimulus.picture).getvalue()
+        except FileNotFoundError:
+            against = ["its file is missing in the lab"]
+        else:
+            picture = f"materials/stimuli/{stimulus.code}.png"
+            archive.add(picture, data)
+    reference = stimulus.reference
+    return {
+        **{name: getattr(stimulus, name) for name in STIMULUS_FIELDS},
+        "reference": reference.code if reference else None,
+        "picture": picture,
+        "left_out": "; ".join(against),
+        "sources": [
+            {"role": it.role, "title": it.title, "credit": it.credit,
+             "licence": it.licence}
+            for it in sources(stimulus)
+        ],
+        "provenance": render and {
+            "request": render.digest,
+            "settings": render.settings,
+            "environment": render.environment,
+            "seconds": render.seconds,
+        },
+    }  # fmt: skip
+
+
+# What describes it ------------------------------------------------------------
+
+
+def _psych_ds(
+    study: Study, tables: Mapping[str, tuple[Sequence[str], Rows]]
+) -> dict[str, Any]:
+    columns = dict.fromkeys(name for names, _ in tables.values() for name in names)
+    variables = []
+    for name in columns:
+        about = describe(name)
+        variable = {"@type": "PropertyValue", "name": name}
+        variable["description"] = about["description"]
+        if about["unit"]:
+            variable["unitText"] = about["unit"]
+        variables.append(variable)
+    described: dict[str, Any] = {
+        "@context": "https://schema.org/",
+        "@type": "Dataset",
+        "name": study.title,
+        "description": f"Ratings of pictures: {reports.scale_sentence(study)}.",
+        "version": str(study.version),
+        "measurementTechnique": reports.scale_sentence(study),
+        "variableMeasured": variables,
+    }
+    if study.controller:
+        described["creator"] = {"@type": "Organization", "name": study.controller}
+    return described
+
+
+def _readme(study: Study, stimuli: Sequence[Mapping[str, Any]]) -> str:
+    left_out = [each for each in stimuli if each["left_out"]]
+    lines = [
+        f"# {study.title}",
+        "",
+        f"{len(stimuli)} pictures, rated: {reports.scale_sentence(study)}.",
+        "",
+        "| folder | what |",
+        "| --- | --- |",
+        "| data | every planned trial, people, counts of what they said |",
+        "| materials/stimuli | the pictures that may be published |",
+        "| results | tables and charts of the report |",
+        "| documentation/codebook.csv | every column: type, unit, meaning |",
+        "| study.json | settings, and how every picture was made |",
+        "| checksums.sha256 | `sha256sum --check checksums.sha256` |",
+        "",
+        "Times are seconds since a participant's own start. Nothing dates or names a "
+        f"person, and what is said about people is shared by {FEWEST} of them at "
+        "least; smaller groups are called `merged`.",
+        "",
+        "`manage.py import_bundle FILE` of NSTLab makes the study anew and computes "
+        "the same tables.",
+    ]
+    if left_out:
+        lines += ["", "Pictures that are not in here:", ""]
+        lines += [f"- {each['code']}: {each['left_out']}" for each in left_out]
+    return "\n".join(lines) + "\n"

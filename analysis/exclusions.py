@@ -1,0 +1,73 @@
+"""Leaving a participant out of the statistics: a mark with a reason, taken back as
+easily, both in the admin's log. Nothing is deleted, and no program sets it by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import CharField, QuerySet
+from django.db.models.functions import Cast
+
+from survey.models import Participant
+
+
+class CannotExclude(Exception):
+    """The mark cannot be set or lifted; the text says why."""
+
+
+@transaction.atomic
+def exclude(participant: Participant, *, reason: str, by: Any) -> None:
+    """Leave this person out from now on, because of `reason`.
+
+    Raises CannotExclude without a reason, for somebody who withdrew or who is excluded.
+    """
+    reason = " ".join(reason.split())
+    if not reason:
+        raise CannotExclude("Say why: the reason stands in every export.")
+    longest = Participant._meta.get_field("exclusion_reason").max_length or 0
+    if len(reason) > longest:
+        raise CannotExclude(f"The reason may have {longest} characters, not more.")
+    if participant.status == Participant.Status.WITHDRAWN:
+        raise CannotExclude(f"{participant} has withdrawn; there are no answers left.")
+    moved = Participant.objects.filter(pk=participant.pk, excluded=False).update(
+        excluded=True, exclusion_reason=reason
+    )
+    if not moved:
+        raise CannotExclude(f"{participant} is excluded already.")
+    _log(participant, by, f"Excluded: {reason}")
+
+
+@transaction.atomic
+def lift(participant: Participant, *, by: Any) -> None:
+    """Count this person again. Raises CannotExclude if they were not excluded."""
+    reason = participant.exclusion_reason
+    moved = Participant.objects.filter(pk=participant.pk, excluded=True).update(
+        excluded=False, exclusion_reason=""
+    )
+    if not moved:
+        raise CannotExclude(f"{participant} is not excluded.")
+    _log(participant, by, f"Exclusion lifted. The reason had been: {reason}")
+
+
+def _log(participant: Participant, by: Any, message: str) -> None:
+    LogEntry.objects.log_actions(
+        by.pk, [participant], CHANGE, change_message=message, single_object=True
+    )
+
+
+def history(participants: QuerySet[Participant]) -> QuerySet[LogEntry]:
+    """Who excluded or counted these people again, when and why, newest first."""
+    keys = participants.order_by().annotate(key=Cast("pk", CharField()))
+    return (
+        LogEntry.objects.filter(
+            content_type=ContentType.objects.get_for_model(Participant),
+            object_id__in=keys.values("key"),
+            action_flag=CHANGE,
+        )
+        .select_related("user")
+        .order_by("-action_time", "-pk")
+    )

@@ -1,0 +1,648 @@
+"""A study from a file: an open-science bundle, or a CSV of ratings.
+
+Whatever the file says is checked before a row is written, and everything is written or
+nothing. A ZIP is read in memory, member by member: no path of it is ever followed, and
+what it claims to unpack to is bounded before anything is unpacked.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import secrets
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.db import models, transaction
+
+from analysis.bundle import FORMAT, PARTICIPANTS, RATINGS, STIMULUS_FIELDS, STUDY_FIELDS
+from analysis.models import Import
+from analysis.stats.cells import FORMULA_SIGNS
+from generation.engine.errors import ImageRefused
+from generation.engine.images import open_picture, pixel_sha256, png_bytes
+from survey.methods import method_of
+from survey.models import (
+    FormItem,
+    Participant,
+    Question,
+    Rating,
+    Stimulus,
+    Study,
+    Trial,
+    token_hash,
+)
+
+# Imported times are seconds since each person's start; this stands for that start.
+START = datetime(2000, 1, 1, tzinfo=UTC)
+MOST_FILES = 20_000
+MOST_TOTAL = 4 * 1024**3
+MOST_TEXT = 512 * 1024**2
+MOST_PICTURE = 64 * 1024**2
+MEMBERS = re.compile(
+    r"README\.md|dataset_description\.json|study\.json|checksums\.sha256"
+    r"|data/study-[A-Za-z0-9]+_table-[a-z]+_data\.csv"
+    r"|documentation/codebook\.csv"
+    r"|materials/stimuli/[A-Za-z0-9_-]{1,20}\.png"
+    r"|results/[A-Za-z0-9_-]{1,200}\.(csv|json|svg|png)"
+)
+CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
+# What a bundle does not say about a person.
+EMPTY_OF_A_PERSON = (
+    "study", "checks", "pixel_ratio", "finished_at", "form_done_at", "checks_done_at"
+)  # fmt: skip
+SHOWN = 20  # sentences before "and … more"
+
+
+class BrokenBundle(ValueError):
+    """The file cannot become a study; one sentence a reason. Nothing was written."""
+
+    def __init__(self, *sentences: str) -> None:
+        shown = [*sentences[:SHOWN]]
+        if len(sentences) > SHOWN:
+            shown.append(f"… and {len(sentences) - SHOWN} more.")
+        super().__init__("\n".join(shown))
+        self.sentences = shown
+
+
+# The archive ------------------------------------------------------------------
+
+
+class Bundle:
+    """A bundle that was looked over: known names, bounded sizes, right checksums.
+
+    Raises BrokenBundle for any other file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise BrokenBundle(f"{path.name} is no ZIP: {error}.") from error
+        self._members = self._checked_members()
+        self.settings = self._json("study.json")
+        self._check_sums()
+        if self.settings.get("format") != "nstlab-bundle":
+            raise BrokenBundle("study.json is not that of a bundle of NSTLab.")
+        if self.settings.get("format_version") != FORMAT:
+            raise BrokenBundle(
+                f"The bundle has format {self.settings.get('format_version')!r}; this "
+                f"program reads {FORMAT}."
+            )
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def _checked_members(self) -> dict[str, zipfile.ZipInfo]:
+        members = self._zip.infolist()
+        if len(members) > MOST_FILES:
+            raise BrokenBundle(f"{len(members)} files; a bundle has {MOST_FILES}.")
+        wrong = []
+        known: dict[str, zipfile.ZipInfo] = {}
+        for info in members:
+            most = MOST_PICTURE if info.filename.endswith(".png") else MOST_TEXT
+            if not MEMBERS.fullmatch(info.filename):
+                wrong.append(f"{info.filename!r} does not belong into a bundle.")
+            elif info.filename in known:
+                wrong.append(f"{info.filename} is there twice.")
+            elif info.file_size > most:
+                wrong.append(f"{info.filename} unpacks to {info.file_size} bytes.")
+            elif info.flag_bits & 1:
+                wrong.append(f"{info.filename} is encrypted.")
+            known[info.filename] = info
+        if sum(info.file_size for info in members) > MOST_TOTAL:
+            wrong.append(f"Unpacked it has more than {MOST_TOTAL // 1024**3} GiB.")
+        if wrong:
+            raise BrokenBundle(*wrong)
+        return known
+
+    def names(self, folder: str) -> list[str]:
+        """The files in a folder, in their order."""
+        return [name for name in self._members if name.startswith(f"{folder}/")]
+
+    def read(self, name: str) -> bytes:
+        """One file, no longer than it said."""
+        if name not in self._members:
+            raise BrokenBundle(f"The bundle has no {name}.")
+        try:
+            with self._zip.open(self._members[name]) as file:
+                data = file.read(self._members[name].file_size + 1)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+            raise BrokenBundle(f"{name} cannot be unpacked: {error}.") from error
+        if len(data) != self._members[name].file_size:
+            raise BrokenBundle(f"{name} is not as long as the archive says.")
+        return data
+
+    def text(self, name: str) -> str:
+        try:
+            return self.read(name).decode()
+        except UnicodeDecodeError as error:
+            raise BrokenBundle(f"{name} is not UTF-8 text.") from error
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            value = json.loads(self.text(name), parse_constant=_refused_constant)
+        except (ValueError, RecursionError) as error:
+            raise BrokenBundle(f"{name} is not JSON: {error}.") from error
+        if not isinstance(value, dict):
+            raise BrokenBundle(f"{name} is not a JSON object.")
+        return value
+
+    def _check_sums(self) -> None:
+        listed = {}
+        for line in self.text("checksums.sha256").splitlines():
+            digest, _, name = line.partition("  ")
+            listed[name] = digest
+        wrong = [
+            f"{name} is not the file that checksums.sha256 lists."
+            for name in self._members
+            if name != "checksums.sha256"
+            and hashlib.sha256(self.read(name)).hexdigest() != listed.pop(name, None)
+        ]
+        wrong += [f"{name} is listed and missing." for name in listed]
+        if wrong:
+            raise BrokenBundle(*wrong)
+
+    def table(self, kind: str, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
+        """Line number and row of a data file, which has at least these columns."""
+        names = [it for it in self.names("data") if f"_table-{kind}_" in it]
+        if len(names) != 1:
+            raise BrokenBundle(f"{len(names)} tables of {kind}; there must be one.")
+        reader = csv.DictReader(io.StringIO(self.text(names[0]), newline=""))
+        missing = set(columns) - set(reader.fieldnames or ())
+        if missing:
+            raise BrokenBundle(
+                f"{names[0]} has no column {', '.join(sorted(missing))}."
+            )
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    raise BrokenBundle(
+                        f"Line {reader.line_num} of {names[0]} has not as many cells "
+                        "as the header."
+                    )
+                yield reader.line_num, {key: _unguarded(row[key]) for key in row}
+        except csv.Error as error:
+            raise BrokenBundle(f"{names[0]}: {error}.") from error
+
+
+def _refused_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _unguarded(text: str) -> str:
+    """The text that was there before the guard against formulas."""
+    guarded = text.startswith("'") and text[1:].startswith(FORMULA_SIGNS)
+    return text[1:] if guarded else text
+
+
+# A bundle becomes a study -----------------------------------------------------
+
+
+def import_bundle(path: Path, *, owner: Any = None) -> Study:
+    """Make the study of a bundle anew, closed, and mark it as imported.
+
+    Raises BrokenBundle; then nothing was written, and no picture is left.
+    """
+    kept: list[Stimulus] = []
+    try:
+        with transaction.atomic(), Bundle(path) as bundle:
+            study = _study_of(bundle, owner, kept)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            Import.objects.create(study=study, kind=Import.Kind.BUNDLE, sha256=digest)
+    except BaseException:
+        for stimulus in kept:
+            stimulus.picture.delete(save=False)
+        raise
+    return study
+
+
+def _study_of(bundle: Bundle, owner: Any, kept: list[Stimulus]) -> Study:
+    try:
+        study = _study(bundle.settings, owner)
+        stimuli = _stimuli(bundle, study, kept)
+        people = _participants(bundle, study)
+        _answers(bundle, study, stimuli, people)
+    except ValidationError as error:
+        raise BrokenBundle(f"{_reason(error)}.") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BrokenBundle(
+            f"study.json is not as a bundle has it: {error!r}."
+        ) from error
+    return study
+
+
+def differences(path: Path, study: Study) -> list[str]:
+    """The tables of the bundle's report that this lab computes otherwise: none."""
+    from analysis import reports
+
+    with Bundle(path) as bundle:
+        simulated = bool(bundle.settings["report"]["include_simulated"])
+        _, report = reports.build(study, include_simulated=simulated, shared=True)
+        computed = reports.report_files(report)
+        there = {
+            name.removeprefix("results/"): bundle.read(name)
+            for name in bundle.names("results")
+            if name.endswith(".csv") and "/chart_" not in name
+        }
+    ours = {
+        name for name in computed if name.endswith(".csv") and name != "codebook.csv"
+    }
+    return sorted(
+        name for name in there.keys() | ours if there.get(name) != computed.get(name)
+    )
+
+
+def _checked(row: models.Model, **exclude: Any) -> Any:
+    row.full_clean(validate_unique=False, validate_constraints=False, **exclude)
+    return row
+
+
+def _study(settings: Mapping[str, Any], owner: Any) -> Study:
+    given = settings["study"]
+    study = Study(
+        **{name: given[name] for name in STUDY_FIELDS},
+        owner=owner,
+        state=Study.State.CLOSED,
+    )
+    _checked(study, exclude=["owner", "slug"]).save()
+    for question in settings["questions"]:
+        name, text = question["name"], question["text"]
+        _checked(Question(study=study, name=name, text=text)).save()
+    for item in settings["form"]:
+        names = ("placement", "name", "text", "kind", "options", "required")
+        fields = {name: item[name] for name in names}
+        _checked(FormItem(study=study, **fields)).save()
+    return study
+
+
+def _stimuli(bundle: Bundle, study: Study, kept: list[Stimulus]) -> dict[str, Stimulus]:
+    """The stimuli by code, each with its picture if the bundle has it.
+
+    Whose file has been written is in `kept`, also when a later one is refused.
+    """
+    made: dict[str, Stimulus] = {}
+    references: dict[str, str] = {}
+    for given in bundle.settings["stimuli"]:
+        stimulus = Stimulus(
+            study=study, **{name: given[name] for name in STIMULUS_FIELDS}
+        )
+        if not CODE.fullmatch(stimulus.code) or stimulus.code in made:
+            raise BrokenBundle(f"{stimulus.code!r} is no code of one stimulus.")
+        if not isinstance(stimulus.parameters, dict):
+            raise BrokenBundle(f"{stimulus.code} has no parameters.")
+        if not re.fullmatch(r"([0-9a-f]{64})?", str(stimulus.pixel_sha256)):
+            raise BrokenBundle(f"{stimulus.code} has no sha256 of its pixels.")
+        _checked(stimulus, exclude=["picture", "parameters", "render", "pixel_sha256"])
+        if given["picture"]:
+            _keep_picture(stimulus, bundle.read(given["picture"]))
+            kept.append(stimulus)
+        stimulus.save()
+        made[stimulus.code] = stimulus
+        if given["reference"]:
+            references[stimulus.code] = given["reference"]
+    for code, reference in references.items():
+        if reference not in made:
+            raise BrokenBundle(f"{code} refers to {reference}, which is not there.")
+        made[code].reference = made[reference]
+        made[code].save(update_fields=["reference"])
+    return made
+
+
+def _keep_picture(stimulus: Stimulus, data: bytes) -> None:
+    try:
+        pixels = open_picture(data).image
+    except ImageRefused as refused:
+        raise BrokenBundle(f"The picture of {stimulus.code}: {refused}") from refused
+    if pixel_sha256(pixels) != stimulus.pixel_sha256:
+        raise BrokenBundle(f"The picture of {stimulus.code} is another one.")
+    stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
+
+
+def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
+    rows: list[Participant] = []
+    wrong = []
+    seen = set()
+    for line, given in bundle.table("participants", PARTICIPANTS):
+        try:
+            code = given["participant"]
+            if not CODE.fullmatch(code) or code in seen:
+                raise ValueError(f"{code!r} is no code of one participant")
+            seen.add(code)
+            took = _number(given["seconds"], float)
+            rows.append(
+                _checked(
+                    Participant(
+                        study=study,
+                        code=code,
+                        number=len(rows),
+                        status=given["status"],
+                        study_version=_number(given["study_version"], int, needed=True),
+                        simulated=_truth(given["simulated"]),
+                        excluded=_truth(given["excluded"]),
+                        exclusion_reason=given["exclusion_reason"],
+                        finished_at=None if took is None else _after(took),
+                        consent_sha256=study.consent_sha256(),
+                        token_sha256=token_hash(secrets.token_urlsafe(32)),
+                        language=study.language,
+                        seed=0,
+                        seen_at=START,
+                    ),
+                    exclude=EMPTY_OF_A_PERSON,
+                )
+            )
+        except (ValueError, ValidationError) as error:
+            wrong.append(f"Line {line} of the participants: {_reason(error)}.")
+    if wrong:
+        raise BrokenBundle(*wrong)
+    Participant.objects.bulk_create(rows, batch_size=500)
+    study.participants.update(started_at=START)
+    return {row.code: row for row in rows}
+
+
+def _answers(
+    bundle: Bundle,
+    study: Study,
+    stimuli: Mapping[str, Stimulus],
+    people: Mapping[str, Participant],
+) -> None:
+    """Trials and ratings of the table, trial by trial."""
+    low, high = method_of(study).scale(study)
+    asked = {"overall", *study.further_questions.values_list("name", flat=True)}
+    wrong: list[str] = []
+    trials: list[Trial] = []
+    answers: list[tuple[int, Rating]] = []
+    seen: set[tuple[str, int]] = set()
+    rows = bundle.table("ratings", RATINGS)
+    for (code, index), group in groupby(
+        rows, key=lambda each: (each[1]["participant"], each[1]["trial"])
+    ):
+        for line, row in group:
+            try:
+                if (key := (code, _number(index, int, needed=True))) not in seen:
+                    seen.add(key)
+                    trials.append(_trial(row, people, stimuli, key[1]))
+                elif not trials or trials[-1].index != key[1]:
+                    raise ValueError(f"trial {index} of {code} is not in one piece")
+                if row["rating"] or row["choice"]:
+                    rating = _rating(row, low, high, asked)
+                    rating.trial = trials[-1]
+                    trials[-1].answered_at = rating.rated_at
+                    answers.append((len(trials) - 1, rating))
+            except (ValueError, ValidationError) as error:
+                wrong.append(f"Line {line} of the ratings: {_reason(error)}.")
+    if wrong:
+        raise BrokenBundle(*wrong)
+    saved = Trial.objects.bulk_create(trials, batch_size=500)
+    ratings = []
+    for place, rating in answers:
+        rating.trial = saved[place]
+        ratings.append(rating)
+    Rating.objects.bulk_create(ratings, batch_size=500)
+
+
+def _trial(
+    row: Mapping[str, str],
+    people: Mapping[str, Participant],
+    stimuli: Mapping[str, Stimulus],
+    index: int,
+) -> Trial:
+    if row["participant"] not in people:
+        raise ValueError(f"nobody is called {row['participant']!r}")
+    for name in ("stimulus", "second"):
+        if row[name] and row[name] not in stimuli:
+            raise ValueError(f"there is no stimulus {row[name]!r}")
+    if row["kind"] not in Trial.Kind.values:
+        raise ValueError(f"{row['kind']!r} is no kind of trial")
+    if row["side"] not in ("", *Trial.Side.values):
+        raise ValueError(f"{row['side']!r} is no side")
+    return Trial(
+        participant=people[row["participant"]],
+        index=index,
+        kind=row["kind"],
+        stimulus=stimuli[row["stimulus"]],
+        second=stimuli[row["second"]] if row["second"] else None,
+        side=row["side"],
+        expected=row["expected"][:10],
+        instructed=_truth(row["instructed"]),
+        displayed_scale=_number(row["displayed_scale"], float),
+    )
+
+
+def _rating(row: Mapping[str, str], low: int, high: int, asked: set[str]) -> Rating:
+    if row["question"] not in asked:
+        raise ValueError(f"nobody asked {row['question']!r}")
+    value = _number(row["rating"], int)
+    if value is not None and not low <= value <= high:
+        raise ValueError(f"{value} is not on the scale {low}–{high}")
+    if row["choice"] not in ("", *Rating.Choice.values) or (
+        (value is None) == (row["choice"] == "")
+    ):
+        raise ValueError("there is one answer, a rating or a choice")
+    seconds = _number(row["seconds"], float, needed=True)
+    return Rating(
+        question=row["question"],
+        rating=value,
+        choice=row["choice"],
+        scale_min=low,
+        scale_max=high,
+        response_ms=_number(row["response_ms"], int),
+        rated_at=_after(seconds),
+    )
+
+
+def _after(seconds: float) -> datetime:
+    if not 0 <= seconds < 10 * 365 * 86400:
+        raise ValueError(f"{seconds} seconds are not within a session")
+    return START + timedelta(seconds=seconds)
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _number(text: str, kind: type, *, needed: bool = False) -> Any:
+    if not text and not needed:
+        return None
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not abs(value) < 2**31:
+        raise ValueError(f"{text} is out of all bounds")
+    return value
+
+
+def _reason(error: ValueError | ValidationError) -> str:
+    """What is wrong, with the field it is about; without its full stop."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    named = getattr(error, "error_dict", {})
+    found = [f"{name}: {it}" for name in named for it in named[name][0].messages]
+    return "; ".join(found or error.messages).rstrip(".")
+
+
+# A CSV of ratings becomes a study ---------------------------------------------
+
+
+@transaction.atomic
+def import_ratings(
+    path: Path,
+    *,
+    title: str,
+    scale_points: int = 5,
+    question: str = "",
+    owner: Any = None,
+) -> Study:
+    """Make a closed study without pictures of somebody else's ratings.
+
+    The CSV is what `python -m analysis.stats report` reads. People get pseudonyms of
+    ours, for theirs may be names; stimuli keep theirs where it can be a code, and the
+    label stays among their parameters. Columns that belong to the stimulus become its
+    factors. Raises BrokenBundle with a sentence a line; then nothing was written.
+    """
+    from analysis.stats.frame import BrokenRatings, validate
+    from analysis.stats.reading import read_ratings
+
+    study = Study(
+        title=title, scale_points=scale_points, state=Study.State.CLOSED, owner=owner
+    )
+    if question:
+        study.question = question
+    try:
+        _checked(study, exclude=["owner", "slug"])
+        low, high = method_of(study).scale(study)
+        frame = read_ratings(path)
+        ratings = validate(
+            frame, scale=(low, high), include_simulated=True, include_excluded=True
+        )
+    except ValidationError as error:
+        raise BrokenBundle(f"{_reason(error)}.") from error
+    except BrokenRatings as error:
+        raise BrokenBundle(*error.sentences) from error
+    if not ratings.refused.empty:
+        raise BrokenBundle(*ratings.refusals(most=len(ratings.refused)))
+    study.save()
+    for name in ratings.questions:
+        if name not in (None, "overall"):
+            _checked(Question(study=study, name=str(name), text=str(name))).save()
+    made = _labelled_stimuli(study, ratings.frame["stimulus"].unique(), ratings)
+    rows = ratings.frame.to_dict("records")
+    _plain_answers(study, made, [{str(k): v for k, v in row.items()} for row in rows])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    Import.objects.create(study=study, kind=Import.Kind.RATINGS, sha256=digest)
+    return study
+
+
+def _labelled_stimuli(
+    study: Study, labels: Iterable[Any], ratings: Any
+) -> dict[str, Stimulus]:
+    factors = ratings.factors
+    items = ratings.answers.items
+    names = items.get_level_values("stimulus").astype(str)
+    first = {name: place for place, name in reversed([*enumerate(names)])}
+    references = set()
+    if "is_reference" in ratings.frame:
+        refers = ratings.frame.loc[ratings.frame["is_reference"], "stimulus"]
+        references = set(refers.astype(str))
+    made = []
+    for label in map(str, labels):
+        parameters: dict[str, Any] = {"label": label}
+        if label in first:
+            row = factors.iloc[first[label]]
+            parameters |= {
+                str(name): value.item() if hasattr(value, "item") else value
+                for name, value in row.items()
+                if value == value  # not NaN
+            }
+        stimulus = Stimulus(
+            study=study,
+            width=0,
+            height=0,
+            parameters=parameters,
+            is_reference=label in references,
+        )
+        if CODE.fullmatch(label):
+            stimulus.code = label
+        made.append(stimulus)
+    Stimulus.objects.bulk_create(made, batch_size=500)
+    return {stimulus.parameters["label"]: stimulus for stimulus in made}
+
+
+def _plain_answers(
+    study: Study, stimuli: Mapping[str, Stimulus], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """People, trials and ratings in the order of the file."""
+    people: dict[str, Participant] = {}
+    trials: list[Trial] = []
+    answers: list[tuple[int, Rating]] = []
+    count: dict[str, int] = {}
+    low, high = method_of(study).scale(study)
+    for row in rows:
+        name = str(row["participant"])
+        if name not in people:
+            people[name] = Participant(
+                study=study,
+                number=len(people),
+                status=Participant.Status.FINISHED,
+                study_version=study.version,
+                simulated=bool(row.get("simulated", False)),
+                excluded=bool(row.get("excluded", False)),
+                exclusion_reason=_text(row.get("exclusion_reason"))[:200],
+                consent_sha256=study.consent_sha256(),
+                token_sha256=token_hash(secrets.token_urlsafe(32)),
+                seed=0,
+                seen_at=START,
+            )
+        count[name] = count.get(name, 0) + 1
+        answered = row["rating"] == row["rating"]
+        trials.append(
+            Trial(
+                participant=people[name],
+                index=count[name],
+                kind=row.get("kind") or Trial.Kind.RATING,
+                stimulus=stimuli[str(row["stimulus"])],
+                answered_at=START if answered else None,
+            )
+        )
+        if answered:
+            response = row.get("response_ms", -1)
+            known = isinstance(response, int | float) and response >= 0
+            answers.append(
+                (
+                    len(trials) - 1,
+                    Rating(
+                        question=_text(row.get("question")) or "overall",
+                        rating=int(row["rating"]),
+                        scale_min=low,
+                        scale_max=high,
+                        response_ms=round(response) if known else None,
+                        rated_at=START,
+                    ),
+                )
+            )
+    Participant.objects.bulk_create(people.values(), batch_size=500)
+    study.participants.update(started_at=START, finished_at=START)
+    saved = Trial.objects.bulk_create(trials, batch_size=500)
+    ratings = []
+    for place, rating in answers:
+        rating.trial = saved[place]
+        ratings.append(rating)
+    Rating.objects.bulk_create(ratings, batch_size=500)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

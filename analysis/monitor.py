@@ -1,0 +1,339 @@
+"""How a study is going, from SQL sums alone: the web process asks for it every few
+seconds while people answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import (
+    Avg,
+    Count,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Max,
+    Min,
+    Q,
+    QuerySet,
+    Sum,
+)
+from django.utils import timezone
+
+from analysis.stats.flags import FAST_MS, RATERS
+from survey.design import VoteSums, assess, half_width
+from survey.models import Participant, Rating, Study, Trial
+from survey.planning import goal_of
+
+ACTIVE = dt.timedelta(minutes=15)
+PACE = dt.timedelta(hours=24)
+ENOUGH_TO_JUDGE = 5  # ratings, as in raters.csv
+MOST_SHOWN = 50  # flagged people
+
+
+@dataclass(frozen=True)
+class People:
+    """Who takes part: pilots are never counted, simulated people only when asked."""
+
+    started: int
+    active: int
+    away: int
+    finished: int
+    dropped: int
+    withdrawn: int
+    excluded: int
+    simulated: int
+    pilot: int
+
+
+@dataclass(frozen=True)
+class Votes:
+    """The answers about one stimulus that count, and their interval's half-width.
+
+    `missing` votes are expected until it has what the study wants; None if the study
+    says nothing of the kind.
+    """
+
+    code: str
+    question: str
+    n: int
+    mean: float | None
+    half_width: float | None
+    missing: int | None
+
+    @property
+    def target(self) -> int | None:
+        return None if self.missing is None else self.n + self.missing
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A person whose answers deserve a look, and why. Nobody is left out by it."""
+
+    code: str
+    words: tuple[str, ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        return [RATERS[word] for word in self.words]
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """All that the monitor page shows."""
+
+    people: People
+    votes: list[Votes]
+    session: dt.timedelta | None  # median, of those who finished
+    suspects: list[Suspect]
+    more_suspects: int
+    ratings: int
+    missing: int | None  # votes until every stimulus has its target
+    per_hour: float  # votes, over the last PACE or since the first one in it
+    ready_at: dt.datetime | None  # at this pace
+
+    @property
+    def fewest(self) -> int:
+        return min((each.n for each in self.votes), default=0)
+
+    @property
+    def widest(self) -> float | None:
+        widths = [each.half_width for each in self.votes if each.half_width is not None]
+        return max(widths, default=None)
+
+
+def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
+    """The study's state now, in a number of queries that no data changes."""
+    now = timezone.now()
+    counted = _counted(study, include_simulated)
+    sums, pace = _sums(study, counted, now)
+    votes = list(_votes(study, sums))
+    wanted = [each.missing for each in votes if each.missing is not None]
+    per_hour = pace.per_hour(now)
+    suspects = suspicious(study, counted)
+    ready_at = None
+    if sum(wanted) and per_hour:
+        ready_at = now + dt.timedelta(hours=sum(wanted) / per_hour)
+    return Monitor(
+        people=_people(study, include_simulated, now),
+        votes=votes,
+        session=_median_session(study, include_simulated),
+        suspects=suspects[:MOST_SHOWN],
+        more_suspects=max(0, len(suspects) - MOST_SHOWN),
+        ratings=pace.ratings,
+        missing=sum(wanted) if wanted else None,
+        per_hour=per_hour,
+        ready_at=ready_at,
+    )
+
+
+def _people(study: Study, include_simulated: bool, now: dt.datetime) -> People:
+    status = Participant.Status
+    real = Q(pilot=False) if include_simulated else Q(pilot=False, simulated=False)
+    answering = real & Q(status=status.STARTED)
+    recent = Q(seen_at__gte=now - ACTIVE)
+    return People(
+        **study.participants.aggregate(
+            started=Count("pk", filter=real),
+            active=Count("pk", filter=answering & recent),
+            away=Count("pk", filter=answering & ~recent),
+            finished=Count("pk", filter=real & Q(status=status.FINISHED)),
+            dropped=Count("pk", filter=real & Q(status=status.DROPPED)),
+            withdrawn=Count("pk", filter=real & Q(status=status.WITHDRAWN)),
+            excluded=Count("pk", filter=real & Q(excluded=True)),
+            simulated=Count("pk", filter=Q(simulated=True, pilot=False)),
+            pilot=Count("pk", filter=Q(pilot=True)),
+        )
+    )
+
+
+@dataclass
+class Pace:
+    """How many ratings there are, and how fast the last ones came."""
+
+    ratings: int = 0
+    recent: int = 0
+    first: dt.datetime | None = None
+
+    def per_hour(self, now: dt.datetime) -> float:
+        """Votes per hour over the last PACE, or since the first of them."""
+        if self.first is None or self.recent < 2:
+            return 0.0
+        return self.recent / max((now - self.first) / dt.timedelta(hours=1), 1 / 60)
+
+
+Sums = dict[tuple[int, str], tuple[int, int, int]]
+
+
+def _sums(
+    study: Study, counted: QuerySet[Rating], now: dt.datetime
+) -> tuple[Sums, Pace]:
+    """By stimulus and question n, Σx and Σx²; in the same look the pace."""
+    recent = Q(rated_at__gte=now - PACE)
+    places = ["trial__stimulus"]
+    if study.method == Study.Method.PAIRS:
+        places.append("trial__second")
+    sums: Sums = {}
+    pace = Pace()
+    for place in places:
+        rows = counted.values_list(place, "question").annotate(
+            n=Count("pk"),
+            total=Sum("rating"),
+            squares=Sum(F("rating") * F("rating")),
+            recent=Count("pk", filter=recent),
+            first=Min("rated_at", filter=recent),
+        )
+        for stimulus, question, n, total, squares, lately, first in rows:
+            known = sums.get((stimulus, question), (0, 0, 0))
+            found = n, total or 0, squares or 0
+            sums[stimulus, question] = (
+                known[0] + found[0], known[1] + found[1], known[2] + found[2]
+            )  # fmt: skip
+            if place == places[0]:
+                pace.ratings += n
+                pace.recent += lately
+                pace.first = min(filter(None, (pace.first, first)), default=None)
+    return sums, pace
+
+
+def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
+    """A row for every rated stimulus and question, also where nobody has answered."""
+    pairs = study.method == Study.Method.PAIRS
+    questions = ["overall", *study.further_questions.values_list("name", flat=True)]
+    stimuli = study.stimuli.filter(rated=True)
+    if study.method != Study.Method.ACR_HR:
+        stimuli = stimuli.filter(is_reference=False)
+    codes = list(stimuli.order_by("pk").values_list("pk", "code"))
+    target = _target(study, len(codes))
+    goal = goal_of(study)
+    for pk, code in codes:
+        for question in questions:
+            n, total, squares = sums.get((pk, question), (0, 0, 0))
+            missing = None if target is None else max(0, target - n)
+            if goal is not None:
+                missing = assess(VoteSums(code, n, total, squares), goal).more
+            yield Votes(
+                code=code,
+                question=question if len(questions) > 1 else "",
+                n=n,
+                mean=total / n if n and not pairs else None,
+                half_width=None if pairs else half_width(n, total, squares),
+                # Only the main question steers who sees what.
+                missing=missing if question == "overall" else None,
+            )
+
+
+def _target(study: Study, stimuli: int) -> int | None:
+    """The votes each stimulus has when the study is full, if it ever is."""
+    if study.max_participants is None or not stimuli:
+        return None
+    shown = study.trials_each or study.items.count()
+    each = 2 if study.method == Study.Method.PAIRS else 1
+    return study.max_participants * shown * each // stimuli
+
+
+def _counted(study: Study, include_simulated: bool) -> QuerySet[Rating]:
+    """The ratings that count in a MOS."""
+    ratings = Rating.objects.filter(
+        trial__participant__study=study,
+        trial__participant__pilot=False,
+        trial__participant__excluded=False,
+        trial__kind=Trial.Kind.RATING,
+    ).order_by()
+    if include_simulated:
+        return ratings
+    return ratings.filter(trial__participant__simulated=False)
+
+
+def _median_session(study: Study, include_simulated: bool) -> dt.timedelta | None:
+    """Half of those who finished took longer; the lower of two middle ones."""
+    finished = study.participants.filter(
+        status=Participant.Status.FINISHED, pilot=False, finished_at__isnull=False
+    )
+    if not include_simulated:
+        finished = finished.filter(simulated=False)
+    n = finished.count()
+    if not n:
+        return None
+    took = finished.annotate(
+        took=ExpressionWrapper(
+            F("finished_at") - F("started_at"), output_field=DurationField()
+        )
+    ).order_by("took", "pk")
+    return took.values_list("took", flat=True)[(n - 1) // 2]
+
+
+# People one by one ------------------------------------------------------------
+
+
+def people(study: Study) -> QuerySet[Participant, Any]:
+    """Everybody but pilots, with sums over their answers, as dictionaries."""
+    rated = Q(trials__kind=Trial.Kind.RATING)
+    return (
+        study.participants.filter(pilot=False)
+        .order_by("pk")
+        .values(
+            "pk", "code", "status", "simulated", "excluded", "exclusion_reason",
+            "started_at", "finished_at", "device_class",
+        )
+        .annotate(
+            planned=Count("trials", distinct=True),
+            answered=Count(
+                "trials", distinct=True, filter=Q(trials__answered_at__isnull=False)
+            ),
+            n=Count("trials__ratings", filter=rated),
+            lowest=Min("trials__ratings__rating", filter=rated),
+            highest=Max("trials__ratings__rating", filter=rated),
+            timed=Count("trials__ratings__response_ms"),
+            fast=Count(
+                "trials__ratings__response_ms",
+                filter=Q(trials__ratings__response_ms__lt=FAST_MS),
+            ),
+            mean_ms=Avg("trials__ratings__response_ms"),
+        )
+    )  # fmt: skip
+
+
+def words(person: Mapping[str, Any]) -> tuple[str, ...]:
+    """The flags that sums alone can raise, words of `flags.RATERS`."""
+    found = []
+    if person["n"] >= ENOUGH_TO_JUDGE and person["lowest"] == person["highest"]:
+        found.append("constant")
+    if 2 * person["fast"] > person["timed"]:
+        found.append("fast")
+    return tuple(found)
+
+
+def suspicious(study: Study, counted: QuerySet[Rating]) -> list[Suspect]:
+    """Those whom a sum alone makes suspicious, in the order in which they came."""
+    rows = (
+        counted.values("trial__participant")
+        .annotate(
+            n=Count("pk"),
+            lowest=Min("rating"),
+            highest=Max("rating"),
+            timed=Count("response_ms"),
+            fast=Count("pk", filter=Q(response_ms__lt=FAST_MS)),
+        )
+        .filter(
+            Q(n__gte=ENOUGH_TO_JUDGE, lowest=F("highest"))
+            | Q(fast__gt=F("timed") / 2.0)
+        )
+    )
+    found = {row["trial__participant"]: words(row) for row in rows}
+    named = study.participants.filter(pk__in=sorted(found)[: MOST_SHOWN + 1])
+    codes = dict(named.values_list("pk", "code"))
+    return [Suspect(codes.get(pk, ""), found[pk]) for pk in sorted(found)]
+
+
+def hours_and_minutes(span: dt.timedelta) -> str:
+    """A span as a person says it."""
+    minutes = math.ceil(span / dt.timedelta(minutes=1))
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

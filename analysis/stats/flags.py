@@ -1,0 +1,60 @@
+"""What every word in a `flags` column means. Pages explain flags with these sentences.
+
+No pandas here: the web process reads it.
+"""
+
+from __future__ import annotations
+
+MOS = {
+    "no_ratings": "Nobody has rated this stimulus: nothing can be computed.",
+    "n_too_small": "One rating only: no SD and no interval.",
+    "zero_variance": "All ratings are equal: SD 0; t, z, bootstrap give no interval.",
+    "binomial_refused": (
+        "The ratings spread more than a binomial (SOS a > 0.25): its bounded interval "
+        "would be too narrow, so none is given."
+    ),
+    "repeats_averaged": (
+        "Participants rated this stimulus more than once and their mean was taken: "
+        "n counts participants, n_1 … count answers."
+    ),
+}
+RECOVERY = {
+    "mle_collapsed": (
+        "A rater carries more than half of the weight of the maximum likelihood, or is "
+        "fitted perfectly: its scores are theirs. Read the MOS, or shrink (ours)."
+    ),
+    "mle_refused": "The maximum likelihood was refused; analysis.json says why.",
+}
+FAST_MS = 600  # no look at a picture is shorter; set it from the pilot
+RATERS = {
+    "few_ratings": "Fewer than five ratings: no verdict on agreement.",
+    "constant": "Every rating is the same: a straight line, agreement is undefined.",
+    "straight_line": "At least nine ratings in ten are the same.",
+    "low_agreement": (
+        "Correlates with the mean of the others by less than 0.75 (P.913's figure for "
+        "quality; a taste of one's own does the same)."
+    ),
+    "bt500_rejected": "BT.500 would reject this person.",
+    "fast": "More than half of the answers came faster than a look takes.",
+    "traps_failed": "Missed at least one catch trial.",
+    "dominates_mle": "The likelihood has collapsed onto this person.",
+}
+CONTRASTS = {
+    "too_few_pairs": "Fewer than two people rated both: no test.",
+    "no_variation": "All differences are equal: the tests have nothing to work on.",
+}
+FACTORS = {
+    "few_participants": "Fewer than ten participants: clustered intervals are rough.",
+    "one_participant": "One participant only: no clustered interval.",
+}
+
+MEANINGS: dict[str, str] = {**MOS, **RECOVERY, **RATERS, **CONTRASTS, **FACTORS}
+"""Sentence by word, of all tables."""
+
+
+def sentences(cell: str) -> list[str]:
+    """The sentences of a `flags` cell, words joined by ``;``.
+
+    Raises KeyError for a word that nobody has explained.
+    """
+    return [MEANINGS[word] for word in cell.split(";") if word]

@@ -1,0 +1,191 @@
+"""Charts of a made-up panel whose numbers are known, without Django."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from analysis import charts
+from analysis.stats import report as stats
+from analysis.stats.frame import validate
+
+LAYERS = ("conv1_1", "conv3_1")
+ALPHAS = (0.001, 0.02)
+
+
+def panel(people: int = 8, **constant: Any) -> pd.DataFrame:
+    """Four stimuli, one a cell of layer × α, rated 1 to 4 on average."""
+    rng = np.random.default_rng(4)
+    rows = [
+        {
+            "participant": f"p{person}",
+            "stimulus": f"s{number}",
+            "content_layer": layer,
+            "alpha": alpha,
+            "trial": number,
+            "rating": int(np.clip(number + 1 + rng.integers(-1, 2), 1, 5)),
+            **constant,
+        }
+        for person in range(people)
+        for number, (layer, alpha) in enumerate(
+            (layer, alpha) for layer in LAYERS for alpha in ALPHAS
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+def subject(frame: pd.DataFrame, **changes: Any) -> charts.Subject:
+    factors = ("content_layer", "alpha")
+    options = stats.Options(by=(*factors, "content_layer,alpha"), resamples=50)
+    report = stats.build(validate(frame), options)
+    thumbnails = {f"s{n}": Image.new("RGB", (9, 6), (60 * n, 0, 0)) for n in range(4)}
+    return charts.Subject.of(report, factors=factors, thumbnails=thumbnails, **changes)
+
+
+def parsed(svg: str) -> Any:
+    return ElementTree.fromstring(svg)  # noqa: S314 - our own
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, charts.Chart]:
+    return {chart.name: chart for chart in charts.draw_all(subject(panel()))}
+
+
+def test_every_chart_of_the_report_is_drawn(drawn: dict[str, charts.Chart]) -> None:
+    assert list(drawn) == [
+        "mos", "ratings", "heat_content_layer_alpha", "lines_content_layer_alpha",
+        "contrasts", "raters", "sos", "screening",
+    ]  # fmt: skip
+    for chart in drawn.values():
+        assert not chart.missing, chart.missing
+        assert chart.title and chart.description.endswith(".")
+        assert set(chart.files()) == {
+            f"{chart.name}.svg", f"{chart.name}.png", f"chart_{chart.name}.csv"
+        }  # fmt: skip
+
+
+def test_an_svg_is_a_picture_and_nothing_else(drawn: dict[str, charts.Chart]) -> None:
+    for chart in drawn.values():
+        root = parsed(chart.svg)
+        assert root.tag.endswith("svg") and root.get("viewBox")
+        assert not re.search(r"<script|\son\w+=|<foreignObject", chart.svg)
+        links = re.findall(r'href="([^"]*)"', chart.svg)
+        assert all(link.startswith(("#", "data:image/png")) for link in links)
+        with Image.open(io.BytesIO(chart.png)) as picture:
+            assert picture.width >= 1300  # a page's width at 200 dots to the inch
+
+
+def test_the_same_tables_give_the_same_bytes_and_no_date(
+    drawn: dict[str, charts.Chart],
+) -> None:
+    for again in charts.draw_all(subject(panel())):
+        assert again.svg == drawn[again.name].svg
+        assert again.png == drawn[again.name].png
+        assert "dc:date" not in again.svg
+    with Image.open(io.BytesIO(drawn["mos"].png)) as picture:
+        assert "Software" not in picture.info
+
+
+def test_what_is_drawn_is_in_the_charts_own_table(
+    drawn: dict[str, charts.Chart],
+) -> None:
+    frame = panel()
+    mos = frame.groupby("stimulus")["rating"].mean()
+    table = drawn["mos"].table
+    assert list(table["mos"]) == sorted(mos, reverse=True)  # as drawn: best on top
+    assert dict(zip(table["stimulus"], table["mos"], strict=True)) == mos.to_dict()
+    assert table["label"][0] == "conv3_1 · α 0.02"
+    cells = drawn["heat_content_layer_alpha"].table
+    pooled = frame.groupby(["content_layer", "alpha"])["rating"].mean()
+    for cell in cells.to_dict("records"):
+        assert cell["mos"] == pooled[cell["content_layer"], cell["alpha"]]
+    variance = frame.groupby("stimulus")["rating"].var()
+    for row in drawn["sos"].table.to_dict("records"):
+        assert row["variance"] == pytest.approx(variance[row["stimulus"]], rel=1e-12)
+    counts = drawn["ratings"].table.set_index("stimulus")
+    assert (
+        counts.loc["s0", "n_1"] == (frame.query("stimulus == 's0'").rating == 1).sum()
+    )
+
+
+def test_levels_of_factors_come_before_the_many_pairs_of_stimuli(
+    drawn: dict[str, charts.Chart],
+) -> None:
+    families = [text.split(":")[0] for text in drawn["contrasts"].table["family"]]
+    assert families == ["alpha", "content_layer", *["stimulus"] * 6] or families == [
+        "content_layer", "alpha", *["stimulus"] * 6
+    ]  # fmt: skip
+
+
+def test_a_cell_of_one_stimulus_holds_its_picture() -> None:
+    with_pictures = subject(panel())
+    table = with_pictures.table("mos_by_condition.csv")
+    chart = charts.heat_map(with_pictures, table, LAYER_ALPHA)
+    bare = charts.heat_map(
+        charts.Subject(
+            with_pictures.tables, factors=with_pictures.factors, thumbnails={}
+        ),
+        table,
+        LAYER_ALPHA,
+    )
+    # The heat map itself and its colour bar are pictures too.
+    assert chart.svg.count("<image") == bare.svg.count("<image") + 4
+
+
+LAYER_ALPHA = ("content_layer", "alpha")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(panel(people=1), id="one person"),
+        pytest.param(panel().assign(rating=3), id="unanimous"),
+        pytest.param(panel().query("stimulus == 's0'"), id="one stimulus"),
+        pytest.param(
+            panel().assign(rating=lambda rows: rows["rating"].where(rows.index == 0)),
+            id="one rating",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_a_sentence(frame: pd.DataFrame) -> None:
+    for chart in charts.draw_all(subject(frame)):
+        if chart.missing:
+            assert chart.missing.endswith(".") and not chart.files()
+        else:
+            parsed(chart.svg)
+
+
+def test_no_ratings_at_all_are_sentences_throughout() -> None:
+    empty = {"mos_by_stimulus.csv": pd.DataFrame(columns=["stimulus", "n", "mos"])}
+    found = charts.draw_all(charts.Subject(empty))
+    assert found and all(chart.missing for chart in found)
+
+
+def test_several_questions_have_a_chart_each() -> None:
+    frame = pd.concat(
+        [panel(question="How well is the style kept?"), panel(question="overall")]
+    )
+    names = [chart.name for chart in charts.draw_all(subject(frame))]
+    assert "mos_overall" in names
+    assert "mos_how_well_is_the_style_kept" in names
+    assert len(set(names)) == len(names)
+
+
+def test_many_stimuli_still_make_one_page() -> None:
+    frame = pd.concat(
+        panel(people=2).assign(stimulus=lambda rows, k=k: rows["stimulus"] + f"-{k}")
+        for k in range(60)
+    )
+    tables = {"mos_by_stimulus.csv": stats.build(validate(frame)).tables[
+        "mos_by_stimulus.csv"]}  # fmt: skip
+    chart = charts.caterpillar(charts.Subject(tables), tables["mos_by_stimulus.csv"])
+    height = float(parsed(chart.svg).get("height", "").removesuffix("pt"))
+    assert height < 297 / 25.4 * 72  # A4
+    assert len(chart.table) == 240

@@ -1,0 +1,115 @@
+"""Leaving somebody out: by a person, for a reason, in the log, and back again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from analysis import exclusions, reports
+from survey.models import Participant, Study
+from survey.services import withdraw
+from tests.analysis.test_exports import people_answer
+
+pytestmark = pytest.mark.django_db
+
+
+def address(study: Study, code: str = "") -> str:
+    base = f"/admin/analysis/report/study/{study.pk}/participants/"
+    return f"{base}{code}/" if code else base
+
+
+def test_the_mark_is_set_and_lifted_and_both_are_logged(
+    study: Study, desk: Any, researcher: Any
+) -> None:
+    people_answer(study, 1, 5)
+    person = Participant.objects.order_by("pk").first()
+    assert person is not None
+    before = reports.fingerprint(study)
+    response = desk.post(
+        address(study, person.code), {"reason": " Clicked  through. "}, follow=True
+    )
+    assert "is left out of the statistics" in response.content.decode()
+    person.refresh_from_db()
+    assert (person.excluded, person.exclusion_reason) == (True, "Clicked through.")
+    left_out = reports.fingerprint(study)
+    assert left_out != before
+    assert person.trials.filter(ratings__rating=1).count() == 3  # nothing is deleted
+
+    page = desk.post(address(study, person.code), {"lift": "1"}, follow=True)
+    person.refresh_from_db()
+    assert (person.excluded, person.exclusion_reason) == (False, "")
+    assert reports.fingerprint(study) == before
+    text = page.content.decode()
+    assert "Excluded: Clicked through." in text
+    assert "Exclusion lifted. The reason had been: Clicked through." in text
+    entries = LogEntry.objects.order_by("pk")
+    assert [entry.user for entry in entries] == [researcher] * 2
+    assert {entry.object_repr for entry in entries} == {person.code}
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "x" * 201])
+def test_without_a_reason_that_can_be_kept_nobody_is_excluded(
+    study: Study, desk: Any, reason: str
+) -> None:
+    people_answer(study, 1)
+    person = Participant.objects.get()
+    page = desk.post(address(study, person.code), {"reason": reason}, follow=True)
+    assert "reason" in page.content.decode()
+    assert not Participant.objects.get().excluded
+    assert not LogEntry.objects.exists()
+
+
+def test_two_researchers_at_once_make_one_mark(study: Study, researcher: Any) -> None:
+    people_answer(study, 1)
+    person = Participant.objects.get()
+    exclusions.exclude(person, reason="first", by=researcher)
+    with pytest.raises(exclusions.CannotExclude, match="already"):
+        exclusions.exclude(person, reason="second", by=researcher)
+    assert Participant.objects.get().exclusion_reason == "first"
+    assert LogEntry.objects.count() == 1
+
+
+def test_who_withdrew_cannot_be_excluded(study: Study, researcher: Any) -> None:
+    people_answer(study, 1)
+    withdraw(Participant.objects.get())
+    with pytest.raises(exclusions.CannotExclude, match="withdrawn"):
+        exclusions.exclude(Participant.objects.get(), reason="x", by=researcher)
+
+
+def test_only_those_with_the_right_may(
+    client: Any, study: Study, researcher: Any, stranger: Any
+) -> None:
+    from django.contrib.auth.models import Permission
+
+    people_answer(study, 1)
+    person = Participant.objects.get()
+    client.force_login(stranger)
+    assert client.get(address(study)).status_code == 403
+    stranger.user_permissions.add(Permission.objects.get(codename="view_report"))
+    client.force_login(type(stranger).objects.get(pk=stranger.pk))
+    page = client.get(address(study, person.code))
+    assert page.status_code == 200 and b"Reason for leaving" not in page.content
+    post = client.post(address(study, person.code), {"reason": "because"})
+    assert post.status_code == 403
+    assert not Participant.objects.get().excluded
+
+
+def test_a_person_of_another_study_is_not_found(
+    make_study: Any, study: Study, desk: Any
+) -> None:
+    other = make_study(pictures=2)
+    people_answer(other, 1)
+    code = Participant.objects.get().code
+    assert desk.get(address(study, code)).status_code == 404
+
+
+def test_the_list_shows_what_looks_odd_and_never_decides(
+    study: Study, make_study: Any, desk: Any
+) -> None:
+    wide = make_study(pictures=5)
+    people_answer(wide, 3)
+    page = desk.get(address(wide)).content.decode()
+    assert "Every rating is the same" in page
+    assert not Participant.objects.get().excluded

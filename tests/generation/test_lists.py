@@ -1,0 +1,86 @@
+"""The desk's lists ask the database as often for many rows as for few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from generation.models import Render
+from generation.services import queue_experiment
+from tests.conftest import put_on_wall
+
+pytestmark = [pytest.mark.django_db]
+
+LISTS = [
+    "render/",
+    "render/?p=2",
+    "render/?status__exact=done",
+    "render/?q=Red",
+    "render/?experiment={pk}&content_layer=conv2_1",
+    "experiment/",
+    "batch/",
+    "sourceimage/",
+]
+
+
+def queries(desk: Any, page: str) -> int:
+    with CaptureQueriesContext(connection) as asked:
+        response = desk.get(f"/admin/generation/{page}")
+    assert response.status_code == 200
+    return len(asked)
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_a_list_of_many_takes_as_many_queries_as_one_of_few(
+    page: str, desk: Any, make_experiment: Callable[..., Any], settings: Any
+) -> None:
+    settings.NSTLAB_BATCH_SECONDS = 0  # as many batches as renders
+    few = make_experiment(name="Few", alpha_beta=[(n + 1) / 100 for n in range(51)])
+    put_on_wall(few)
+    page = page.format(pk=few.pk)
+    desk.get("/admin/generation/render/")
+    before = queries(desk, page)
+    assert before <= 15
+    for number in range(4):
+        more = make_experiment(
+            name=f"More {number}", alpha_beta=[(n + 1) / 100 for n in range(60)]
+        )
+        queue_experiment(more)
+    assert queries(desk, page) == before
+
+
+def test_levels_are_offered_for_the_experiment_that_is_chosen(
+    desk: Any, make_experiment: Callable[..., Any]
+) -> None:
+    experiment = make_experiment(content_layers=["conv1_1", "conv3_1"])
+    queue_experiment(experiment)
+    assert b"content_layer=" not in desk.get("/admin/generation/render/").content
+    page = f"/admin/generation/render/?experiment={experiment.pk}"
+    assert b"content_layer=conv3_1" in desk.get(page).content
+    chosen = desk.get(f"{page}&content_layer=conv3_1").context["cl"].queryset
+    assert {row.content_layer for row in chosen} == {"conv3_1"}
+    assert chosen.count() == 2
+    for nonsense in ("&tv_weight=x", "&content_layer=x"):
+        assert desk.get(page + nonsense).context["cl"].queryset.count() == 4
+    nobody = desk.get("/admin/generation/render/?experiment=x").context["cl"]
+    assert nobody.queryset.count() == 0
+
+
+def test_a_render_is_found_by_its_digest_and_by_its_pictures(
+    desk: Any, make_experiment: Callable[..., Any]
+) -> None:
+    render, other = put_on_wall(make_experiment())
+    assert isinstance(render, Render)
+
+    def found(words: str) -> set[int]:
+        page = desk.get("/admin/generation/render/", {"q": words})
+        return {row.pk for row in page.context["cl"].queryset}
+
+    assert found(render.digest) == {render.pk}
+    assert found(render.pixel_sha256) == {render.pk}
+    assert found("red") == found("red blue") == {render.pk, other.pk}
+    assert found("green") == set()
