@@ -334,7 +334,11 @@ def test_a_wave_without_enough_memory_is_painted_in_halves(
     make_experiment: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The kernel refuses what eight pictures at once need, and gives what one does."""
+    """The kernel refuses what eight pictures at once need, and gives what one does.
+
+    So large that no memory which earlier tests have left free would do: malloc maps
+    each of eight pictures' tensors anew.
+    """
     together(monkeypatch, 8)
     warm = make_experiment(name="Warm", alpha_beta=[1.0])
     render_batch(queued(warm).pk, 1)
@@ -347,7 +351,7 @@ def test_a_wave_without_enough_memory_is_painted_in_halves(
 
     monkeypatch.setattr(tasks._Work, "_paint", watched)
     experiment = make_experiment(
-        size=128, evaluations=1, alpha_beta=[n / 100 for n in range(1, 9)]
+        size=256, evaluations=1, alpha_beta=[n / 100 for n in range(1, 9)]
     )
     batch = queued(experiment)
     before = resource.getrlimit(resource.RLIMIT_AS)
