@@ -665,8 +665,12 @@ class Participant(models.Model):
         """The first planned trial without an answer, and the one after it."""
         unanswered = self.trials.filter(answered_at=None).order_by("index")
         found: list[Trial | None] = [
-            *unanswered.select_related("stimulus", "second")[:2], None, None,
-        ]  # fmt: skip
+            *unanswered.select_related("stimulus", "second").defer(
+                "stimulus__parameters", "second__parameters"
+            )[:2],
+            None,
+            None,
+        ]
         return found[0], found[1]
 
 

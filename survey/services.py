@@ -23,6 +23,7 @@ from survey.models import (
     Participant,
     Rating,
     Recruit,
+    Stimulus,
     Study,
     Trial,
     readable_code,
@@ -178,7 +179,26 @@ def participant_of(slug: str, token: str | None) -> Participant | None:
     return (
         Participant.objects.filter(study__slug=slug, token_sha256=token_hash(token))
         .exclude(status=Participant.Status.WITHDRAWN)
-        .select_related("study__experiment")
+        .select_related("study")
+        .prefetch_related("study__further_questions")
+        .first()
+    )
+
+
+def picture_name(slug: str, token: str, code: str) -> str | None:
+    """The file of a stimulus, if who holds `token` takes part where it is shown.
+
+    One narrow look, for browsers ask for a picture with every answer.
+    """
+    status = Participant.Status
+    return (
+        Stimulus.objects.filter(
+            code=code,
+            study__slug=slug,
+            study__participants__token_sha256=token_hash(token),
+            study__participants__status__in=set(status) - {status.WITHDRAWN},
+        )
+        .values_list("picture", flat=True)
         .first()
     )
 
@@ -276,7 +296,8 @@ def answer(
         if held.status == Participant.Status.WITHDRAWN:
             raise NotYourTrial(_("You have withdrawn from this study."))
         study = held.study
-        current = held.next_trial()
+        unanswered = held.trials.filter(answered_at=None).order_by("index")
+        current, following = [*unanswered[:2], None, None][:2]
         trial = current
         if current is None or current.pk != trial_pk:
             trial = held.trials.filter(pk=trial_pk).first()
@@ -284,7 +305,7 @@ def answer(
             raise NotYourTrial(_("This picture is not part of your session."))
         method = method_of(study)
         offered = {choice.value for choice in method.choices(study)}
-        names = ["overall", *study.further_questions.values_list("name", flat=True)]
+        names = ["overall", *(asked.name for asked in study.further_questions.all())]
         given = {name: answers.get(name, "") for name in names}
         if not all(answer in offered for answer in given.values()):
             raise NotOnTheScale(_("Please choose one of the answers offered."))
@@ -307,8 +328,9 @@ def answer(
             planning.count_vote(trial.item_id, method.score(rows[0]), study)
         planning.decide(held, study)
         held.seen_at, held.status = now, Participant.Status.STARTED
-        unanswered = held.trials.filter(answered_at=None)
-        if not unanswered.exists() and not asks_after(study):
+        if study.dynamic:
+            following = unanswered.first()
+        if following is None and not asks_after(study):
             held.status, held.finished_at = Participant.Status.FINISHED, now
         held.save(update_fields=["seen_at", "status", "finished_at"])
         participant.status = held.status
@@ -321,11 +343,15 @@ def _hold(participant: Participant) -> Participant:
     A second post waits here and then sees what the first one wrote. On SQLite the
     IMMEDIATE transaction holds the whole database already.
     """
-    return (
+    held = (
         Participant.objects.select_for_update(of=("self",))
-        .select_related("study")
+        .annotate(study_state=F("study__state"))
         .get(pk=participant.pk)
     )
+    # All but the state is frozen while people take part, and need not be read again.
+    held.study = participant.study
+    held.study.state = held.study_state
+    return held
 
 
 def _replay(study: Study, trial: Trial, given: dict[str, str], client_id: str) -> None:

@@ -293,6 +293,18 @@ def test_pictures_are_for_participants_of_their_study(
     assert desk.get(address).status_code == 200
 
 
+def test_who_withdrew_sees_no_picture_and_everybody_else_does(study: Study) -> None:
+    address = f"/s/{study.slug}/picture/{study.stimuli.all()[0].code}.png"
+    leaves, stays = Client(), Client()
+    for person in (leaves, stays):
+        join(person, study)
+    token = leaves.cookies["participant"].value
+    leaves.post(f"/s/{study.slug}/withdraw/")
+    leaves.cookies["participant"] = token
+    assert leaves.get(address).status_code == 403
+    assert stays.get(address).status_code == 200
+
+
 def test_the_form_carries_what_a_browser_without_a_script_needs(
     client: Any, study: Study
 ) -> None:
