@@ -96,7 +96,8 @@ def database(url: str) -> dict[str, Any]:
 
     WAL lets readers go on while one writes, IMMEDIATE transactions wait for the
     lock instead of failing half-way, and synchronous=FULL keeps a committed
-    rating through a power cut.
+    rating through a power cut. Connections are kept: the last one that closes would
+    write the whole log back, with every request.
     """
     try:
         parsed: dict[str, Any] = dict(dj_database_url.parse(url))
@@ -112,8 +113,8 @@ def database(url: str) -> dict[str, Any]:
         # test database must be a file they can open, not memory.
         parsed["TEST"] = {"NAME": VAR / "test.sqlite3"}
     else:
-        parsed["CONN_MAX_AGE"] = 60
         parsed["CONN_HEALTH_CHECKS"] = True
+    parsed["CONN_MAX_AGE"] = 60
     return parsed
 
 
