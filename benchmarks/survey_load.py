@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--trials-each", type=int, help="the least rated come first")
     parser.add_argument("--workers", type=int, default=3, help="as deploy/ has them")
-    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     if shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") is None:
         sys.exit("nginx is missing: apt-get install nginx")
