@@ -47,9 +47,6 @@ CODE_LENGTH = 24
 
 KEEP_RECRUITS = dt.timedelta(days=60)
 
-COMMENT = "comment"
-"""The name under which a free comment is kept."""
-
 
 # Joining ------------------------------------------------------------------------
 
@@ -412,7 +409,6 @@ def _erase(participant: Participant) -> None:
         .exclude(item=None)
         .values_list("item_id", flat=True)
     )
-    Trial.objects.filter(participant=participant, repeat_of__isnull=False).delete()
     participant.trials.all().delete()
     participant.form_answers.all().delete()
     Recruit.objects.filter(participant=participant).delete()
@@ -445,9 +441,6 @@ def purge(today: dt.date, *, study: Study | None = None) -> tuple[int, int]:
         with transaction.atomic():
             people = Participant.objects.filter(study=each)
             gone = people.count()
-            trials = Trial.objects.filter(participant__study=each)
-            trials.filter(repeat_of__isnull=False).delete()
-            trials.delete()
             people.delete()
             Study.objects.filter(pk=each.pk).update(
                 purged_count=F("purged_count") + gone

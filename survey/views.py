@@ -67,7 +67,9 @@ def _study_for_visitors(slug: str) -> Study:
     return chosen
 
 
-def _visit(view: Callable[[HttpRequest, Study], HttpResponse]) -> View:
+def _visit(
+    view: Callable[[HttpRequest, Study, Participant | None], HttpResponse],
+) -> View:
     """A page for anybody, in the study's or their own language."""
 
     @wraps(view)
@@ -80,7 +82,7 @@ def _visit(view: Callable[[HttpRequest, Study], HttpResponse]) -> View:
         )
         with translation.override(language):
             try:
-                return view(request, study)
+                return view(request, study, participant)
             except SurveyRefusal as refusal:
                 return _refused(request, study, refusal)
 
@@ -163,9 +165,10 @@ def _to_place(participant: Participant) -> HttpResponse:
 
 @require_GET
 @_visit
-def welcome(request: HttpRequest, study: Study) -> HttpResponse:
+def welcome(
+    request: HttpRequest, study: Study, participant: Participant | None
+) -> HttpResponse:
     """What the study is about, and consent."""
-    participant = _get_participant(request, study.slug)
     if participant:
         if participant.status == Participant.Status.FINISHED:
             return redirect("survey:thanks", slug=study.slug)
@@ -202,10 +205,12 @@ def _welcome(
 
 @require_POST
 @_visit
-def join(request: HttpRequest, study: Study) -> HttpResponse:
+def join(
+    request: HttpRequest, study: Study, participant: Participant | None
+) -> HttpResponse:
     """Consent given: plan the session and send the person to the first page."""
-    if present := _get_participant(request, study.slug):
-        return _to_place(present)
+    if participant:
+        return _to_place(participant)
     form = JoinForm(request.POST, study=study)
     if not form.is_valid():
         return _welcome(request, study, form, 400)
@@ -223,14 +228,18 @@ def join(request: HttpRequest, study: Study) -> HttpResponse:
 
 @require_GET
 @_visit
-def declined(request: HttpRequest, study: Study) -> HttpResponse:
+def declined(
+    request: HttpRequest, study: Study, participant: Participant | None
+) -> HttpResponse:
     """For those who do not or may not take part: nothing was stored."""
     return _page(request, study, "declined")
 
 
 @require_http_methods(["GET", "POST"])
 @_visit
-def resume(request: HttpRequest, study: Study) -> HttpResponse:
+def resume(
+    request: HttpRequest, study: Study, participant: Participant | None
+) -> HttpResponse:
     """Go on with the code from another device. The code is never in an address."""
     form = CodeForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
@@ -452,9 +461,10 @@ def code(request: HttpRequest, participant: Participant) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @_visit
-def withdraw(request: HttpRequest, study: Study) -> HttpResponse:
+def withdraw(
+    request: HttpRequest, study: Study, participant: Participant | None
+) -> HttpResponse:
     """Ask once, then delete the answers; without a cookie by the code."""
-    participant = _get_participant(request, study.slug)
     form = CodeForm(request.POST or None) if participant is None else None
     if request.method == "GET" or (form is not None and not form.is_valid()):
         status = 200 if request.method == "GET" else 400
