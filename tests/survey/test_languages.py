@@ -217,3 +217,9 @@ def test_who_joined_in_a_language_keeps_it(
         f"/s/{german_and_more.slug}/rate/?lang=ar", headers={"accept-language": "ar"}
     )
     assert html_tag(again.content.decode()) == '<html lang="fr">'
+
+
+def test_the_desk_stays_english_whatever_the_browser_asks_for(client: Any) -> None:
+    page = client.get("/admin/login/", headers={"accept-language": "de"})
+    assert '<html lang="en' in page.content.decode()
+    assert "Log in" in page.content.decode()
