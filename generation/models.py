@@ -13,6 +13,7 @@ A row that is not running and still has a token may have left such files behind;
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ from generation.grid import (
     expand,
     overridden,
 )
+from generation.storage import patiently
+
+log = logging.getLogger(__name__)
 
 RANDOM_FEATURES = "random features: not the paper's network"
 
@@ -627,10 +631,11 @@ class Render(models.Model):
 
         The file is complete on the storage before the row says so, and is taken
         away again if the row no longer wants it. `seconds` is this render's share of
-        the time in which it was painted together with others.
+        the time in which it was painted together with others. Raises StoreAway.
         """
         storage = self.picture.storage
-        name = storage.save(picture_name(self.pk, token), ContentFile(png))
+        wanted = picture_name(self.pk, token)
+        name = patiently(lambda: storage.save(wanted, ContentFile(png)))
         done = self._end(
             token,
             self.Status.DONE,
@@ -665,7 +670,10 @@ class Render(models.Model):
             **columns,
         )
         if ended and untidy:
-            self.tidy()
+            try:
+                self.tidy()
+            except Exception:  # a store of any kind; reap tries again
+                log.exception("What render %s left behind was not deleted", self.pk)
         return ended
 
     def cancel(self) -> bool:
