@@ -16,7 +16,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import django_rq
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from PIL import Image
@@ -28,6 +27,7 @@ from rq.job import Job, JobStatus
 from analysis.exports import RATINGS_LONG
 from analysis.models import Bundle, Report
 from generation.services import picture_bytes
+from nstlab import broker
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study
 
@@ -127,7 +127,7 @@ def carry(bundle: Bundle) -> None:
 def _enqueue(row: Report | Bundle) -> None:
     task = "compute_report" if isinstance(row, Report) else "make_bundle"
     try:
-        django_rq.get_queue("report").enqueue(
+        broker.queue("report").enqueue(
             f"analysis.tasks.{task}",
             row.pk,
             job_id=row.job_id,
@@ -141,7 +141,7 @@ def _enqueue(row: Report | Bundle) -> None:
 
 
 def _carried(row: Report | Bundle) -> bool:
-    queue = django_rq.get_queue("report")
+    queue = broker.queue("report")
     try:
         job = Job.fetch(
             row.job_id, connection=queue.connection, serializer=queue.serializer
@@ -156,7 +156,7 @@ def _carried(row: Report | Bundle) -> bool:
 def worker_present() -> bool:
     """Whether any worker listens to the `report` queue, as far as the broker knows."""
     try:
-        return Worker.count(queue=django_rq.get_queue("report")) > 0
+        return Worker.count(queue=broker.queue("report")) > 0
     except (RedisError, OSError):
         return False
 

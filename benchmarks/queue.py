@@ -223,7 +223,7 @@ def workers(renders: int) -> None:
 
     from django.conf import settings
 
-    from generation.services import queue_experiment, reap
+    from generation.services import queue_experiment
 
     settings.NSTLAB_BATCH_SECONDS = 0.2  # some tens of batches, as a large grid has
     seconds = {}
@@ -243,8 +243,7 @@ def workers(renders: int) -> None:
             with clock() as painting:
                 queue_experiment(experiment)
                 while experiment.renders.unfinished().exists():
-                    time.sleep(0.1)
-                    reap()
+                    time.sleep(0.2)
         finally:
             for worker in started:
                 worker.terminate()
