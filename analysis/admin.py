@@ -107,7 +107,9 @@ class ReportAdmin(ReadOnlyAdmin):
         """The report on the study's present data; asks for it if there is none."""
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
-        report = reports.request_report(study, include_simulated=include_simulated)
+        report = reports.request_report(
+            study, include_simulated=include_simulated, by=request.user
+        )
         counts = study.participants.filter(pilot=False).aggregate(
             started=Count("pk", filter=Q(simulated=False)),
             finished=Count(
@@ -142,7 +144,9 @@ class ReportAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             if not people.may_change(request.user, study):
                 raise PermissionDenied
-            report = reports.request_report(study, include_simulated=include_simulated)
+            report = reports.request_report(
+                study, include_simulated=include_simulated, by=request.user
+            )
             if report.state == Report.State.FAILED and reports.again(report):
                 self.log_change(request, study, "Its failed report is computed again.")
         return redirect(_report_address(pk, include_simulated))
@@ -169,7 +173,9 @@ class ReportAdmin(ReadOnlyAdmin):
         """A file of the present report, once it is computed."""
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
-        report = reports.request_report(study, include_simulated=include_simulated)
+        report = reports.request_report(
+            study, include_simulated=include_simulated, by=request.user
+        )
         if report.state != Report.State.DONE:
             return redirect(_report_address(pk, include_simulated))
         return self._file(report, name)
