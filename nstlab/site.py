@@ -9,6 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.contenttypes.views import shortcut
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.urls import path
 
 
@@ -17,6 +18,17 @@ class LabSite(AdminSite):
     site_title = "NSTLab"
     index_title = "Experiments, studies, reports"
     enable_nav_sidebar = False
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """The first page; htmx gets the part that changes."""
+        from nstlab.home import home  # models, which are not there when sites are
+
+        context = {"home": home(request), **(extra_context or {})}
+        if request.headers.get("HX-Request"):
+            return TemplateResponse(request, "admin/_home.html", context)
+        return super().index(request, context)
 
     def get_urls(self) -> list[Any]:
         # Before the stock one, which tells any staff the address of any study.
