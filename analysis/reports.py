@@ -16,6 +16,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from PIL import Image
@@ -68,8 +69,13 @@ def fingerprint(study: Study) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
-def request_report(study: Study, *, include_simulated: bool = False) -> Report:
-    """The report on the study's present data: found, being computed, or asked for."""
+def request_report(
+    study: Study, *, include_simulated: bool = False, by: Any = None
+) -> Report:
+    """The report on the study's present data: found, being computed, or asked for.
+
+    One that is new stands in the history as asked for `by` somebody.
+    """
     with transaction.atomic():
         report, is_new = Report.objects.get_or_create(
             study=study,
@@ -77,6 +83,11 @@ def request_report(study: Study, *, include_simulated: bool = False) -> Report:
             include_simulated=include_simulated,
         )
         if is_new:
+            if by is not None:
+                said = "A report on its present data asked for."
+                LogEntry.objects.log_actions(
+                    by.pk, [study], CHANGE, change_message=said, single_object=True
+                )
             transaction.on_commit(partial(_enqueue, report))
     if report.state == Report.State.QUEUED and not is_new and not _carried(report):
         again(report)

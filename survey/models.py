@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generation.models import Experiment, Render, random_png_name
+from nstlab.people import Owned
 
 DROPPED_AFTER = dt.timedelta(hours=2)
 """Who has been silent for this long has left; an answer brings them back."""
@@ -57,7 +58,7 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-class Study(models.Model):
+class Study(Owned):
     """One version of one survey. Versions share the address, the newest takes people.
 
     Opening freezes everything that people read or see; a change makes a new version.
@@ -87,6 +88,8 @@ class Study(models.Model):
     class Source(models.TextChoices):
         LINK = "link", "everybody who has the link"
         INVITATION = "invitation", "personal one-time links only"
+
+    sees_all = "survey.see_all_studies"
 
     title = models.CharField(max_length=120)
     slug = models.CharField(
@@ -254,9 +257,6 @@ class Study(models.Model):
         help_text="What the consent text promises; purge_participants does it.",
     )
 
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
-    )
     created_at = models.DateTimeField(auto_now_add=True)
     opened_at = models.DateTimeField(null=True, editable=False)
     closed_at = models.DateTimeField(null=True, editable=False)
@@ -268,6 +268,7 @@ class Study(models.Model):
         ordering = ["-created_at", "-pk"]
         permissions = [
             ("open_study", "Can open and close studies"),
+            ("see_all_studies", "Can see everybody's studies and answers"),
             ("export_recruit", "Can export recruiting platforms' ids"),
         ]
         constraints = [

@@ -22,6 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from generation.views import send_picture
+from nstlab.people import seen_by
 from survey import limits, plates, services
 from survey.forms import (
     MTURK_PREVIEW,
@@ -492,7 +493,8 @@ def picture(request: HttpRequest, slug: str, code: str) -> HttpResponseBase:
             request.user.is_staff and request.user.has_perm("survey.view_stimulus")
         ):
             raise PermissionDenied("This picture is shown to participants only.")
-        shown = Stimulus.objects.filter(study__slug=slug, code=code)
+        every = Stimulus.objects.filter(study__slug=slug, code=code)
+        shown = seen_by(request.user, every, "study")
         name = shown.values_list("picture", flat=True).first()
     if name is None:
         raise Http404("There is no such picture.")
