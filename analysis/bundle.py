@@ -58,9 +58,10 @@ SHARED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 PRIVATE: dict[str, tuple[str, ...]] = {
     "study": (
-        "id", "slug", "experiment", "state", "source", "max_participants", "opens_at",
-        "closes_at", "completion_code", "completion_url", "screenout_code",
-        "screenout_url", "delete_on", "owner", "created_at", "opened_at", "closed_at",
+        "id", "slug", "experiment", "all_renders", "state", "source",
+        "max_participants", "opens_at", "closes_at", "completion_code",
+        "completion_url", "screenout_code", "screenout_url", "delete_on", "owner",
+        "created_at", "opened_at", "closed_at",
     ),
     "stimulus": ("id", "study", "render"),
     "participant": (

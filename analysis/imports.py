@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.files.base import ContentFile
 from django.db import models, transaction
 
 from analysis.bundle import FORMAT, PARTICIPANTS, RATINGS, STIMULUS_FIELDS, STUDY_FIELDS
 from analysis.models import Import
 from analysis.stats.cells import FORMULA_SIGNS
 from generation.engine.errors import ImageRefused
-from generation.engine.images import open_picture, pixel_sha256, png_bytes
+from generation.engine.images import open_picture, pixel_sha256
 from survey.methods import method_of
 from survey.models import (
     FormItem,
@@ -40,6 +39,7 @@ from survey.models import (
     Trial,
     token_hash,
 )
+from survey.opening import keep_picture
 
 # Imported times are seconds since each person's start; this stands for that start.
 START = datetime(2000, 1, 1, tzinfo=UTC)
@@ -306,9 +306,9 @@ def _stimuli(bundle: Bundle, study: Study, kept: list[Stimulus]) -> dict[str, St
             raise BrokenBundle(f"{stimulus.code} has no sha256 of its pixels.")
         _checked(stimulus, exclude=["picture", "parameters", "render", "pixel_sha256"])
         if given["picture"]:
-            _keep_picture(stimulus, bundle.read(given["picture"]))
-            kept.append(stimulus)
-        stimulus.save()
+            _keep_picture(stimulus, bundle.read(given["picture"]), kept)
+        else:
+            stimulus.save()
         made[stimulus.code] = stimulus
         if given["reference"]:
             references[stimulus.code] = given["reference"]
@@ -320,14 +320,15 @@ def _stimuli(bundle: Bundle, study: Study, kept: list[Stimulus]) -> dict[str, St
     return made
 
 
-def _keep_picture(stimulus: Stimulus, data: bytes) -> None:
+def _keep_picture(stimulus: Stimulus, data: bytes, kept: list[Stimulus]) -> None:
     try:
         pixels = open_picture(data).image
     except ImageRefused as refused:
         raise BrokenBundle(f"The picture of {stimulus.code}: {refused}") from refused
     if pixel_sha256(pixels) != stimulus.pixel_sha256:
         raise BrokenBundle(f"The picture of {stimulus.code} is another one.")
-    stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
+    kept.append(stimulus)
+    keep_picture(stimulus, pixels)
 
 
 def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
