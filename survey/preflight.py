@@ -70,14 +70,18 @@ def remarks(study: Study) -> list[Remark]:
         for what in lacking(study)
     ]
     found += _about_pictures(study, rated, coming)
-    found += _about_design(study)
-    items = _items(study, shown)
-    if isinstance(items, Remark):
-        found.append(items)
+    refused = list(_about_design(study))
+    items: list[Item] | None = None
+    if not refused:
+        try:
+            items = _items(study, shown)
+        except _CannotPlan as error:
+            refused.append(error.remark)
+    found += refused
     found += _about_checks(study, shown)
     found += _about_rights(rated)
     found += _about_factors(rated)
-    if not isinstance(items, Remark) and (number := len(items) or coming):
+    if items is not None and (number := len(items) or coming):
         found += _about_effort(study, shown, number)
     return sorted(found, key=lambda remark: not remark.stops)
 
@@ -153,8 +157,15 @@ def _about_design(study: Study) -> Iterator[Remark]:
                 )
 
 
-def _items(study: Study, shown: list[Stimulus]) -> list[Item] | Remark:
-    """What a session will ask about the pictures there are, or why it cannot."""
+class _CannotPlan(Exception):
+    """There is no session of these pictures; `remark` says why."""
+
+    def __init__(self, remark: Remark) -> None:
+        self.remark = remark
+
+
+def _items(study: Study, shown: list[Stimulus]) -> list[Item]:
+    """What a session will ask about the pictures there are. Raises _CannotPlan."""
     if not shown:
         return []
     if method_of(study).needs_references:
@@ -162,23 +173,15 @@ def _items(study: Study, shown: list[Stimulus]) -> list[Item] | Remark:
     try:
         items = method_of(study).items(study, shown)
     except CannotAsk as refused:
-        return Remark(
-            str(refused),
-            stops=True,
-            mend="Choose other pictures, or another method.",
-            step="question",
-        )
+        mend = "Choose other pictures, or another method."
+        raise _CannotPlan(Remark(str(refused), True, mend, "question")) from refused
     for number, item in enumerate(items, start=1):
         item.pk = number  # as a plan on paper needs one; they are not saved
     try:
         planning.check(study, items)
     except DesignError as refused:
-        return Remark(
-            str(refused),
-            stops=True,
-            mend="Change checks, repeats, or practice and gold pictures.",
-            step="checks" if items else "pictures",
-        )
+        mend = "Change checks and repeats, and which pictures are for what."
+        raise _CannotPlan(Remark(str(refused), True, mend, "checks")) from refused
     return items
 
 

@@ -258,6 +258,13 @@ class _Moment(forms.DateTimeInput):
 class PeopleForm(StepForm):
     """How many people see what, who may come, and when."""
 
+    completion_url = forms.URLField(
+        label="Return address",
+        required=False,
+        assume_scheme="https",
+        help_text="Of the recruiting platform, once every answer is stored.",
+    )
+
     groups = [
         (
             "What each person sees",
@@ -290,10 +297,6 @@ class PeopleForm(StepForm):
             "delete_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         }
         labels = {"opens_at": "Opens at (UTC)", "closes_at": "Closes at (UTC)"}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["completion_url"].assume_scheme = "https"  # type: ignore[attr-defined]
 
 
 FORMS: dict[str, type[StepForm]] = {
