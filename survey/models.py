@@ -104,6 +104,11 @@ class Study(Owned):
         blank=True,
         help_text="Empty for a study of pictures of your own.",
     )
+    all_renders = models.BooleanField(
+        "every finished render of the experiment",
+        default=True,
+        help_text="Taken in when the study opens. Else only the pictures it has.",
+    )
     state = models.CharField(
         max_length=10, choices=State, default=State.DRAFT, editable=False
     )
@@ -322,11 +327,13 @@ class Study(Owned):
         now = timezone.now()
         if not self.accepts_answers:
             return "closed"
+        if self.state == self.State.PILOTING:
+            return ""
         if self.opens_at and now < self.opens_at:
             return "early"
         if self.closes_at and now >= self.closes_at:
             return "late"
-        if self.max_participants is not None and self.state == self.State.OPEN:
+        if self.max_participants is not None:
             status = Participant.Status
             present = self.participants.filter(
                 Q(status=status.FINISHED)

@@ -64,8 +64,12 @@ def goal_of(study: Study) -> PrecisionGoal | None:
     return PrecisionGoal(study.target_half_width)
 
 
-def check(study: Study) -> None:
-    """Plan a session on paper. Raises DesignError for a design that has no room."""
+def check(study: Study, items: list[Item]) -> None:
+    """Plan a session of `items` on paper.
+
+    They need keys, of the database or others. Raises DesignError for a design that
+    has no room.
+    """
     if study.stimuli.filter(gold_answer__isnull=False).exists():
         if study.method == Study.Method.PAIRS:
             raise DesignError("Pairs have no pictures with a known answer.")
@@ -75,7 +79,7 @@ def check(study: Study) -> None:
         )
         if outside.exists():
             raise DesignError(f"A known answer lies on the scale, {low} to {high}.")
-    _planned(study, list(study.items.select_related("stimulus", "second")), 0, 0)
+    _planned(study, items, 0, 0)
 
 
 def _planned(
