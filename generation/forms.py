@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture
@@ -25,6 +26,8 @@ from generation.presets import OBJECTIVES as PUBLISHED
 from generation.presets import PRESETS, picture_title
 
 LARGEST_UPLOAD = 30 * 1024 * 1024
+# Pictures offered besides those that are ticked; a search finds the others.
+OFFERED = 36
 
 
 class PictureField(forms.FileField):
@@ -139,6 +142,30 @@ class AxesField(forms.CharField):
             return True
 
 
+class PictureTiles(forms.CheckboxSelectMultiple):
+    """Source images as thumbnails to tick: those chosen, and the newest of those that
+    a search by title finds. Never all of them."""
+
+    template_name = "generation/_tiles_field.html"
+    # Set for each request: what may be chosen, and what is searched for.
+    images: QuerySet[SourceImage] = SourceImage.objects.none()
+    wanted = ""
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context = forms.Widget.get_context(self, name, value, attrs)
+        keys = [str(key) for key in value or [] if str(key).isdecimal()]
+        others = self.images.exclude(pk__in=keys)
+        for word in self.wanted.split():
+            others = others.filter(title__icontains=word)
+        offered = list(others.order_by("-pk")[: OFFERED + 1])
+        return context | {
+            "chosen": list(self.images.filter(pk__in=keys)),
+            "offered": offered[:OFFERED],
+            "more": others.count() - OFFERED if len(offered) > OFFERED else 0,
+            "wanted": self.wanted,
+        }
+
+
 def _layer_choices() -> Iterable[tuple[str, str]]:
     layers = sorted({layer for known in NETWORK_LAYERS.values() for layer in known})
     return [(layer, layer) for layer in layers]
@@ -180,6 +207,19 @@ class ExperimentForm(forms.ModelForm):
             "the place of the field of the same name. Settings: "
             f"{', '.join(SETTINGS)}."
         ),
+    )
+
+    contents = forms.ModelMultipleChoiceField(
+        SourceImage.objects.all(),
+        label="Content images",
+        required=False,
+        widget=PictureTiles(attrs={"aria-label": "Content images"}),
+    )
+    styles = forms.ModelMultipleChoiceField(
+        SourceImage.objects.all(),
+        label="Style images",
+        required=False,
+        widget=PictureTiles(attrs={"aria-label": "Style images"}),
     )
 
     class Meta:

@@ -257,8 +257,19 @@ class Experiment(models.Model):
 
         Raises ImpossibleGrid with a sentence.
         """
-        listed = list(self.pairs.select_related("content", "style"))
-        contents, styles = list(self.contents.all()), list(self.styles.all())
+        return self.cells_of(
+            list(self.pairs.select_related("content", "style")),
+            list(self.contents.all()),
+            list(self.styles.all()),
+        )
+
+    def cells_of(
+        self,
+        listed: Sequence[Pair],
+        contents: Sequence[SourceImage],
+        styles: Sequence[SourceImage],
+    ) -> list[Cell]:
+        """As `cells`, for pairs and pictures that need not be saved."""
         pictures = {
             picture.pk: picture.pixel_sha256
             for picture in (
