@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -47,13 +47,12 @@ SHOWN = (
 @dataclass(frozen=True)
 class Sheet:
     """All renders of an experiment by their factors. `fixed` are the columns with one
-    level; `states` counts the renders in each state."""
+    level."""
 
     experiment: Experiment
     found: dict[str, Factor]
     layout: Layout
     fixed: dict[str, Any]
-    states: Counter[str]
 
     @property
     def query(self) -> str:
@@ -64,7 +63,7 @@ class Sheet:
 
 
 def read_sheet(experiment: Experiment, chosen: QueryDict) -> Sheet:
-    """Lay an experiment's renders out as a query string says, in four queries."""
+    """Lay an experiment's renders out as a query string says, in three queries."""
     renders = experiment.renders.order_by()
     extremes = renders.aggregate(
         **{f"low_{name}": Min(name) for name in COLUMNS},
@@ -73,8 +72,8 @@ def read_sheet(experiment: Experiment, chosen: QueryDict) -> Sheet:
     lows = {name: extremes[f"low_{name}"] for name in COLUMNS}
     varied = [name for name in COLUMNS if lows[name] != extremes[f"high_{name}"]]
     paths = _paths(experiment, varied)
-    rows = renders.order_by("pk").values_list("pk", "status", *paths.values())
-    keys, states, *values = list(zip(*rows, strict=True)) or [(), ()]
+    rows = sorted(renders.values_list("pk", *paths.values()), key=itemgetter(0))
+    keys, *values = list(zip(*rows, strict=True)) or [()]
     ratio = lows["beta"] == 1 and "beta" not in varied
     found = factors(
         {
@@ -91,7 +90,7 @@ def read_sheet(experiment: Experiment, chosen: QueryDict) -> Sheet:
         facets=chosen.get("facets", ""),
     )
     fixed = {name: lows[name] for name in COLUMNS if name not in varied}
-    return Sheet(experiment, found, layout, fixed, Counter(states))
+    return Sheet(experiment, found, layout, fixed)
 
 
 def _paths(experiment: Experiment, varied: Sequence[str]) -> dict[str, str]:

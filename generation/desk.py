@@ -192,7 +192,7 @@ def find_pictures(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
         raise PermissionDenied
     name = request.GET.get("field", "")
     if name not in ("contents", "styles"):
-        raise PermissionDenied
+        raise Http404("Pictures are chosen as contents or styles.")
     tiles = PictureTiles()
     tiles.images = pictures_seen(request, owner)
     tiles.wanted = request.GET.get(f"{name}_search", "")
@@ -271,7 +271,6 @@ def sheet(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
     read = read_sheet(experiment, request.GET)
     number, blocks = _chosen_page(request, read)
     shown = tables(read, blocks)
-    total = sum(read.states.values())
     open_ones = [
         str(place.render.pk)
         for table in shown
@@ -288,7 +287,7 @@ def sheet(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
         experiment=experiment,
         read=read,
         tables=shown,
-        said=settings_text(read) if total else "",
+        said=settings_text(read),
         selects=_selects(read),
         number=number,
         last=len(read.layout.pages),
@@ -297,7 +296,7 @@ def sheet(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
         open=",".join(open_ones),
         may_queue=_may_queue(request, owner, experiment),
         most_compared=MOST_COMPARED,
-        **_progress(read.states),
+        **_progress(experiment),
     )
 
 
@@ -308,7 +307,9 @@ def _chosen_page(request: HttpRequest, read: Sheet) -> tuple[int, list[Block]]:
     return number, pages[number - 1] if pages else []
 
 
-def _progress(states: dict[str, int]) -> dict[str, Any]:
+def _progress(experiment: Experiment) -> dict[str, Any]:
+    counted = experiment.renders.order_by().values_list("status")
+    states = dict(counted.annotate(count=Count("pk")))
     order = [value for value in Render.Status.values if value != "done"]
     return {
         "total": sum(states.values()),
@@ -342,8 +343,6 @@ def _selects(read: Sheet) -> list[dict[str, Any]]:
 def live(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
     """How far the experiment is, and those cells again that were still open."""
     experiment = _experiment(request, owner, pk)
-    counted = experiment.renders.order_by().values_list("status")
-    states = dict(counted.annotate(count=Count("pk")))
     cells = list(
         experiment.renders.filter(pk__in=_numbers(request.GET.get("open", "")))
         .order_by("pk")
@@ -354,7 +353,7 @@ def live(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
         "experiment": experiment,
         "cells": cells,
         "open": ",".join(str(each.pk) for each in open_ones),
-        **_progress(states),
+        **_progress(experiment),
     }
     return render(request, "generation/_live.html", context)
 

@@ -524,6 +524,30 @@ class Render(models.Model):
             models.Index(fields=["pixel_sha256"]),
             models.Index(fields=["weights"]),
             models.Index(fields=["status", "-finished_at"]),
+            # A contact sheet looks for the factors among thousands of renders; the
+            # rows themselves are long, by their losses.
+            models.Index(
+                fields=[
+                    "experiment",
+                    "content",
+                    "style",
+                    "content_layer",
+                    "alpha",
+                    "beta",
+                    "tv_weight",
+                    "style_layers",
+                    "objective",
+                    "network",
+                    "pooling",
+                    "weights",
+                    "start_from",
+                    "size",
+                    "evaluations",
+                    "seed",
+                    "id",
+                ],
+                name="render_factors",
+            ),
             models.Index(
                 fields=["status"],
                 condition=Q(token__isnull=False),
