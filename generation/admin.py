@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from generation import desk
 from generation.forecast import check_room, duration, forecast
-from generation.forms import ExperimentForm, PairForm, UploadForm
+from generation.forms import ExperimentForm, PairForm, PairFormSet, UploadForm
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Experiment, Pair, Render, SourceImage
 from generation.services import (
@@ -25,7 +25,7 @@ from generation.services import (
     queue_experiment,
     retry_renders,
 )
-from generation.sheet import level_text
+from generation.sheet import factor_label, level_text
 
 
 def picture_tag(url: str, alt: str) -> SafeString:
@@ -35,7 +35,7 @@ def picture_tag(url: str, alt: str) -> SafeString:
 
 def listed(values: Mapping[str, Any]) -> SafeString:
     """Names and values, one a line."""
-    rows = ((name.replace("_", " "), level_text(it)) for name, it in values.items())
+    rows = ((factor_label(name), level_text(it)) for name, it in values.items())
     inner = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
     return format_html('<dl class="nst-facts">{}</dl>', inner)
 
@@ -140,8 +140,9 @@ class SourceImageAdmin(admin.ModelAdmin):
 class PairInline(admin.TabularInline):
     model = Pair
     form = PairForm
+    formset = PairFormSet
     extra = 1
-    verbose_name_plural = "pairs"
+    verbose_name_plural = "single pairs"
     autocomplete_fields = ["content", "style"]
 
 
@@ -195,7 +196,8 @@ class ExperimentAdmin(admin.ModelAdmin):
     ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
         for name in ("contents", "styles"):
-            if field := form.base_fields.get(name):
+            field: Any = form.base_fields.get(name)
+            if field is not None:
                 field.queryset = field.widget.images = desk.pictures_seen(request, self)
                 field.widget.wanted = request.GET.get(f"{name}_search", "")
         return form
@@ -369,7 +371,7 @@ class RenderAdmin(SaysRandomWeights):
             "seconds_shown", "worker", "attempt", "created_at", "started_at",
             "finished_at", "traceback"]}),
     ]  # fmt: skip
-    readonly_fields = [name for _, each in fieldsets for name in each["fields"]]
+    readonly_fields = [str(name) for _, each in fieldsets for name in each["fields"]]
 
     def has_queue_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("generation.queue_experiment")
@@ -432,10 +434,10 @@ class RenderAdmin(SaysRandomWeights):
         return listed(row.environment) if row.environment else "–"
 
     def render_change_form(
-        self, request: HttpRequest, context: Any, obj: Any = None, **options: Any
+        self, request: HttpRequest, context: Any, *args: Any, **options: Any
     ) -> HttpResponse:
-        context |= desk.about_render(request, self, obj)
-        return super().render_change_form(request, context, obj=obj, **options)
+        context |= desk.about_render(request, self, context["original"])
+        return super().render_change_form(request, context, *args, **options)
 
     @admin.action(description="Cancel", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:

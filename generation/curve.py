@@ -14,6 +14,8 @@ WIDTH, HEIGHT = 640, 280
 LEFT, RIGHT, TOP, BOTTOM = 56, 70, 12, 36
 # More points than pixels across show nothing more.
 MOST_POINTS = 400
+# A first loss next to 0 would press all others together.
+MOST_DECADES = 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def chart(curve: Sequence[Mapping[str, Any]], weights: Mapping[str, float]) -> C
     """Draw a render's `curve`. `weights` are α, β and the TV weight by the terms
     `content`, `style` and `tv`, which are drawn as they add up to the `total`.
 
-    A term of weight 0 has no line, nor has a value of 0 a point on a logarithmic axis.
+    A term of weight 0 has no line, nor has a value of 0, or one MOST_DECADES below the
+    largest, a point on a logarithmic axis.
     """
     step = max(1, -(-len(curve) // MOST_POINTS))
     rows = [*curve[::step]] + ([curve[-1]] if (len(curve) - 1) % step else [])
@@ -66,6 +69,12 @@ def chart(curve: Sequence[Mapping[str, Any]], weights: Mapping[str, float]) -> C
             series[name] = points
     if not series:
         return Chart([], [], [])
+    least = max(y for points in series.values() for _, y in points) / 10**MOST_DECADES
+    series = {
+        name: [point for point in points if point[1] >= least]
+        for name, points in series.items()
+        if points[-1][1] >= least
+    }
     ends = [x for points in series.values() for x, _ in points]
     values = [math.log10(y) for points in series.values() for _, y in points]
     low, high = math.floor(min(values)), math.ceil(max(values))

@@ -487,7 +487,11 @@ def about_render(
         "after": after,
         "query": read.query,
         "chart": chart(row.curve, weights),
-        "last": {name: f"{value:.4g}" for name, value in last.items()},
+        "last": {
+            name: f"{value:.4g}"
+            for name, value in last.items()
+            if name not in ("evaluation", "level")
+        },
         "shared_with": shared_with,
         "shared_more": sharing.count() - len(shared_with),
         "retriable": row.status in Render.RETRIABLE,

@@ -19,6 +19,8 @@ MOST_PIXELS = 40_000_000
 MOST_PICTURES = 1000
 # A figure of 1,600 pixels is 20 cm wide.
 DPI = 200
+# Small panels stand side by side, up to so many cells.
+WIDE = 8
 PAPER, INK, QUIET, EMPTY = "#ffffff", "#000000", "#555555", "#d8d8d8"
 
 
@@ -104,20 +106,41 @@ class Figure:
         ]
         return min(2 * self.side, round(max(widths)) + 2 * self.gap) if widths else 0
 
+    def _across(self, panel: Panel) -> int:
+        """A panel's width, with the space that parts it from the next."""
+        cells = len(panel.columns) * (self.side + self.gap)
+        return self.heading_width + cells + self.margin
+
+    @cached_property
+    def _shelves(self) -> list[list[Panel]]:
+        """Panels side by side, as many as are together no wider than WIDE columns."""
+        widest = max((self._across(panel) for panel in self.panels), default=0)
+        room = max(widest, self.heading_width + WIDE * (self.side + self.gap))
+        shelves: list[list[Panel]] = []
+        left = 0
+        for panel in self.panels:
+            if self._across(panel) > left:
+                shelves.append([])
+                left = room
+            shelves[-1].append(panel)
+            left -= self._across(panel)
+        return shelves
+
+    def _tall(self, panel: Panel) -> int:
+        rows = range(len(panel.rows))
+        return self._above(panel) + sum(self._row(panel, number) for number in rows)
+
     @cached_property
     def width(self) -> int:
-        columns = max((len(panel.columns) for panel in self.panels), default=1)
-        cells = columns * (self.side + self.gap)
-        return 2 * self.margin + max(self.heading_width + cells, 24 * self.line)
+        shelves = (sum(map(self._across, shelf)) for shelf in self._shelves)
+        return 2 * self.margin + max([*shelves, 24 * self.line])
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, before anything is drawn."""
-        height = 2 * self.margin + self.line * self._head_lines
-        for panel in self.panels:
-            height += self._above(panel)
-            height += sum(self._row(panel, n) for n in range(len(panel.rows)))
-        return self.width, height
+        shelves = (max(map(self._tall, shelf)) for shelf in self._shelves)
+        head = self.line * self._head_lines
+        return self.width, 2 * self.margin + head + sum(shelves)
 
     @property
     def _head_lines(self) -> int:
@@ -134,9 +157,12 @@ class Figure:
     def _labels(self, texts: Iterable[str]) -> list[list[str]]:
         return [wrapped(text, self.face, self.side) for text in texts]
 
+    def _caption(self, panel: Panel) -> list[str]:
+        return wrapped(panel.caption, self.bold, self._across(panel) - self.margin)
+
     def _above(self, panel: Panel) -> int:
         """Pixels of caption, name of the columns' factor and column headings."""
-        lines = 1 + bool(panel.caption) + bool(panel.across)
+        lines = 1 + len(self._caption(panel)) + bool(panel.across)
         return self.line * (
             lines + max((len(it) for it in self._labels(panel.columns)), default=0)
         )
@@ -155,18 +181,22 @@ class Figure:
             for text in lines:
                 pen.text((self.margin, y), text, INK, face)
                 y += self.line
-        for panel in self.panels:
-            y = self._draw_panel(image, pen, panel, y)
+        for shelf in self._shelves:
+            x = self.margin
+            for panel in shelf:
+                self._draw_panel(image, pen, panel, x, y)
+                x += self._across(panel)
+            y += max(map(self._tall, shelf))
         return image
 
     def _draw_panel(
-        self, image: Image.Image, pen: ImageDraw.ImageDraw, panel: Panel, y: int
-    ) -> int:
-        left = self.margin + self.heading_width
+        self, image: Image.Image, pen: ImageDraw.ImageDraw, panel: Panel, x: int, y: int
+    ) -> None:
+        left = x + self.heading_width
         step = self.side + self.gap
         y += self.line
-        if panel.caption:
-            pen.text((self.margin, y), panel.caption, INK, self.bold)
+        for text in self._caption(panel):
+            pen.text((x, y), text, INK, self.bold)
             y += self.line
         if panel.across:
             middle = left + (len(panel.columns) * step - self.gap) / 2
@@ -175,7 +205,7 @@ class Figure:
         labels = self._labels(panel.columns)
         most = max((len(it) for it in labels), default=0)
         if panel.down:
-            at = (self.margin, y + (most - 1) * self.line)
+            at = (x, y + (most - 1) * self.line)
             pen.text(at, panel.down, QUIET, self.face)
         for number, lines in enumerate(labels):
             for index, text in enumerate(lines, start=most - len(lines)):
@@ -186,12 +216,11 @@ class Figure:
             lines = wrapped(text, self.face, self.heading_width)
             top = y + (self.side - len(lines) * self.line) // 2
             for index, part in enumerate(lines):
-                pen.text((self.margin, top + index * self.line), part, INK, self.face)
+                pen.text((x, top + index * self.line), part, INK, self.face)
             for column, cell in enumerate(panel.cells[number]):
                 if cell is not None:
                     self._draw_cell(image, pen, cell, left + column * step, y)
             y += self._row(panel, number)
-        return y
 
     def _draw_cell(
         self, image: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, x: int, y: int

@@ -21,7 +21,14 @@ from generation.grid import (
     expand,
     parse_axes,
 )
-from generation.models import Experiment, Pair, SourceImage
+from generation.models import (
+    Experiment,
+    Pair,
+    SourceImage,
+    default_alpha_beta,
+    default_content_layers,
+    default_tv_weights,
+)
 from generation.presets import OBJECTIVES as PUBLISHED
 from generation.presets import PRESETS, picture_title
 
@@ -174,7 +181,9 @@ def _layer_choices() -> Iterable[tuple[str, str]]:
 class PairForm(forms.ModelForm):
     axes = AxesField(
         label="levels of its own",
-        widget=forms.Textarea(attrs={"rows": 2, "cols": 30}),
+        widget=forms.Textarea(
+            attrs={"rows": 2, "cols": 30, "aria-label": "Levels of its own"}
+        ),
         help_text="For this pair only, as content_layers = conv2_1",
     )
 
@@ -183,20 +192,34 @@ class PairForm(forms.ModelForm):
         fields = ["content", "style", "axes"]
 
 
+class PairFormSet(forms.BaseInlineFormSet):
+    """Rows of a table without visible labels: what they delete is said in words."""
+
+    def add_fields(self, form: forms.ModelForm, index: int | None) -> None:
+        super().add_fields(form, index)
+        if removal := form.fields.get("DELETE"):
+            removal.widget.attrs["aria-label"] = "Delete this pair"
+
+
 class ExperimentForm(forms.ModelForm):
     content_layers = forms.MultipleChoiceField(
         choices=_layer_choices,
+        initial=default_content_layers,
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text="Each ticked layer is a level of the grid.",
     )
     alpha_beta = NumberListField(
         label="α/β",
+        initial=default_alpha_beta,
         required=False,
         help_text="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
     )
     tv_weights = NumberListField(
-        label="TV weights", required=False, help_text="Levels, as 0, 1."
+        label="TV weights",
+        initial=default_tv_weights,
+        required=False,
+        help_text="Levels, as 0, 1.",
     )
     more_axes = AxesField(
         label="Further settings",

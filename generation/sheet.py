@@ -49,7 +49,9 @@ def level_text(level: Any) -> str:
     if isinstance(level, float):
         return f"{level:.10g}"
     if isinstance(level, list | tuple):  # layers with weights
-        return ", ".join(f"{layer} {weight:.4g}" for layer, weight in level) or "none"
+        plain = all(weight == 1 for _, weight in level)
+        said = (layer if plain else f"{layer} {weight:.4g}" for layer, weight in level)
+        return ", ".join(said) or "none"
     return str(level).replace("|", ", ") or "none"
 
 

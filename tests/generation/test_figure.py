@@ -55,6 +55,22 @@ def test_pictures_are_drawn_pixel_by_pixel_where_they_belong() -> None:
     assert right - left == 2 * 100 + page.gap - 1
 
 
+def test_small_panels_stand_side_by_side_and_wide_ones_below_each_other() -> None:
+    def sizes(columns: int) -> list[tuple[int, int]]:
+        one = plain(1, columns).panels[0]
+        return [
+            Figure(title="T", note="", panels=[one] * count, side=100).size
+            for count in (1, 2)
+        ]
+
+    (narrow, first), (wide, second) = sizes(4)
+    assert wide > narrow
+    assert first == second
+    (narrow, first), (wide, second) = sizes(9)
+    assert wide == narrow
+    assert second > first
+
+
 def test_missing_pictures_and_notes_have_their_place() -> None:
     cells = [[Cell(None, "failed", "α/β 0.1"), None]]
     panel = Panel("Red × Blue", "layer", "α/β", ["conv1_1"], ["0.1", "0.2"], cells)

@@ -112,9 +112,7 @@ def test_settings_without_a_column_are_factors_too(
     assert len(shown(page)) == 4
 
 
-def test_pairs_show_their_thumbnails_as_headings(
-    desk: Any, figure: Experiment
-) -> None:
+def test_pairs_show_their_thumbnails_as_headings(desk: Any, figure: Experiment) -> None:
     pair = figure.pairs.get()
     figure.contents.set([pair.content, pair.style])
     figure.styles.set([pair.content, pair.style])
@@ -291,8 +289,8 @@ def test_a_renders_page_has_its_place_its_losses_and_its_settings(
     assert "nst-line-tv" not in text, "its weight is 0"
     assert "content 20, style 1" in text
     assert "<dt>torch</dt><dd>9.9</dd>" in text
-    assert "<dt>tv weight</dt><dd>0</dd>" in text
-    assert "Painting it again would give the same picture" in text
+    assert "<dt>TV weight</dt><dd>0</dd>" in text
+    assert "The same request paints the same picture" in text
 
 
 def test_a_failed_render_is_painted_again_from_its_page(
