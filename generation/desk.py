@@ -126,6 +126,7 @@ def preset(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
     form = PresetForm(
         request.POST or None,
         request.FILES or None,
+        images=pictures_seen(request, owner),
         initial={"preset": request.GET.get("preset")},
     )
     if form.is_valid():
@@ -265,7 +266,7 @@ def _cells(form: Any, formset: Any) -> Any:
 
 
 @require_GET
-def sheet(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
+def sheet(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
     """All renders of an experiment as pictures, in rows, columns and tables."""
     experiment = _experiment(request, owner, pk)
     read = read_sheet(experiment, request.GET)
@@ -294,7 +295,7 @@ def sheet(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
         query=read.query,
         chosen=dict(parse_qsl(read.query)) | {"page": number},
         open=",".join(open_ones),
-        may_queue=_may_queue(request, owner, experiment),
+        may_queue=owner.has_queue_permission(request, experiment),
         most_compared=MOST_COMPARED,
         **_progress(experiment),
     )
@@ -367,23 +368,18 @@ def _ticked(data: QueryDict) -> list[int]:
     return list(dict.fromkeys(_numbers(",".join(data.getlist("render")))))
 
 
-def _may_queue(request: HttpRequest, owner: Any, experiment: Experiment) -> bool:
-    return bool(
-        owner.has_queue_permission(request)
-        and owner.has_change_permission(request, experiment)
-    )
-
-
 @require_POST
-def again(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
+def again(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
     """Queue renders that ended without a picture once more: those ticked, or all."""
     experiment = _experiment(request, owner, pk)
-    if not _may_queue(request, owner, experiment):
+    if not owner.has_queue_permission(request, experiment):
         raise PermissionDenied
     renders = experiment.renders.all()
     if "all" not in request.POST:
         renders = renders.filter(pk__in=_ticked(request.POST))
     there = renders.ready().count() if "all" not in request.POST else 0
+    ended = renders.filter(status__in=Render.RETRIABLE)
+    owner.log_each(request, ended, "{} renders queued again.")
     queued = retry_renders(renders)
     if queued:
         messages.success(request, f"{_renders(queued)} queued again.")
@@ -466,9 +462,7 @@ def _settings_of(row: Render) -> dict[str, str]:
     return pictures | {name: level_text(it) for name, it in settings.items()}
 
 
-def about_render(
-    request: HttpRequest, owner: ModelAdmin, row: Render
-) -> dict[str, Any]:
+def about_render(request: HttpRequest, owner: Any, row: Render) -> dict[str, Any]:
     """What a render's own page says besides its columns: its place in the sheet, its
     losses, whom it shares its picture with and what may be done."""
     experiments = owner.admin_site.get_model_admin(Experiment)
@@ -495,7 +489,7 @@ def about_render(
         "shared_with": shared_with,
         "shared_more": sharing.count() - len(shared_with),
         "retriable": row.status in Render.RETRIABLE,
-        "may_queue": _may_queue(request, experiments, row.experiment),
+        "may_queue": owner.has_queue_permission(request, row),
     }
 
 

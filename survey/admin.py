@@ -11,11 +11,13 @@ from django.db import models
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.admin import ReadOnlyAdmin, SaysRandomWeights, picture_tag
-from survey import desk, opening, preflight
+from nstlab.guard import OwnedAdmin
+from nstlab.people import may_change
+from survey import desk, opening, preflight, wizard
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -28,6 +30,7 @@ from survey.models import (
 )
 from survey.refusals import CannotOpen
 from survey.services import settle_dropped
+from survey.steps import STEPS
 
 
 class _FrozenWithStudy:
@@ -72,7 +75,7 @@ class TranslationInline(_FrozenWithStudy, admin.StackedInline):
 
 
 @admin.register(Study)
-class StudyAdmin(admin.ModelAdmin):
+class StudyAdmin(OwnedAdmin):
     list_display = ["title", "version", "state", "method", "pictures", "finished",
                     "link", "created_at"]  # fmt: skip
     list_filter = ["state", "method"]
@@ -81,10 +84,9 @@ class StudyAdmin(admin.ModelAdmin):
     inlines = [QuestionInline, FormItemInline, TranslationInline]
     formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     actions = ["open", "pilot", "close"]
-    readonly_fields = ["state", "link", "qr_code", "version", "opened_at", "closed_at",
-                       "before_opening"]  # fmt: skip
+    readonly_fields = ["state", "link", "qr_code", "version", "opened_at", "closed_at"]
     fieldsets = [
-        (None, {"fields": ["title", "experiment", "state", "before_opening", "link",
+        (None, {"fields": ["title", "experiment", "all_renders", "state", "link",
                            "qr_code"]}),
         ("What is asked", {"fields": ["method", "question", "scale_points",
                                       "tie_allowed", "pairs_within"]}),
@@ -108,7 +110,35 @@ class StudyAdmin(admin.ModelAdmin):
     never_frozen = ["source", "max_participants", "opens_at", "closes_at", "delete_on"]
 
     def get_urls(self) -> list[URLPattern]:
-        return [*desk.urls(self), *super().get_urls()]
+        return [*wizard.urls(self), *desk.urls(self), *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A study that exists opens with its state; what is inside unfolds by name."""
+        if obj is None:
+            return self.fieldsets
+        return [
+            (name, options | ({"classes": ["collapse"]} if name else {}))
+            for name, options in self.fieldsets
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """With what stands against opening, and what to do next."""
+        context = dict(extra_context or {})
+        study = self.get_object(request, object_id)
+        if study is not None and study.state in opening.UNFROZEN:
+            found = preflight.remarks(study)
+            context |= {
+                "remarks": found,
+                "blocks": sum(remark.stops for remark in found),
+                "steps": list(STEPS.items()),
+            }
+        return super().change_view(request, object_id, form_url, context)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Once a study is open its texts and its design are frozen."""
@@ -182,16 +212,6 @@ class StudyAdmin(admin.ModelAdmin):
         address = study.get_absolute_url()
         return format_html('<a href="{}">{}</a>', address, address)
 
-    @admin.display(description="before opening")
-    def before_opening(self, study: Study) -> SafeString | str:
-        if not study.pk or study.state not in opening.UNFROZEN:
-            return "shown while it is a draft"
-        lines = [
-            (format_html("<strong>{}</strong>", it.text) if it.stops else it.text,)
-            for it in preflight.remarks(study)
-        ]
-        return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", lines))
-
     @admin.display(description="QR code")
     def qr_code(self, study: Study) -> SafeString | str:
         if not study.pk or not study.accepts_answers:
@@ -249,6 +269,7 @@ class StudyAdmin(admin.ModelAdmin):
 
 @admin.register(Stimulus)
 class StimulusAdmin(SaysRandomWeights):
+    belongs_to = "study"
     random_weights = Q(parameters__weights__startswith="random:")
     list_display = ["thumb", "code", "study", "made_by", "rated", "is_reference",
                     "training_order", "gold_answer"]  # fmt: skip
@@ -263,16 +284,20 @@ class StimulusAdmin(SaysRandomWeights):
         """What a picture is used for, until its study opens."""
         if not request.user.has_perm("survey.change_study"):
             return False
-        return obj is None or obj.study.state in opening.UNFROZEN
+        if obj is None:
+            return True
+        unfrozen = obj.study.state in opening.UNFROZEN
+        return unfrozen and may_change(request.user, obj.study)
 
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
         formset = super().get_changelist_formset(request, **kwargs)
+        may_change_row = self.has_change_permission
 
         class UnfrozenOnly(formset):  # type: ignore[misc, valid-type]
             def __init__(self, *args: Any, **named: Any) -> None:
                 super().__init__(*args, **named)
                 for form in self.forms:
-                    if form.instance.study.state not in opening.UNFROZEN:
+                    if not may_change_row(request, form.instance):
                         for field in form.fields.values():
                             field.disabled = True
 
@@ -309,6 +334,7 @@ class FormAnswerInline(admin.TabularInline):
 
 @admin.register(Participant)
 class ParticipantAdmin(ReadOnlyAdmin):
+    belongs_to = "study"
     list_display = [
         "code", "study", "status", "answered", "device_class", "simulated", "pilot",
         "excluded", "started_at", "finished_at",
@@ -343,6 +369,7 @@ class ParticipantAdmin(ReadOnlyAdmin):
 
 @admin.register(Rating)
 class RatingAdmin(ReadOnlyAdmin):
+    belongs_to = "trial__participant__study"
     list_display = ["participant", "stimulus", "question", "answer", "response_ms",
                     "rated_at"]  # fmt: skip
     list_filter = ["trial__participant__study", "rating"]

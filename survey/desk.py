@@ -19,7 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from survey import opening, presets, services, uploads
-from survey.models import FormItem, Recruit, Study
+from survey.models import Recruit, Study
 from survey.refusals import CannotOpen
 
 MOST_INVITATIONS = 5000
@@ -50,7 +50,9 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
 def _for_study(page: Any, owner: ModelAdmin) -> Page:
     def view(request: HttpRequest, pk: int) -> HttpResponse:
         study = get_object_or_404(owner.get_queryset(request), pk=pk)
-        if not owner.has_change_permission(request, study):
+        looks = request.method == "GET" and page in TO_LOOK_AT
+        may = owner.has_view_permission if looks else owner.has_change_permission
+        if not may(request, study):
             raise PermissionDenied
         response: HttpResponse = page(request, study, owner)
         return response
@@ -199,8 +201,11 @@ def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
                 request, f"“{study}” is {study.state}; its forms are frozen."
             )
             return _back(study)
-        present = set(study.form_items.values_list("name", flat=True))
-        new = [each for each in presets.P913_FORM if each["name"] not in present]
-        FormItem.objects.bulk_create([FormItem(study=study, **each) for each in new])
-        messages.success(request, f"{len(new)} questions are in the form before.")
+        new = presets.add_p913_form(study)
+        owner.log_change(request, study, f"{new} of P.913's questions added.")
+        messages.success(request, f"{new} questions are in the form before.")
     return _back(study)
+
+
+# Pages that change nothing and tell nothing that the study's own page does not.
+TO_LOOK_AT = (poster,)

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.db import transaction
 from playwright.sync_api import Page, expect
 
-from generation.models import Experiment, SourceImage
+from generation.models import Experiment
 from tests.conftest import png, put_on_wall
 from tests.e2e.browser import DESKTOP, PHONE
 from tests.e2e.live import LiveLab
@@ -167,8 +167,6 @@ def test_the_pages_are_accessible_and_fit_a_phone(
     desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment, scheme: str
 ) -> None:
     first, second, *_ = figure.renders.order_by("pk")
-    SourceImage.objects.update(owner=researcher)
-    Experiment.objects.update(owner=researcher)
     page = visit(color_scheme=scheme).new_page()
     log_in(page, desk_lab)
     base = "/admin/generation"

@@ -121,12 +121,13 @@ def test_the_forecast_is_for_those_who_may_change(
 
 
 @pytest.fixture
-def many(db: None) -> list[SourceImage]:
-    first, _ = add_source_image(data=png(), title="Sunflower")
+def many(researcher: Any) -> list[SourceImage]:
+    first, _ = add_source_image(data=png(), title="Sunflower", owner=researcher)
     copies = [
         SourceImage(
             title=f"Picture {n}", width=48, height=32, picture=first.picture.name,
             thumbnail=first.thumbnail.name, pixel_sha256=f"{n:064}", sha256="",
+            owner=researcher,
         )
         for n in range(60)
     ]  # fmt: skip

@@ -12,8 +12,6 @@
             );
             for (const part of parts) part.setAttribute("aria-label", column);
         }
-        for (const empty of document.querySelectorAll("th.original"))
-            empty.setAttribute("role", "cell");
     }
 
     // The search finds while one types; its form is for browsers without scripts.
