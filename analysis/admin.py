@@ -32,6 +32,7 @@ from analysis.exports import (
 )
 from analysis.models import Bundle, Report, ReportFile
 from generation.admin import ReadOnlyAdmin
+from nstlab import people
 from survey.models import Participant, Study
 
 KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json",
@@ -41,6 +42,7 @@ PEOPLE_PER_PAGE = 100
 
 @admin.register(Report)
 class ReportAdmin(ReadOnlyAdmin):
+    belongs_to = "study"
     list_display = ["study", "state", "include_simulated", "created_at", "page"]
     list_select_related = ["study"]
     list_filter = ["state", "study"]
@@ -80,22 +82,29 @@ class ReportAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    # Who may see what: every view below asks one of these two first.
+    # Who may see what: every view below asks the first of these, and before it changes
+    # anything another one.
 
     def _get_study(self, request: HttpRequest, pk: int) -> Study:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return get_object_or_404(Study.objects.select_related("experiment"), pk=pk)
+        seen = people.visible(Study, request.user).select_related("experiment")
+        return get_object_or_404(seen, pk=pk)
 
-    def _may_exclude(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("analysis.exclude_participant")
+    def _may(self, request: HttpRequest, study: Study, right: str) -> bool:
+        """Whether the person has a right, and the study is theirs to change."""
+        return request.user.has_perm(right) and people.may_change(request.user, study)
+
+    def _may_exclude(self, request: HttpRequest, study: Study) -> bool:
+        return self._may(request, study, "analysis.exclude_participant")
 
     def _context(self, request: HttpRequest, study: Study, **more: Any) -> Any:
         return {
             **self.admin_site.each_context(request),
             "study": study,
             "opts": self.opts,
-            "may_exclude": self._may_exclude(request),
+            "may_change": people.may_change(request.user, study),
+            "may_exclude": self._may_exclude(request, study),
             **more,
         }
 
@@ -105,8 +114,10 @@ class ReportAdmin(ReadOnlyAdmin):
         """The report on the study's present data; asks for it if there is none."""
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
-        report = reports.request_report(study, include_simulated=include_simulated)
-        people = study.participants.filter(pilot=False).aggregate(
+        report = reports.request_report(
+            study, include_simulated=include_simulated, by=request.user
+        )
+        counts = study.participants.filter(pilot=False).aggregate(
             started=Count("pk", filter=Q(simulated=False)),
             finished=Count(
                 "pk",
@@ -119,7 +130,7 @@ class ReportAdmin(ReadOnlyAdmin):
             study,
             title=f"Report on {study}",
             report=report,
-            people=people,
+            people=counts,
             include_simulated=include_simulated,
             method=list(pages.method_sentences(report.method)),
             excluded=study.participants.filter(excluded=True),
@@ -138,9 +149,13 @@ class ReportAdmin(ReadOnlyAdmin):
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
         if request.method == "POST":
-            report = reports.request_report(study, include_simulated=include_simulated)
-            if report.state == Report.State.FAILED:
-                reports.again(report)
+            if not people.may_change(request.user, study):
+                raise PermissionDenied
+            report = reports.request_report(
+                study, include_simulated=include_simulated, by=request.user
+            )
+            if report.state == Report.State.FAILED and reports.again(report):
+                self.log_change(request, study, "Its failed report is computed again.")
         return redirect(_report_address(pk, include_simulated))
 
     def ratings_long(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
@@ -165,7 +180,9 @@ class ReportAdmin(ReadOnlyAdmin):
         """A file of the present report, once it is computed."""
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
-        report = reports.request_report(study, include_simulated=include_simulated)
+        report = reports.request_report(
+            study, include_simulated=include_simulated, by=request.user
+        )
         if report.state != Report.State.DONE:
             return redirect(_report_address(pk, include_simulated))
         return self._file(report, name)
@@ -239,7 +256,7 @@ class ReportAdmin(ReadOnlyAdmin):
         study = self._get_study(request, pk)
         participant = get_object_or_404(Participant, study=study, code=code)
         if request.method == "POST":
-            if not self._may_exclude(request):
+            if not self._may_exclude(request, study):
                 raise PermissionDenied
             try:
                 if "lift" in request.POST:
@@ -347,16 +364,17 @@ class ReportAdmin(ReadOnlyAdmin):
     def share_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask for a bundle, and take what is made; says what will not be in it."""
         study = self._get_study(request, pk)
-        may_share = request.user.has_perm("analysis.add_bundle")
+        may_share = self._may(request, study, "analysis.add_bundle")
         if request.method == "POST":
             if not may_share:
                 raise PermissionDenied
-            reports.request_bundle(
+            bundle = reports.request_bundle(
                 study,
                 by=request.user,
                 include_simulated="include_simulated" in request.POST,
                 all_pictures="all_pictures" in request.POST,
             )
+            self.log_change(request, study, _asked(bundle))
             return redirect(request.path)
         bundles = list(study.bundles.select_related("asked_by")[:20])
         for bundle in bundles:
@@ -385,6 +403,16 @@ class ReportAdmin(ReadOnlyAdmin):
             filename=f"study-{made.sha256[:10]}.zip",
             content_type="application/zip",
         )
+
+
+def _asked(bundle: Bundle) -> str:
+    """For the history: which bundle somebody asked for."""
+    said = "An open-science bundle asked for"
+    if bundle.include_simulated:
+        said += ", simulated participants counted in its report"
+    if bundle.all_pictures:
+        said += ", with every picture on their word that it may be published"
+    return f"{said}."
 
 
 def _report_address(pk: int, include_simulated: bool) -> str:

@@ -16,7 +16,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import django_rq
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from PIL import Image
@@ -29,6 +29,7 @@ from analysis import preregistration
 from analysis.exports import RATINGS_LONG
 from analysis.models import Bundle, Preregistration, Report
 from generation.services import picture_bytes
+from nstlab import broker
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study
 
@@ -71,8 +72,13 @@ def fingerprint(study: Study) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
-def request_report(study: Study, *, include_simulated: bool = False) -> Report:
-    """The report on the study's present data: found, being computed, or asked for."""
+def request_report(
+    study: Study, *, include_simulated: bool = False, by: Any = None
+) -> Report:
+    """The report on the study's present data: found, being computed, or asked for.
+
+    One that is new stands in the history as asked for `by` somebody.
+    """
     with transaction.atomic():
         report, is_new = Report.objects.get_or_create(
             study=study,
@@ -80,6 +86,11 @@ def request_report(study: Study, *, include_simulated: bool = False) -> Report:
             include_simulated=include_simulated,
         )
         if is_new:
+            if by is not None:
+                said = "A report on its present data asked for."
+                LogEntry.objects.log_actions(
+                    by.pk, [study], CHANGE, change_message=said, single_object=True
+                )
             transaction.on_commit(partial(_enqueue, report))
     if report.state == Report.State.QUEUED and not is_new and not _carried(report):
         again(report)
@@ -130,7 +141,7 @@ def carry(bundle: Bundle) -> None:
 def _enqueue(row: Report | Bundle) -> None:
     task = "compute_report" if isinstance(row, Report) else "make_bundle"
     try:
-        django_rq.get_queue("report").enqueue(
+        broker.queue("report").enqueue(
             f"analysis.tasks.{task}",
             row.pk,
             job_id=row.job_id,
@@ -144,7 +155,7 @@ def _enqueue(row: Report | Bundle) -> None:
 
 
 def _carried(row: Report | Bundle) -> bool:
-    queue = django_rq.get_queue("report")
+    queue = broker.queue("report")
     try:
         job = Job.fetch(
             row.job_id, connection=queue.connection, serializer=queue.serializer
@@ -159,7 +170,7 @@ def _carried(row: Report | Bundle) -> bool:
 def worker_present() -> bool:
     """Whether any worker listens to the `report` queue, as far as the broker knows."""
     try:
-        return Worker.count(queue=django_rq.get_queue("report")) > 0
+        return Worker.count(queue=broker.queue("report")) > 0
     except (RedisError, OSError):
         return False
 

@@ -31,6 +31,8 @@ from generation.services import (
     queue_experiment,
     retry_renders,
 )
+from nstlab.guard import OwnedAdmin, SeenChoices
+from nstlab.people import may_change, root_row, visible
 
 
 def picture_tag(url: str, alt: str) -> SafeString:
@@ -44,7 +46,35 @@ def count_of(rows: QuerySet[Any]) -> Coalesce:
     return Coalesce(Subquery(by_none.values("count")), 0)
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class QueuesRenders(OwnedAdmin):
+    """Queueing, cancelling and retrying: the owner's, those it is shared with, and
+    whoever keeps everybody's renders going."""
+
+    def has_queue_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if not request.user.has_perm("generation.queue_experiment"):
+            return False
+        if obj is None or request.user.has_perm("generation.queue_all_experiments"):
+            return True
+        return may_change(request.user, root_row(obj, self.belongs_to))
+
+    def changeable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        if request.user.has_perm("generation.queue_all_experiments"):
+            return rows
+        return super().changeable(request, rows)
+
+    def log_each(
+        self, request: HttpRequest, renders: QuerySet[Render], sentence: str
+    ) -> None:
+        """Write into the history of each experiment what happens to how many of its
+        renders; `sentence` has a place for their number."""
+        counted = renders.order_by().values_list("experiment").annotate(n=Count("pk"))
+        numbers = dict(counted)
+        for experiment in Experiment.objects.filter(pk__in=numbers):
+            said = sentence.format(f"{numbers[experiment.pk]:,}")
+            self.log_change(request, experiment, said)
+
+
+class ReadOnlyAdmin(OwnedAdmin):
     """Rows that only the lab itself writes."""
 
     # Counting all beside the rows found takes longer than finding them.
@@ -77,7 +107,7 @@ class SaysRandomWeights(ReadOnlyAdmin):
 
 
 @admin.register(SourceImage)
-class SourceImageAdmin(admin.ModelAdmin):
+class SourceImageAdmin(OwnedAdmin):
     list_display = ["thumb", "title", "size", "consent", "licence", "created_at"]
     list_display_links = ["thumb", "title"]
     list_filter = ["consent"]
@@ -135,7 +165,7 @@ class SourceImageAdmin(admin.ModelAdmin):
         return f"{image.width} × {image.height}"
 
 
-class PairInline(admin.TabularInline):
+class PairInline(SeenChoices, admin.TabularInline):
     model = Pair
     form = PairForm
     extra = 1
@@ -144,7 +174,7 @@ class PairInline(admin.TabularInline):
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(admin.ModelAdmin):
+class ExperimentAdmin(QueuesRenders, OwnedAdmin):
     form = ExperimentForm
     inlines = [PairInline]
     autocomplete_fields = ["contents", "styles"]
@@ -235,11 +265,8 @@ class ExperimentAdmin(admin.ModelAdmin):
             return self.response_change(request, obj)
         return super().response_add(request, obj, post_url_continue)
 
-    def has_queue_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("generation.queue_experiment")
-
     def _queue(self, request: HttpRequest, experiment: Experiment) -> None:
-        if not self.has_queue_permission(request):
+        if not self.has_queue_permission(request, experiment):
             messages.error(request, "You may not queue renders; ask for the right.")
             return
         try:
@@ -247,6 +274,7 @@ class ExperimentAdmin(admin.ModelAdmin):
         except ImpossibleGrid as refused:
             messages.error(request, f"{experiment}: {refused}")
         else:
+            self.log_change(request, experiment, f"{queued.new:,} renders queued.")
             messages.success(
                 request,
                 f"{experiment}: {queued.new - queued.reused:,} of {queued.total:,} "
@@ -266,7 +294,9 @@ class ExperimentAdmin(admin.ModelAdmin):
 
     @admin.action(description="Cancel what is not painted yet", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
-        count = Render.objects.filter(experiment__in=list(queryset)).cancel()
+        renders = Render.objects.filter(experiment__in=list(queryset))
+        self.log_each(request, renders.unfinished(), "{} renders cancelled.")
+        count = renders.cancel()
         messages.success(request, f"{count:,} renders were cancelled.")
 
     def get_urls(self) -> list[URLPattern]:
@@ -289,7 +319,8 @@ class ExperimentAdmin(admin.ModelAdmin):
         may_upload = request.user.has_perm("generation.add_sourceimage")
         if not self.has_add_permission(request) or not may_upload:
             raise PermissionDenied
-        form = PresetForm(request.POST or None, request.FILES or None)
+        seen = visible(SourceImage, request.user)
+        form = PresetForm(request.POST or None, request.FILES or None, images=seen)
         if form.is_valid():
             try:
                 experiment = self._from_preset(request, form)
@@ -330,7 +361,7 @@ class ExperimentAdmin(admin.ModelAdmin):
 
     def sheet(self, request: HttpRequest, pk: int) -> HttpResponse:
         """All renders of an experiment as pictures; asks again while some are open."""
-        experiment = get_object_or_404(Experiment, pk=pk)
+        experiment = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_view_permission(request, experiment):
             raise PermissionDenied
         renders = list(
@@ -362,7 +393,8 @@ class ExperimentFilter(admin.SimpleListFilter):
     shown = 20
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        latest = list(Experiment.objects.only("name")[: self.shown])
+        seen = visible(Experiment, request.user)
+        latest = list(seen.only("name")[: self.shown])
         chosen = chosen_experiment(request)
         if chosen is not None and chosen not in latest:
             latest.append(chosen)
@@ -378,7 +410,9 @@ class ExperimentFilter(admin.SimpleListFilter):
 
 def chosen_experiment(request: HttpRequest) -> Experiment | None:
     pk = request.GET.get(ExperimentFilter.parameter_name, "")
-    return Experiment.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    if not pk.isdecimal():
+        return None
+    return visible(Experiment, request.user).filter(pk=pk).first()
 
 
 class LevelFilter(admin.SimpleListFilter):
@@ -411,7 +445,8 @@ class TVWeightFilter(LevelFilter):
 
 
 @admin.register(Render)
-class RenderAdmin(SaysRandomWeights):
+class RenderAdmin(QueuesRenders, SaysRandomWeights):
+    belongs_to = "experiment"
     random_weights = Q(weights__startswith="random:")
     list_display = [
         "thumb", "pair", "content_layer", "alpha", "tv_weight", "weights",
@@ -430,9 +465,6 @@ class RenderAdmin(SaysRandomWeights):
         "traceback",
     )  # fmt: skip
     readonly_fields = fields
-
-    def has_queue_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("generation.queue_experiment")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Render]:
         return (
@@ -505,17 +537,22 @@ class RenderAdmin(SaysRandomWeights):
 
     @admin.action(description="Cancel", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
-        count = Render.objects.filter(pk__in=queryset.values("pk")).cancel()
+        renders = Render.objects.filter(pk__in=queryset.values("pk"))
+        self.log_each(request, renders.unfinished(), "{} renders cancelled.")
+        count = renders.cancel()
         messages.success(request, f"{count:,} renders were cancelled.")
 
     @admin.action(description="Retry", permissions=["queue"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
+        retried = queryset.filter(status__in=Render.RETRIABLE)
+        self.log_each(request, retried, "{} renders queued again.")
         count = retry_renders(queryset)
         messages.success(request, f"{count:,} renders are queued again.")
 
 
 @admin.register(Batch)
 class BatchAdmin(ReadOnlyAdmin):
+    belongs_to = "experiment"
     list_display = ["job_id", "experiment", "size", "attempt", "lease_until"]
     list_select_related = ["experiment"]
     search_fields = ["experiment__name"]

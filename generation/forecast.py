@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import django_rq
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db.models import F, QuerySet, Sum
@@ -20,6 +19,7 @@ from rq import Worker
 from generation.engine.settings import RenderSettings
 from generation.grid import ImpossibleGrid
 from generation.models import Experiment, Render
+from nstlab import broker
 
 # One VGG-16 evaluation at 300 × 300 pixels on two CPU cores; other sizes by area.
 GUESSED_SECONDS_AT_300 = 0.92
@@ -91,7 +91,7 @@ class Rates:
 def workers_present() -> int:
     """How many workers wait for renders; 0 also while the broker is away."""
     try:
-        return Worker.count(queue=django_rq.get_queue("render"))
+        return Worker.count(queue=broker.queue("render"))
     except (RedisError, OSError):
         return 0
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture
@@ -184,7 +185,7 @@ class ExperimentForm(forms.ModelForm):
 
     class Meta:
         model = Experiment
-        exclude = ["owner"]  # noqa: DJ006 - the admin's fieldsets name the fields
+        exclude = ["owner", "shared_with"]  # noqa: DJ006 - the admin's fieldsets name the fields
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}
@@ -244,6 +245,13 @@ class PresetForm(forms.Form):
         help_text="Those that are not in the lab yet; their names must be the paper's.",
     )
 
+    def __init__(
+        self, *args: Any, images: QuerySet[SourceImage], **kwargs: Any
+    ) -> None:
+        """`images` are the source images that may be taken."""
+        super().__init__(*args, **kwargs)
+        self._images = images
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}
         if self.errors:
@@ -254,7 +262,7 @@ class PresetForm(forms.Form):
         }
         here = {
             image.title: image
-            for image in SourceImage.objects.filter(title__in=titles).order_by("-pk")
+            for image in self._images.filter(title__in=titles).order_by("-pk")
         }
         missing = [
             title for title in titles if title not in uploads and title not in here

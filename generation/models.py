@@ -13,6 +13,7 @@ A row that is not running and still has a token may have left such files behind;
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -40,6 +41,10 @@ from generation.grid import (
     expand,
     overridden,
 )
+from generation.storage import patiently
+from nstlab.people import Owned, visible
+
+log = logging.getLogger(__name__)
 
 RANDOM_FEATURES = "random features: not the paper's network"
 
@@ -66,7 +71,7 @@ def preview_names(pk: int, token: uuid.UUID) -> tuple[str, str]:
     return f"preview/a/{token.hex}-{pk}.jpg", f"preview/b/{token.hex}-{pk}.jpg"
 
 
-class SourceImage(models.Model):
+class SourceImage(Owned):
     """A content or style picture: upright sRGB pixels without metadata.
 
     The uploaded file itself is not kept: it may say where and by whom a photo was
@@ -77,6 +82,8 @@ class SourceImage(models.Model):
         NOBODY = "nobody", "Nobody recognisable is shown"
         GIVEN = "given", "The person shown has agreed"
         UNKNOWN = "unknown", "Not known: do not show to participants"
+
+    sees_all = "generation.see_all_experiments"
 
     title = models.CharField(max_length=120)
     picture = models.ImageField(upload_to=source_image_path, max_length=200)
@@ -95,9 +102,6 @@ class SourceImage(models.Model):
     consent = models.CharField(
         "people shown", max_length=10, choices=Consent, default=Consent.NOBODY
     )
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
-    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -111,6 +115,23 @@ class SourceImage(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @classmethod
+    def also_seen_by(cls, user: Any) -> Q:
+        """Who sees an experiment sees its pictures."""
+        seen = visible(Experiment, user).values("pk")
+        contents = Experiment.contents.through._default_manager
+        styles = Experiment.styles.through._default_manager
+        pairs = Pair.objects.filter(experiment__in=seen)
+        renders = Render.objects.filter(experiment__in=seen).order_by()
+        return (
+            Q(pk__in=contents.filter(experiment__in=seen).values("sourceimage"))
+            | Q(pk__in=styles.filter(experiment__in=seen).values("sourceimage"))
+            | Q(pk__in=pairs.values("content"))
+            | Q(pk__in=pairs.values("style"))
+            | Q(pk__in=renders.values("content"))
+            | Q(pk__in=renders.values("style"))
+        )
 
 
 def start_picture(start: str) -> SourceImage | None:
@@ -172,12 +193,14 @@ class AxesField(models.JSONField):
         return name, "django.db.models.JSONField", args, kwargs
 
 
-class Experiment(models.Model):
+class Experiment(Owned):
     """Pairs of pictures × a grid of settings; expanding it gives its renders.
 
     The fields hold what most grids vary and fix; `more_axes` maps any other setting
     of the engine to its levels, and takes the place of the field of the same name.
     """
+
+    sees_all = "generation.see_all_experiments"
 
     name = models.CharField(max_length=120, unique=True)
     description = models.TextField(blank=True)
@@ -220,14 +243,18 @@ class Experiment(models.Model):
         help_text="Where another experiment has painted the very same request, show "
         "its picture instead of painting it again.",
     )
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
-    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-created_at", "-pk"]
-        permissions = [("queue_experiment", "Can queue renders")]
+        permissions = [
+            ("queue_experiment", "Can queue renders"),
+            (
+                "queue_all_experiments",
+                "Can queue, cancel and retry everybody's renders",
+            ),
+            ("see_all_experiments", "Can see everybody's experiments and pictures"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -627,10 +654,11 @@ class Render(models.Model):
 
         The file is complete on the storage before the row says so, and is taken
         away again if the row no longer wants it. `seconds` is this render's share of
-        the time in which it was painted together with others.
+        the time in which it was painted together with others. Raises StoreAway.
         """
         storage = self.picture.storage
-        name = storage.save(picture_name(self.pk, token), ContentFile(png))
+        wanted = picture_name(self.pk, token)
+        name = patiently(lambda: storage.save(wanted, ContentFile(png)))
         done = self._end(
             token,
             self.Status.DONE,
@@ -665,7 +693,10 @@ class Render(models.Model):
             **columns,
         )
         if ended and untidy:
-            self.tidy()
+            try:
+                self.tidy()
+            except Exception:  # a store of any kind; reap tries again
+                log.exception("What render %s left behind was not deleted", self.pk)
         return ended
 
     def cancel(self) -> bool:

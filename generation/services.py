@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-import django_rq
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db import transaction
@@ -39,6 +38,7 @@ from generation.models import (
     lease_end,
 )
 from generation.presets import Preset, fixed_settings
+from nstlab import broker
 
 log = logging.getLogger(__name__)
 
@@ -306,7 +306,7 @@ def send(batches: Sequence[Batch]) -> None:
     """Hand batches to the broker; if it is away they wait for the next `feed`."""
     try:
         for name in RENDER_QUEUES:
-            queue = django_rq.get_queue(name)
+            queue = broker.queue(name)
             queue.enqueue_many(
                 [
                     queue.prepare_data(
@@ -411,7 +411,7 @@ def _lost(batches: Sequence[Batch], now: dt.datetime) -> list[Batch]:
     """
     lost = []
     for name in RENDER_QUEUES:
-        queue = django_rq.get_queue(name)
+        queue = broker.queue(name)
         mine = [batch for batch in batches if batch.queue == name]
         if not mine:
             continue
@@ -442,7 +442,7 @@ def forget_old_jobs(now: dt.datetime) -> None:
     has run out. A batch that has just ended is left to the worker that ended it.
     """
     for name in RENDER_QUEUES:
-        queue = django_rq.get_queue(name)
+        queue = broker.queue(name)
         registry = queue.started_job_registry
         started = registry.get_job_and_execution_ids(cleanup=False)
         executions = {job_id: f"{job_id}:{execution}" for job_id, execution in started}

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
 from generation.models import Render, SourceImage
+from nstlab.people import seen_by, visible
 
 
 def send_picture(field: FieldFile, kind: str = "png") -> HttpResponseBase:
@@ -41,7 +42,7 @@ def source_picture(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase
     """A source image or its thumbnail."""
     if not request.user.has_perm("generation.view_sourceimage"):
         raise PermissionDenied
-    image = get_object_or_404(SourceImage, pk=pk)
+    image = get_object_or_404(visible(SourceImage, request.user), pk=pk)
     return send_picture(image.thumbnail if kind == "thumbnail" else image.picture)
 
 
@@ -51,7 +52,7 @@ def render_picture(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A finished render's picture."""
     if not request.user.has_perm("generation.view_render"):
         raise PermissionDenied
-    return send_picture(get_object_or_404(Render, pk=pk).picture)
+    return send_picture(_seen_render(request, pk).picture)
 
 
 @require_GET
@@ -60,4 +61,9 @@ def render_preview(request: HttpRequest, pk: int, evaluations: int) -> HttpRespo
     """What a render that is being painted looked like a few seconds ago."""
     if not request.user.has_perm("generation.view_render"):
         raise PermissionDenied
-    return send_picture(get_object_or_404(Render, pk=pk).preview, "jpeg")
+    return send_picture(_seen_render(request, pk).preview, "jpeg")
+
+
+def _seen_render(request: HttpRequest, pk: int) -> Render:
+    seen = seen_by(request.user, Render.objects.all(), "experiment")
+    return get_object_or_404(seen.only("picture", "preview"), pk=pk)

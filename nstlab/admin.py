@@ -1,4 +1,4 @@
-"""A guard for django-rq's dashboard."""
+"""The history, and a guard for django-rq's dashboard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
+
+from nstlab.history import HistoryAdmin
+from nstlab.models import Entry
+
+admin.site.register(Entry, HistoryAdmin)
 
 
 class GuardedQueueAdmin(QueueAdmin):

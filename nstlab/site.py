@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.admin import AdminSite
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.contenttypes.views import shortcut
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import path
 
 
 class LabSite(AdminSite):
@@ -10,3 +18,40 @@ class LabSite(AdminSite):
     site_title = "NSTLab"
     index_title = "Experiments, studies, reports"
     enable_nav_sidebar = False
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """The first page; htmx gets the part that changes."""
+        from nstlab.home import home  # models, which are not there when sites are
+
+        context = {"home": home(request), **(extra_context or {})}
+        if request.headers.get("HX-Request"):
+            return TemplateResponse(request, "admin/_home.html", context)
+        return super().index(request, context)
+
+    def get_urls(self) -> list[Any]:
+        # Before the stock one, which tells any staff the address of any study.
+        guarded = path(
+            "r/<int:content_type_id>/<int:object_id>/",
+            self.admin_view(self.view_on_site),
+            name="view_on_site",
+        )
+        stock = super().get_urls()
+        unguarded = "view_on_site"
+        return [
+            guarded,
+            *(it for it in stock if getattr(it, "name", None) != unguarded),
+        ]
+
+    def view_on_site(
+        self, request: HttpRequest, content_type_id: int, object_id: int
+    ) -> HttpResponse:
+        """The public page of a row that the person may see."""
+        kind = get_object_or_404(ContentType, pk=content_type_id)
+        model = kind.model_class()
+        desk = self._registry.get(model) if model else None
+        if desk is None or not desk.has_view_permission(request):
+            raise Http404("There is no such page.")
+        get_object_or_404(desk.get_queryset(request), pk=object_id)
+        return shortcut(request, content_type_id, object_id)

@@ -15,6 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.admin import ReadOnlyAdmin, SaysRandomWeights, picture_tag
+from nstlab.guard import OwnedAdmin
+from nstlab.people import may_change
 from survey import desk, opening, preflight, wizard
 from survey.models import (
     FormAnswer,
@@ -73,7 +75,7 @@ class TranslationInline(_FrozenWithStudy, admin.StackedInline):
 
 
 @admin.register(Study)
-class StudyAdmin(admin.ModelAdmin):
+class StudyAdmin(OwnedAdmin):
     list_display = ["title", "version", "state", "method", "pictures", "finished",
                     "link", "created_at"]  # fmt: skip
     list_filter = ["state", "method"]
@@ -267,6 +269,7 @@ class StudyAdmin(admin.ModelAdmin):
 
 @admin.register(Stimulus)
 class StimulusAdmin(SaysRandomWeights):
+    belongs_to = "study"
     random_weights = Q(parameters__weights__startswith="random:")
     list_display = ["thumb", "code", "study", "made_by", "rated", "is_reference",
                     "training_order", "gold_answer"]  # fmt: skip
@@ -281,16 +284,20 @@ class StimulusAdmin(SaysRandomWeights):
         """What a picture is used for, until its study opens."""
         if not request.user.has_perm("survey.change_study"):
             return False
-        return obj is None or obj.study.state in opening.UNFROZEN
+        if obj is None:
+            return True
+        unfrozen = obj.study.state in opening.UNFROZEN
+        return unfrozen and may_change(request.user, obj.study)
 
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
         formset = super().get_changelist_formset(request, **kwargs)
+        may_change_row = self.has_change_permission
 
         class UnfrozenOnly(formset):  # type: ignore[misc, valid-type]
             def __init__(self, *args: Any, **named: Any) -> None:
                 super().__init__(*args, **named)
                 for form in self.forms:
-                    if form.instance.study.state not in opening.UNFROZEN:
+                    if not may_change_row(request, form.instance):
                         for field in form.fields.values():
                             field.disabled = True
 
@@ -327,6 +334,7 @@ class FormAnswerInline(admin.TabularInline):
 
 @admin.register(Participant)
 class ParticipantAdmin(ReadOnlyAdmin):
+    belongs_to = "study"
     list_display = [
         "code", "study", "status", "answered", "device_class", "simulated", "pilot",
         "excluded", "started_at", "finished_at",
@@ -361,6 +369,7 @@ class ParticipantAdmin(ReadOnlyAdmin):
 
 @admin.register(Rating)
 class RatingAdmin(ReadOnlyAdmin):
+    belongs_to = "trial__participant__study"
     list_display = ["participant", "stimulus", "question", "answer", "response_ms",
                     "rated_at"]  # fmt: skip
     list_filter = ["trial__participant__study", "rating"]

@@ -50,7 +50,9 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
 def _for_study(page: Any, owner: ModelAdmin) -> Page:
     def view(request: HttpRequest, pk: int) -> HttpResponse:
         study = get_object_or_404(owner.get_queryset(request), pk=pk)
-        if not owner.has_change_permission(request, study):
+        looks = request.method == "GET" and page in TO_LOOK_AT
+        may = owner.has_view_permission if looks else owner.has_change_permission
+        if not may(request, study):
             raise PermissionDenied
         response: HttpResponse = page(request, study, owner)
         return response
@@ -200,5 +202,10 @@ def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
             )
             return _back(study)
         new = presets.add_p913_form(study)
+        owner.log_change(request, study, f"{new} of P.913's questions added.")
         messages.success(request, f"{new} questions are in the form before.")
     return _back(study)
+
+
+# Pages that change nothing and tell nothing that the study's own page does not.
+TO_LOOK_AT = (poster,)

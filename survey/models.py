@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generation.models import Experiment, Render, random_png_name
+from nstlab.people import Owned
 
 DROPPED_AFTER = dt.timedelta(hours=2)
 """Who has been silent for this long has left; an answer brings them back."""
@@ -57,7 +58,7 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-class Study(models.Model):
+class Study(Owned):
     """One version of one survey. Versions share the address, the newest takes people.
 
     Opening freezes everything that people read or see; a change makes a new version.
@@ -87,6 +88,8 @@ class Study(models.Model):
     class Source(models.TextChoices):
         LINK = "link", "everybody who has the link"
         INVITATION = "invitation", "personal one-time links only"
+
+    sees_all = "survey.see_all_studies"
 
     title = models.CharField(max_length=120)
     slug = models.CharField(
@@ -259,9 +262,6 @@ class Study(models.Model):
         help_text="What the consent text promises; purge_participants does it.",
     )
 
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
-    )
     created_at = models.DateTimeField(auto_now_add=True)
     opened_at = models.DateTimeField(null=True, editable=False)
     closed_at = models.DateTimeField(null=True, editable=False)
@@ -273,6 +273,7 @@ class Study(models.Model):
         ordering = ["-created_at", "-pk"]
         permissions = [
             ("open_study", "Can open and close studies"),
+            ("see_all_studies", "Can see everybody's studies and answers"),
             ("export_recruit", "Can export recruiting platforms' ids"),
         ]
         constraints = [
@@ -624,6 +625,12 @@ class Participant(models.Model):
     number = models.PositiveIntegerField(
         default=0, help_text="Counts the people of a study from 0, for Latin squares."
     )
+    planned = models.PositiveIntegerField(
+        default=0, help_text="How many trials the session has, practice included."
+    )
+    practice = models.PositiveIntegerField(
+        default=0, help_text="How many of them come first and do not count."
+    )
     study_version = models.PositiveIntegerField()
     consent_sha256 = models.CharField(max_length=64, editable=False)
     language = models.CharField(max_length=10, default="en")
@@ -666,19 +673,16 @@ class Participant(models.Model):
 
     def next_trial(self) -> Trial | None:
         """Where this participant is: the first planned trial without an answer."""
-        return self.next_trials()[0]
+        return next(iter(self.unanswered(1)), None)
 
-    def next_trials(self) -> tuple[Trial | None, Trial | None]:
-        """The first planned trial without an answer, and the one after it."""
-        unanswered = self.trials.filter(answered_at=None).order_by("index")
-        found: list[Trial | None] = [
-            *unanswered.select_related("stimulus", "second").defer(
+    def unanswered(self, count: int) -> list[Trial]:
+        """The first `count` planned trials without an answer, with their pictures."""
+        open_ones = self.trials.filter(answered_at=None).order_by("index")
+        return list(
+            open_ones.select_related("stimulus", "second").defer(
                 "stimulus__parameters", "second__parameters"
-            )[:2],
-            None,
-            None,
-        ]
-        return found[0], found[1]
+            )[:count]
+        )
 
 
 class FormAnswer(models.Model):

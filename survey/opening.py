@@ -284,6 +284,7 @@ def new_version(study: Study) -> Study:
         version=last + 1,
     )
     copy.save()
+    copy.shared_with.set(study.shared_with.all())
     for related in ("further_questions", "translations", "form_items"):
         manager: Any = getattr(study, related)
         for row in manager.all():

@@ -184,6 +184,9 @@ def plan(participant: Participant, study: Study) -> None:
     for trial, unit in again:
         trial.repeat_of = first[unit]
     Trial.objects.bulk_update([trial for trial, _ in again], ["repeat_of"], 500)
+    participant.planned = len(trials)
+    participant.practice = sum(it.kind == Trial.Kind.TRAINING for it in trials)
+    participant.save(update_fields=["planned", "practice"])
     decide(participant, study)
 
 
@@ -231,6 +234,8 @@ def decide(participant: Participant, study: Study) -> None:
             unanswered = participant.trials.filter(answered_at=None)
             unanswered.filter(stimulus=None).delete()
             unanswered.filter(kind=Trial.Kind.CATCH).delete()
+            participant.planned = participant.trials.count()
+            participant.save(update_fields=["planned"])
             return
 
 

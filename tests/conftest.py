@@ -28,6 +28,17 @@ def static_files() -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with browsers and workers first: begun last, one process would do them
+    alone while the other is done."""
+    long = {
+        item.path
+        for item in items
+        if item.get_closest_marker("browser") or item.get_closest_marker("worker")
+    }
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def broker() -> Iterator[None]:
     """A real broker for the whole run: an embedded Valkey, or the one that is given."""
@@ -68,28 +79,45 @@ def png(color: Any = (200, 60, 30), size: tuple[int, int] = (48, 32)) -> bytes:
     return file.getvalue()
 
 
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session")
+def _password_hash() -> str:
+    """Hashed once: it takes longer than many a test."""
+    from django.contrib.auth.hashers import make_password
+
+    return make_password(PASSWORD)
+
+
 @pytest.fixture
-def researcher(db: None) -> Any:
+def make_account(db: None, _password_hash: str) -> Callable[..., Any]:
+    """A factory of staff accounts, in one of the lab's groups or in none."""
+    from django.contrib.auth import get_user_model
+
+    from nstlab.roles import update_group
+
+    def make(name: str, group: str = "", **fields: Any) -> Any:
+        user = get_user_model().objects.create(
+            username=name, password=_password_hash, is_staff=True, **fields
+        )
+        if group:
+            user.groups.add(update_group(group))
+        return user
+
+    return make
+
+
+@pytest.fixture
+def researcher(make_account: Callable[..., Any]) -> Any:
     """Somebody of the group Researcher: staff, not a superuser."""
-    from django.contrib.auth import get_user_model
-
-    from nstlab.roles import researchers
-
-    user = get_user_model().objects.create_user(
-        "ada", password="correct horse battery", is_staff=True
-    )
-    user.groups.add(researchers())
-    return user
+    return make_account("ada", "Researcher")
 
 
 @pytest.fixture
-def stranger(db: None) -> Any:
+def stranger(make_account: Callable[..., Any]) -> Any:
     """Staff without any right."""
-    from django.contrib.auth import get_user_model
-
-    return get_user_model().objects.create_user(
-        "mallory", password="correct horse battery", is_staff=True
-    )
+    return make_account("mallory")
 
 
 @pytest.fixture
@@ -100,8 +128,9 @@ def desk(client: Any, researcher: Any) -> Any:
 
 
 @pytest.fixture
-def make_experiment(db: None) -> Callable[..., Any]:
-    """A factory of experiments that paint 32 × 32 pixels in two evaluations."""
+def make_experiment(researcher: Any) -> Callable[..., Any]:
+    """A factory of the researcher's experiments that paint 32 × 32 pixels in two
+    evaluations."""
     from generation.models import Experiment, Pair
     from generation.services import add_source_image
 
@@ -118,11 +147,13 @@ def make_experiment(db: None) -> Callable[..., Any]:
                 "pooling": "average",
                 "start": "content",
                 "reuse": False,
+                "owner": researcher,
             }
             | fields,
         )
-        content, _ = add_source_image(data=png((200, 60, 30)), title="Red")
-        style, _ = add_source_image(data=png((20, 60, 230)), title="Blue")
+        whose = {"owner": experiment.owner}
+        content, _ = add_source_image(data=png((200, 60, 30)), title="Red", **whose)
+        style, _ = add_source_image(data=png((20, 60, 230)), title="Blue", **whose)
         Pair.objects.create(experiment=experiment, content=content, style=style)
         return experiment
 
@@ -158,7 +189,7 @@ def put_on_wall(experiment: Any) -> list[Any]:
 
 @pytest.fixture
 def make_study(make_experiment: Callable[..., Any]) -> Callable[..., Any]:
-    """A factory of open studies of `pictures` renders."""
+    """A factory of the researcher's open studies of `pictures` renders."""
     from survey.models import Study
     from survey.opening import open_study
 
@@ -172,6 +203,7 @@ def make_study(make_experiment: Callable[..., Any]) -> Callable[..., Any]:
             **{
                 "title": "How good are they?",
                 "experiment": experiment,
+                "owner": experiment.owner,
                 "controller": "The lab",
                 "contact": "ada@lab.example",
                 "ethics_reference": "2026-1",

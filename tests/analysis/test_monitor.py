@@ -21,16 +21,17 @@ pytestmark = pytest.mark.django_db
 
 
 def many(study: Study, people: int) -> None:
-    """`people` who rated every picture, written at once."""
+    """`people` more who rated every picture, written at once."""
+    first = study.participants.count()
     stimuli = list(study.stimuli.all())
     start = timezone.now() - dt.timedelta(hours=2)
     rows = Participant.objects.bulk_create(
         Participant(
-            study=study, code=f"p-{n}", token_sha256=f"{n}", study_version=1,
+            study=study, code=f"p-{n}", token_sha256=f"{study.pk}-{n}", study_version=1,
             consent_sha256="", seed=n, status="finished",
             finished_at=start + dt.timedelta(minutes=n + 1),
         )
-        for n in range(people)
+        for n in range(first, first + people)
     )  # fmt: skip
     Participant.objects.filter(pk__in=[row.pk for row in rows]).update(started_at=start)
     trials = Trial.objects.bulk_create(

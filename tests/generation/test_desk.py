@@ -194,7 +194,7 @@ def test_staff_without_the_right_see_and_do_nothing(
     for page in ("sourceimage", "experiment", "render", "batch"):
         assert client.get(f"/admin/generation/{page}/").status_code == 403
     address = f"/admin/generation/experiment/{experiment.pk}/sheet/"
-    assert client.get(address).status_code == 403
+    assert client.get(address).status_code == 404
 
 
 @pytest.mark.parametrize(

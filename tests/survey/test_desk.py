@@ -35,7 +35,9 @@ def change(desk: Any, study: Study, **data: str) -> Any:
 @pytest.fixture
 def draft(experiment: Any) -> Study:
     put_on_wall(experiment)
-    return Study.objects.create(title="Draft", experiment=experiment)
+    return Study.objects.create(
+        title="Draft", experiment=experiment, owner=experiment.owner
+    )
 
 
 def test_it_says_what_is_missing_before_it_opens(desk: Any, draft: Study) -> None:

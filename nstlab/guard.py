@@ -1,0 +1,207 @@
+"""What every page of the desk has from `nstlab.people`: one class for all admins.
+
+`OwnedAdmin` lets nobody see, choose, change or share what is not theirs to: in lists,
+forms, filters, autocompletes, popups and actions. A page of one's own gets its row by
+`get_object_or_404(self.get_queryset(request), pk=pk)`, then asks
+`self.has_view_permission(request, row)` or `self.has_change_permission(request, row)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from nstlab import people
+
+
+class SeenChoices(admin.options.BaseModelAdmin):
+    """Forms that offer and take only what the person may see, of whatever is owned."""
+
+    def _seen(self, request: HttpRequest, field: Any, options: dict[str, Any]) -> None:
+        related = self.admin_site._registry.get(field.remote_field.model)
+        if not isinstance(related, OwnedAdmin) or "queryset" in options:
+            return
+        seen = Q(pk__in=related.get_queryset(request).values("pk"))
+        match = request.resolver_match
+        if match is not None and (pk := match.kwargs.get("object_id")):
+            # What a shared row names already stays, seen elsewhere or not.
+            seen |= Q(pk__in=self._named(pk, field))
+        options["queryset"] = related.model._default_manager.filter(seen)
+
+    def _named(self, pk: str, field: Any) -> QuerySet[Any]:
+        if not str(pk).isdecimal() or not isinstance(self, admin.ModelAdmin):
+            return self.model._default_manager.none()
+        return self.model._default_manager.filter(pk=pk).values(field.name)
+
+    def formfield_for_foreignkey(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        self._seen(request, db_field, kwargs)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        self._seen(request, db_field, kwargs)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+class OwnedAdmin(SeenChoices, admin.ModelAdmin):
+    """Pages of rows that belong to somebody; `belongs_to` is the way to the owned row,
+    as "trial__participant__study", or empty if it is the row itself."""
+
+    belongs_to = ""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return people.seen_by(
+            request.user, super().get_queryset(request), self.belongs_to
+        )
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if not super().has_view_permission(request, obj):
+            return False
+        return obj is None or people.may_see(request.user, self._root(obj))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if not super().has_change_permission(request, obj):
+            return False
+        return obj is None or people.may_change(request.user, self._root(obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if not super().has_delete_permission(request, obj):
+            return False
+        return obj is None or people.may_share(request.user, self._root(obj))
+
+    def _root(self, row: Any) -> people.Owned:
+        return people.root_row(row, self.belongs_to)
+
+    # Actions --------------------------------------------------------------------
+
+    def changeable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Of `rows`, those that actions of this person may change."""
+        return people.changeable_by(request.user, rows, self.belongs_to)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        may = self.changeable(request, queryset)
+        chosen = Q(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
+        left_out = queryset.filter(chosen).count() - may.filter(chosen).count()
+        if left_out:
+            messages.warning(
+                request,
+                f"{left_out} of those chosen are other people's: you may look at them, "
+                "not change them. They were left out.",
+            )
+        return super().response_action(request, may, *args, **kwargs)
+
+    # Sharing --------------------------------------------------------------------
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        shown = super().get_list_display(request)
+        return shown if self.belongs_to else [*shown, "owner"]
+
+    def get_list_select_related(self, request: HttpRequest) -> Any:
+        also = super().get_list_select_related(request)
+        return also if self.belongs_to or also is True else [*(also or ()), "owner"]
+
+    def get_urls(self) -> list[URLPattern]:
+        urls = super().get_urls()
+        if self.belongs_to:
+            return urls
+        names = self.opts.app_label, self.opts.model_name
+        page = path(
+            "<int:pk>/people/",
+            self.admin_site.admin_view(self.people_page),
+            name="{}_{}_people".format(*names),
+        )
+        return [page, *urls]
+
+    def people_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Whom a row is shared with, and whose it is."""
+        row = get_object_or_404(self.get_queryset(request), pk=pk)
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+        may_share = people.may_share(request.user, row)
+        form = _people_form(request, row)
+        if request.method == "POST":
+            if not may_share:
+                raise PermissionDenied
+            if form.is_valid():
+                form.save()
+                if form.changed_data:
+                    self.log_change(request, row, _who(row))
+                messages.success(request, _who(row))
+                if people.may_see(request.user, row):
+                    return redirect(request.path)
+                return redirect("admin:index")
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": row,
+            "title": f"Who sees “{row}”",
+            "form": form,
+            "may_share": may_share,
+        }
+        return TemplateResponse(request, "admin/people.html", context)
+
+
+def _people_form(request: HttpRequest, row: Any) -> forms.ModelForm:
+    """Colleagues to tick; a superuser may also give the row to somebody else."""
+    staff = get_user_model()._default_manager.filter(is_active=True, is_staff=True)
+    named = ["shared_with"]
+    if request.user.is_superuser:
+        named.insert(0, "owner")
+    form_class = forms.modelform_factory(
+        type(row),
+        fields=named,
+        labels={"shared_with": "Shared with"},
+        widgets={"shared_with": forms.CheckboxSelectMultiple},
+    )
+    form = form_class(request.POST if request.method == "POST" else None, instance=row)
+    others = staff.exclude(pk=row.owner_id).order_by(get_user_model().USERNAME_FIELD)
+    form.fields["shared_with"].queryset = others  # type: ignore[attr-defined]
+    if "owner" in form.fields:
+        form.fields["owner"].queryset = staff  # type: ignore[attr-defined]
+    return form
+
+
+def _who(row: people.Owned) -> str:
+    """Who sees a row, as a sentence for the log."""
+    names = sorted(user.get_username() for user in row.shared_with.all())
+    belongs = f"It is {row.owner.get_username()}'s" if row.owner else "It is nobody's"
+    return f"{belongs}, shared with {', '.join(names) or 'nobody'}."
+
+
+class SeenFilter(admin.RelatedFieldListFilter):
+    """A filter by an owned row that names only those the person may see."""
+
+    def field_choices(
+        self, field: Any, request: HttpRequest, model_admin: admin.ModelAdmin
+    ) -> Any:
+        seen = people.visible(field.related_model, request.user)
+        return field.get_choices(
+            include_blank=False,
+            limit_choices_to={"pk__in": seen.values("pk")},
+            ordering=self.field_admin_ordering(field, request, model_admin),
+        )
+
+
+def _leads_to_owned(field: models.Field) -> bool:
+    related = field.related_model
+    return isinstance(related, type) and issubclass(related, people.Owned)
+
+
+# Every `list_filter` that names such a field is guarded without being told to.
+admin.FieldListFilter.register(_leads_to_owned, SeenFilter, take_priority=True)

@@ -1,0 +1,92 @@
+"""The history: what was changed on the desk, by whom and when, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import CharField, Q, QuerySet
+from django.db.models.functions import Cast
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from generation.models import Experiment
+from nstlab.guard import OwnedAdmin
+from nstlab.models import Entry
+from nstlab.people import seen_by
+from survey.models import Study
+
+
+class KindFilter(admin.SimpleListFilter):
+    """The kinds of things that anything has happened to."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        kinds = model_admin.get_queryset(request).order_by().values("content_type")
+        found = ContentType.objects.filter(pk__in=kinds.distinct())
+        return sorted((str(it.pk), it.name) for it in found)
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Entry]
+    ) -> QuerySet[Entry]:
+        kind = self.value() or ""
+        return queryset.filter(content_type=int(kind)) if kind.isdecimal() else queryset
+
+
+class HistoryAdmin(admin.ModelAdmin):
+    """Read-only; everybody's for those who see everything, else what happened to
+    one's own things and those one may see, and what one did oneself."""
+
+    list_display = ["action_time", "user", "thing", "kind", "what"]
+    list_display_links = None
+    list_filter = [("action_time", admin.DateFieldListFilter), KindFilter]
+    list_select_related = ["user", "content_type"]
+    search_fields = ["object_repr", "change_message"]
+    search_help_text = "A name, or words of what was done."
+    show_full_result_count = False
+    list_per_page = 50
+    fields = readonly_fields = ("action_time", "user", "thing", "kind", "what")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
+        entries = super().get_queryset(request)
+        user: Any = request.user
+        if user.has_perm(Experiment.sees_all) and user.has_perm(Study.sees_all):
+            return entries
+        seen = Q(user=user.pk)
+        kinds = entries.order_by().values_list("content_type", flat=True).distinct()
+        for kind in ContentType.objects.filter(pk__in=kinds):
+            model = kind.model_class()
+            desk = self.admin_site._registry.get(model) if model else None
+            if isinstance(desk, OwnedAdmin) and desk.has_view_permission(request):
+                rows = seen_by(user, desk.model._base_manager.all(), desk.belongs_to)
+                keys = rows.order_by().values_list(Cast("pk", CharField()))
+                seen |= Q(content_type=kind, object_id__in=keys)
+        return entries.filter(seen)
+
+    @admin.display(description="what", ordering="object_repr")
+    def thing(self, entry: Entry) -> SafeString | str:
+        address = None if entry.is_deletion() else entry.get_admin_url()
+        if not address:
+            return entry.object_repr
+        return format_html('<a href="{}">{}</a>', address, entry.object_repr)
+
+    @admin.display(description="kind", ordering="content_type")
+    def kind(self, entry: Entry) -> str:
+        return entry.content_type.name if entry.content_type else "–"
+
+    @admin.display(description="what was done")
+    def what(self, entry: Entry) -> str:
+        return entry.get_change_message() or entry.get_action_flag_display()
