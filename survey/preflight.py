@@ -274,7 +274,8 @@ def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[R
     trials += sum(it.gold_answer is not None for it in shown)
     questions = 1 + study.further_questions.count()
     minutes = max(1, round(trials * SECONDS_A_TRIAL * (1 + questions) / 2 / 60))
-    text = f"A session is {trials} trials, about {minutes} minutes."
+    plural = "" if minutes == 1 else "s"
+    text = f"A session is {trials} trials, about {minutes} minute{plural}."
     if minutes > LONG_SESSION:
         yield Remark(
             f"{text} People tire.",

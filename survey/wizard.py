@@ -202,7 +202,9 @@ class Picker:
                 "pk": row["pk"],
                 "title": f"{row['content']} × {row['style']}",
                 "made": " · ".join(
-                    f"{_label(name)} {_text(row[name])}"
+                    row[name]
+                    if isinstance(row[name], str)
+                    else f"{_label(name)} {_text(row[name])}"
                     for name in varied
                     if name not in ("content", "style")
                 ),
