@@ -33,10 +33,10 @@ lint: install
 	NSTLAB_VAR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-servers: install
-	$(BIN)/python -m tests.servers -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m tests.servers -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 format: install
 	$(BIN)/ruff check --fix .

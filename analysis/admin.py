@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,7 +23,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analysis import exclusions, monitor, pages, reports, rights
+from analysis import exclusions, monitor, pages, preregistration, reports, rights
 from analysis.exports import (
     RATINGS_LONG,
     csv_lines,
@@ -65,6 +66,12 @@ class ReportAdmin(ReadOnlyAdmin):
             page("participants/<str:code>/", self.participant_page, "participant"),
             page("share/", self.share_page, "share"),
             page("share/<int:bundle>.zip", self.bundle_file, "bundle_file"),
+            page("preregistration/", self.preregistration_page, "preregistration"),
+            page(
+                "preregistration.json",
+                self.preregistration_json,
+                "preregistration_json",
+            ),
             page("ratings_long.csv", self.ratings_long, "ratings_long"),
             page("ratings_matrix.csv", self.ratings_matrix, "ratings_matrix"),
             page("<str:name>", self.report_file, "report_file"),
@@ -291,6 +298,82 @@ class ReportAdmin(ReadOnlyAdmin):
             log=exclusions.history(study.participants.filter(pk=participant.pk)),
         )
         return TemplateResponse(request, "analysis/participant.html", context)
+
+    # The pre-registration ---------------------------------------------------------
+
+    def preregistration_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Write down what will be analysed, freeze it, see it."""
+        study = self._get_study(request, pk)
+        studies = self.admin_site.get_model_admin(Study)
+        may_write = studies.has_change_permission(request, study)
+        row = preregistration.of(study)
+        frozen = row if row is not None and row.frozen_at is not None else None
+        form = preregistration.PlanForm(
+            request.POST or None, study=study, plan=row.plan if row is not None else {}
+        )
+        if request.method == "POST":
+            if not may_write:
+                raise PermissionDenied
+            if form.is_valid():
+                if self._write_plan(request, study, form):
+                    return redirect(request.path)
+                frozen = preregistration.frozen(study)
+        context = self._context(
+            request,
+            study,
+            title=f"Pre-registration of {study}",
+            row=row,
+            frozen=frozen,
+            said=frozen
+            and preregistration.sentences(preregistration.statement(frozen)),
+            form=form,
+            may_write=may_write,
+            ratings=preregistration.ratings_so_far(study),
+            screens=preregistration.SCREENS,
+        )
+        return TemplateResponse(request, "analysis/preregistration.html", context)
+
+    def _write_plan(
+        self, request: HttpRequest, study: Study, form: preregistration.PlanForm
+    ) -> bool:
+        """Save the plan, and freeze it if asked to; whether all of it was done."""
+        try:
+            preregistration.write(study, form.plan())
+            if "freeze" not in request.POST:
+                messages.success(request, "The plan is saved; it is not frozen yet.")
+                return True
+            if "sure" not in request.POST:
+                raise preregistration.CannotFreeze(
+                    "The plan is saved. Tick the box to freeze it: nothing of it can "
+                    "be changed afterwards."
+                )
+            row = preregistration.freeze(study, by=request.user)
+        except preregistration.CannotFreeze as refused:
+            messages.error(request, str(refused))
+            return False
+        sentence = f"Pre-registered, sha256 {row.sha256}."
+        self.admin_site.get_model_admin(Study).log_change(request, study, sentence)
+        messages.success(request, sentence)
+        return True
+
+    def preregistration_json(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The frozen plan with its proof, and who froze it."""
+        study = self._get_study(request, pk)
+        row = preregistration.frozen(study)
+        if row is None:
+            raise Http404("Nothing is pre-registered.")
+        by = row.frozen_by.get_username() if row.frozen_by else None
+        text = json.dumps(
+            preregistration.record(row) | {"frozen_by": by},
+            indent=2,
+            ensure_ascii=False,
+        )
+        name = f"preregistration-{row.sha256[:10]}.json"
+        return HttpResponse(
+            f"{text}\n",
+            content_type=KINDS["json"],
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
 
     # The open-science bundle ------------------------------------------------------
 

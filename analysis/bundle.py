@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import IO, Any
 
-from analysis import reports
+from analysis import preregistration, reports
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from analysis.rights import objections, sources, with_sources
 from analysis.stats.codebook import codebook, describe
@@ -24,6 +24,7 @@ from generation.services import picture_bytes
 from survey.models import FormItem, Participant, Stimulus, Study
 
 FORMAT = 1
+PREREGISTRATION = "preregistration.json"
 FEWEST = 5  # people who must be alike in what is said about them
 MERGED = "merged"
 
@@ -58,15 +59,16 @@ SHARED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 PRIVATE: dict[str, tuple[str, ...]] = {
     "study": (
-        "id", "slug", "experiment", "state", "source", "max_participants", "opens_at",
-        "closes_at", "completion_code", "completion_url", "screenout_code",
-        "screenout_url", "delete_on", "owner", "created_at", "opened_at", "closed_at",
+        "id", "slug", "experiment", "all_renders", "state", "source",
+        "max_participants", "opens_at", "closes_at", "completion_code",
+        "completion_url", "screenout_code", "screenout_url", "delete_on", "owner",
+        "created_at", "opened_at", "closed_at",
     ),
     "stimulus": ("id", "study", "render"),
     "participant": (
-        "id", "study", "token_sha256", "number", "consent_sha256", "seed", "viewport",
-        "pixel_ratio", "form_done_at", "checks_done_at", "pilot", "started_at",
-        "seen_at",
+        "id", "study", "token_sha256", "number", "planned", "practice",
+        "consent_sha256", "seed", "viewport", "pixel_ratio", "form_done_at",
+        "checks_done_at", "pilot", "started_at", "seen_at",
     ),
     "trial": (
         "id", "item", "repeat_of", "break_before", "break_ended_at", "load_failures",
@@ -144,8 +146,11 @@ def write_bundle(
             "method": computed["method"],
         }
         archive.add_json("study.json", settings)
+        if (plan := preregistration.frozen(study)) is not None:
+            archive.add_json(PREREGISTRATION, preregistration.record(plan))
         archive.add_json("dataset_description.json", _psych_ds(study, tables))
-        archive.add("README.md", _readme(study, stimuli).encode())
+        readme = _readme(study, stimuli, registered=plan is not None)
+        archive.add("README.md", readme.encode())
 
 
 class _Archive:
@@ -366,7 +371,9 @@ def _psych_ds(
     return described
 
 
-def _readme(study: Study, stimuli: Sequence[Mapping[str, Any]]) -> str:
+def _readme(
+    study: Study, stimuli: Sequence[Mapping[str, Any]], *, registered: bool
+) -> str:
     left_out = [each for each in stimuli if each["left_out"]]
     lines = [
         f"# {study.title}",
@@ -380,6 +387,11 @@ def _readme(study: Study, stimuli: Sequence[Mapping[str, Any]]) -> str:
         "| results | tables and charts of the report |",
         "| documentation/codebook.csv | every column: type, unit, meaning |",
         "| study.json | settings, and how every picture was made |",
+        *(
+            [f"| {PREREGISTRATION} | what was fixed before the results, and when |"]
+            if registered
+            else []
+        ),
         "| checksums.sha256 | `sha256sum --check checksums.sha256` |",
         "",
         "Times are seconds since a participant's own start. Nothing dates or names a "

@@ -21,14 +21,21 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.files.base import ContentFile
 from django.db import models, transaction
 
-from analysis.bundle import FORMAT, PARTICIPANTS, RATINGS, STIMULUS_FIELDS, STUDY_FIELDS
+from analysis import preregistration
+from analysis.bundle import (
+    FORMAT,
+    PARTICIPANTS,
+    PREREGISTRATION,
+    RATINGS,
+    STIMULUS_FIELDS,
+    STUDY_FIELDS,
+)
 from analysis.models import Import
 from analysis.stats.cells import FORMULA_SIGNS
 from generation.engine.errors import ImageRefused
-from generation.engine.images import open_picture, pixel_sha256, png_bytes
+from generation.engine.images import open_picture, pixel_sha256
 from survey.methods import method_of
 from survey.models import (
     FormItem,
@@ -40,6 +47,7 @@ from survey.models import (
     Trial,
     token_hash,
 )
+from survey.opening import keep_picture
 
 # Imported times are seconds since each person's start; this stands for that start.
 START = datetime(2000, 1, 1, tzinfo=UTC)
@@ -49,6 +57,7 @@ MOST_TEXT = 512 * 1024**2
 MOST_PICTURE = 64 * 1024**2
 MEMBERS = re.compile(
     r"README\.md|dataset_description\.json|study\.json|checksums\.sha256"
+    r"|preregistration\.json"
     r"|data/study-[A-Za-z0-9]+_table-[a-z]+_data\.csv"
     r"|documentation/codebook\.csv"
     r"|materials/stimuli/[A-Za-z0-9_-]{1,20}\.png"
@@ -88,7 +97,7 @@ class Bundle:
         except (zipfile.BadZipFile, OSError) as error:
             raise BrokenBundle(f"{path.name} is no ZIP: {error}.") from error
         self._members = self._checked_members()
-        self.settings = self._json("study.json")
+        self.settings = self.json("study.json")
         self._check_sums()
         if self.settings.get("format") != "nstlab-bundle":
             raise BrokenBundle("study.json is not that of a bundle of NSTLab.")
@@ -150,7 +159,10 @@ class Bundle:
         except UnicodeDecodeError as error:
             raise BrokenBundle(f"{name} is not UTF-8 text.") from error
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def json(self, name: str) -> dict[str, Any]:
         try:
             value = json.loads(self.text(name), parse_constant=_refused_constant)
         except (ValueError, RecursionError) as error:
@@ -234,8 +246,12 @@ def _study_of(bundle: Bundle, owner: Any, kept: list[Stimulus]) -> Study:
         stimuli = _stimuli(bundle, study, kept)
         people = _participants(bundle, study)
         _answers(bundle, study, stimuli, people)
+        if PREREGISTRATION in bundle:
+            preregistration.restore(study, bundle.json(PREREGISTRATION))
     except ValidationError as error:
         raise BrokenBundle(f"{_reason(error)}.") from error
+    except preregistration.BrokenRecord as error:
+        raise BrokenBundle(f"{str(error).capitalize()}.") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise BrokenBundle(
             f"study.json is not as a bundle has it: {error!r}."
@@ -306,9 +322,9 @@ def _stimuli(bundle: Bundle, study: Study, kept: list[Stimulus]) -> dict[str, St
             raise BrokenBundle(f"{stimulus.code} has no sha256 of its pixels.")
         _checked(stimulus, exclude=["picture", "parameters", "render", "pixel_sha256"])
         if given["picture"]:
-            _keep_picture(stimulus, bundle.read(given["picture"]))
-            kept.append(stimulus)
-        stimulus.save()
+            _keep_picture(stimulus, bundle.read(given["picture"]), kept)
+        else:
+            stimulus.save()
         made[stimulus.code] = stimulus
         if given["reference"]:
             references[stimulus.code] = given["reference"]
@@ -320,14 +336,15 @@ def _stimuli(bundle: Bundle, study: Study, kept: list[Stimulus]) -> dict[str, St
     return made
 
 
-def _keep_picture(stimulus: Stimulus, data: bytes) -> None:
+def _keep_picture(stimulus: Stimulus, data: bytes, kept: list[Stimulus]) -> None:
     try:
         pixels = open_picture(data).image
     except ImageRefused as refused:
         raise BrokenBundle(f"The picture of {stimulus.code}: {refused}") from refused
     if pixel_sha256(pixels) != stimulus.pixel_sha256:
         raise BrokenBundle(f"The picture of {stimulus.code} is another one.")
-    stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
+    kept.append(stimulus)
+    keep_picture(stimulus, pixels)
 
 
 def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:

@@ -157,6 +157,42 @@ class Import(models.Model):
         return f"{self.study}: {self.get_kind_display()}"
 
 
+class Preregistration(models.Model):
+    """What was fixed about a study's analysis before its results were known.
+
+    A draft until it is frozen, once and for all; `analysis.preregistration` writes it.
+    """
+
+    study = models.OneToOneField(
+        Study, on_delete=models.CASCADE, related_name="preregistration"
+    )
+    plan = models.JSONField(default=dict)
+    sha256 = models.CharField("sha256 of the plan", max_length=64, blank=True)
+    frozen_at = models.DateTimeField(null=True)
+    frozen_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True
+    )
+    ratings_before = models.PositiveIntegerField(
+        default=0, help_text="Ratings that counted when it was frozen."
+    )
+    report_before = models.BooleanField(
+        default=False, help_text="A report on them had been computed by then."
+    )
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(frozen_at=None, sha256="")
+                | (Q(frozen_at__isnull=False) & ~Q(sha256="")),
+                name="frozen_with_its_sha256",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"pre-registration of {self.study}"
+
+
 def bundle_path(_bundle: Bundle, _name: str) -> str:
     return f"bundle/{secrets.token_urlsafe(16)}.zip"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis import preregistration
 from analysis.models import Report
 from analysis.monitor import words
 from analysis.stats.flags import MEANINGS
@@ -56,7 +57,8 @@ class Table:
 def report_context(study: Study, report: Report) -> dict[str, Any]:
     """The rows, charts and notes of a computed report, for its template."""
     names = list(report.files.values_list("name", flat=True))
-    wanted = ["mos_by_stimulus.csv", "raters.csv", "reliability.csv", "pair_scale.csv"]
+    wanted = ["mos_by_stimulus.csv", "raters.csv", "reliability.csv", "pair_scale.csv",
+              "planned_contrasts.csv"]  # fmt: skip
     wanted += [name for name in names if name.startswith("chart_")]
     texts = {
         name: bytes(data).decode()
@@ -83,6 +85,10 @@ def report_context(study: Study, report: Report) -> dict[str, Any]:
                 "interval": between(row["ci_low"], row["ci_high"]),
             }
             for row in _dictionaries(texts.get("reliability.csv", ""))
+        ],
+        "planned": [
+            _planned_row(row, notes)
+            for row in _dictionaries(texts.get("planned_contrasts.csv", ""))
         ],
         "charts": [_chart(each, texts) for each in report.charts],
         "tables": [
@@ -172,6 +178,17 @@ def _rater_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
     }
 
 
+def _planned_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
+    return {
+        **row,
+        "mean_diff": _fixed(row["mean_diff"]),
+        "interval": between(row["ci_low"], row["ci_high"]),
+        "p": rounded(row["p_planned"]),
+        "dz": _fixed(row["dz"]),
+        "notes": notes.of(row["flags"]),
+    }
+
+
 def _chart(chart: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, Any]:
     table = texts.get(f"chart_{chart['name']}.csv")
     return {**chart, "table": Table.of(table) if table else None}
@@ -200,6 +217,7 @@ def method_sentences(method: Mapping[str, Any]) -> Iterable[str]:
     if left_out := method.get("left_out"):
         reasons = ", ".join(f"{n} of {why} participants" for why, n in left_out.items())
         yield f"Ratings left out: {reasons}."
+    yield from preregistration.sentences(method.get("preregistration"))
     if method.get("simulated"):
         yield "Simulated participants are included."
     versions = method.get("versions", {})

@@ -16,7 +16,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import django_rq
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
@@ -26,9 +25,11 @@ from rq import Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
+from analysis import preregistration
 from analysis.exports import RATINGS_LONG
-from analysis.models import Bundle, Report
+from analysis.models import Bundle, Preregistration, Report
 from generation.services import picture_bytes
+from nstlab import broker
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study
 
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 
 LEVEL = 0.95
 # Counts what a report consists of: an older one is not shown for a newer program.
-FORMAT = 2
+FORMAT = 3
 # Pictures that are read for the charts; more would not be seen there.
 MOST_PICTURES = 200
 
@@ -65,7 +66,9 @@ def fingerprint(study: Study) -> str:
         .order_by("pk")
         .values_list("pk", "exclusion_reason")
     )
-    state = [FORMAT, study.version, study.title, ratings, people, excluded]
+    plan = preregistration.frozen(study)
+    fixed = plan.sha256 if plan is not None else ""
+    state = [FORMAT, study.version, study.title, ratings, people, excluded, fixed]
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
@@ -138,7 +141,7 @@ def carry(bundle: Bundle) -> None:
 def _enqueue(row: Report | Bundle) -> None:
     task = "compute_report" if isinstance(row, Report) else "make_bundle"
     try:
-        django_rq.get_queue("report").enqueue(
+        broker.queue("report").enqueue(
             f"analysis.tasks.{task}",
             row.pk,
             job_id=row.job_id,
@@ -152,7 +155,7 @@ def _enqueue(row: Report | Bundle) -> None:
 
 
 def _carried(row: Report | Bundle) -> bool:
-    queue = django_rq.get_queue("report")
+    queue = broker.queue("report")
     try:
         job = Job.fetch(
             row.job_id, connection=queue.connection, serializer=queue.serializer
@@ -167,7 +170,7 @@ def _carried(row: Report | Bundle) -> bool:
 def worker_present() -> bool:
     """Whether any worker listens to the `report` queue, as far as the broker knows."""
     try:
-        return Worker.count(queue=django_rq.get_queue("report")) > 0
+        return Worker.count(queue=broker.queue("report")) > 0
     except (RedisError, OSError):
         return False
 
@@ -193,7 +196,8 @@ def build(
         scale=scale,
         include_simulated=include_simulated,
     )
-    options: dict[str, Any] = {"level": LEVEL, **chosen}
+    plan = preregistration.frozen(study)
+    options = _options(plan, chosen)
     if study.method == Study.Method.PAIRS:
         return ratings, _pairs_report(study, ratings, stats.Options(**options))
     if ratings.rows["rating"].isna().all():  # nothing to compare, and nobody to judge
@@ -201,7 +205,10 @@ def build(
         return ratings, stats.Report(empty, beside={"ratings_long.csv": RATINGS_LONG})
     factors = varied(ratings)
     by = (*factors, *(",".join(pair) for pair in crossed(factors)))
-    report = stats.build(ratings, stats.Options(**{"by": by} | options))
+    settled = stats.Options(**{"by": by} | options)
+    report = stats.build(ratings, settled)
+    if plan is not None:
+        _add_planned(report, ratings, settled, plan)
     report.beside["ratings_long.csv"] = RATINGS_LONG
     table = report.tables["mos_by_stimulus.csv"]
     place = {code: number for number, code in enumerate(_codes(study))}
@@ -212,6 +219,38 @@ def build(
         ignore_index=True,
     )
     return ratings, report
+
+
+def _options(plan: Preregistration | None, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Options of the statistics: the lab's own, what was pre-registered, what was asked
+    for by name."""
+    return {"level": LEVEL, **preregistration.options_of(plan), **chosen}
+
+
+def _add_planned(
+    report: stats.Report,
+    ratings: Ratings,
+    options: stats.Options,
+    plan: Preregistration,
+) -> None:
+    """The planned contrasts as a table of their own, marked among all the others."""
+    from analysis.stats.planned import is_planned, planned_contrasts
+    from analysis.stats.report import screened_out, without
+
+    pairs = preregistration.pairs_of(plan)
+    planned = plan.plan["contrasts"]
+    table, notes = planned_contrasts(
+        without(ratings, set(screened_out(ratings, options))),
+        pairs,
+        test=planned["test"],
+        correction=planned["correction"],
+        level=options.level,
+    )
+    report.tables["planned_contrasts.csv"] = table
+    every = report.tables["contrasts.csv"]
+    report.tables["contrasts.csv"] = every.assign(planned=is_planned(every, pairs))
+    report.summary["notes"] += notes
+    report.summary["preregistration"] = preregistration.statement(plan)
 
 
 def _codes(study: Study) -> list[str]:
@@ -300,7 +339,8 @@ def compute(
         study, include_simulated=include_simulated, shared=shared, **chosen
     )
     files = report_files(report)
-    options = Options(**{"level": LEVEL, **chosen})
+    plan = preregistration.frozen(study)
+    options = Options(**_options(plan, chosen))
     subject = charts.Subject.of(
         report, factors=varied(ratings), thumbnails=thumbnails(study, pictures)
     )
@@ -334,6 +374,7 @@ def compute(
             "left_out": ratings.left_out,
             "simulated": include_simulated,
             "notes": report.summary.get("notes", []),
+            "preregistration": plan and preregistration.statement(plan),
             "versions": stats_versions() | {"matplotlib": version("matplotlib")},
         },
     }

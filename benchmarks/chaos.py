@@ -20,11 +20,8 @@ import http.cookiejar
 import json
 import os
 import random
-import shutil
 import signal
-import socket
 import sys
-import tempfile
 import threading
 import time
 import urllib.parse
@@ -38,6 +35,8 @@ from typing import Any
 # In the place of this folder, whose `queue` would hide Python's own.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmarks.temporary import free_port, temporary_lab  # noqa: E402
+
 # How often each is killed, relative to the others.
 KINDS = {"horse": 5, "worker": 2, "broker": 2, "web": 1}
 PATIENCE = 180.0
@@ -50,32 +49,18 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.5, help="mean s between kills")
     parser.add_argument("--seed", type=int, default=0, help="of moments and victims")
     options = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="nstlab-chaos-")
-    os.environ |= {
-        "NSTLAB_VAR": folder,
-        "NSTLAB_HTTPS": "0",
+    with temporary_lab(
         # Threads of two workers that wait for each other burn two cores.
-        "OMP_NUM_THREADS": "1",
-        "NSTLAB_LEASE_SECONDS": "2",
-        "NSTLAB_CHECKPOINT_SECONDS": "1",
+        OMP_NUM_THREADS="1",
+        NSTLAB_LEASE_SECONDS="2",
+        NSTLAB_CHECKPOINT_SECONDS="1",
         # Many batches of a few renders, so that there is something to fall apart.
-        "NSTLAB_BATCH_SECONDS": "1",
+        NSTLAB_BATCH_SECONDS="1",
         # Here all must be done, however often it was killed.
-        "NSTLAB_MAX_ATTEMPTS": "1000",
-        "NSTLAB_LOG_LEVEL": "ERROR",
-        "DJANGO_SETTINGS_MODULE": "nstlab.settings",
-    }
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
-    call_command("collectstatic", interactive=False, verbosity=0)
-    try:
+        NSTLAB_MAX_ATTEMPTS="1000",
+        NSTLAB_LOG_LEVEL="ERROR",
+    ):
         found = Chaos(options).run()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(found, indent=1))
     sys.exit(1 if found["wrong"] else 0)
 
@@ -126,9 +111,7 @@ class Chaos:
 
         self.options = options
         self.random = random.Random(options.seed)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.base = f"http://127.0.0.1:{port}"
         self.lab = Lab(
             web_command=gunicorn("127.0.0.1", port),

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 # In the place of this folder, where `queue` would be this file and not Python's own.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmarks.temporary import temporary_lab  # noqa: E402
 
 PARTS = ("queueing", "listing", "workers", "farm")
 
@@ -38,24 +37,15 @@ def main() -> None:
         "--only", nargs="*", choices=PARTS, default=PARTS, help="parts to run"
     )
     options = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="nstlab-benchmark-")
-    os.environ |= {
-        "NSTLAB_VAR": folder,
-        "NSTLAB_HTTPS": "0",
-        "NSTLAB_HOSTS": "testserver",
-        "OMP_NUM_THREADS": "1",
-        "DJANGO_SETTINGS_MODULE": "nstlab.settings",
-    }
-    import django
+    with temporary_lab(NSTLAB_HOSTS="testserver", OMP_NUM_THREADS="1"):
+        measure(options)
 
-    django.setup()
+
+def measure(options: argparse.Namespace) -> None:
     from django.conf import settings
-    from django.core.management import call_command
 
     from nstlab.broker import EmbeddedBroker
 
-    call_command("migrate", verbosity=0)
-    call_command("collectstatic", interactive=False, verbosity=0)
     broker = EmbeddedBroker(settings.VAR)
     broker.start()
     try:
@@ -71,7 +61,6 @@ def main() -> None:
         print(f"load average {os.getloadavg()[0]:.1f}")
     finally:
         broker.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def grid(name: str, renders: int, **fields: Any) -> Any:
@@ -223,7 +212,7 @@ def workers(renders: int) -> None:
 
     from django.conf import settings
 
-    from generation.services import queue_experiment, reap
+    from generation.services import queue_experiment
 
     settings.NSTLAB_BATCH_SECONDS = 0.2  # some tens of batches, as a large grid has
     seconds = {}
@@ -243,8 +232,7 @@ def workers(renders: int) -> None:
             with clock() as painting:
                 queue_experiment(experiment)
                 while experiment.renders.unfinished().exists():
-                    time.sleep(0.1)
-                    reap()
+                    time.sleep(0.2)
         finally:
             for worker in started:
                 worker.terminate()

@@ -126,7 +126,10 @@ class Claim:
                 if new:
                     unwanted.append(new if shown.lost else before)
         for name in filter(None, unwanted):
-            default_storage.delete(name)
+            try:
+                default_storage.delete(name)
+            except Exception:  # a store of any kind; check_media finds what stayed
+                log.exception("The old preview %s was not deleted", name)
 
     def _store_preview(self, shown: Shown) -> str:
         """The name of a new preview's file, or nothing where there is none."""

@@ -13,6 +13,7 @@ A row that is not running and still has a token may have left such files behind;
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -40,7 +41,10 @@ from generation.grid import (
     expand,
     overridden,
 )
+from generation.storage import patiently
 from nstlab.people import Owned, visible
+
+log = logging.getLogger(__name__)
 
 RANDOM_FEATURES = "random features: not the paper's network"
 
@@ -280,8 +284,19 @@ class Experiment(Owned):
 
         Raises ImpossibleGrid with a sentence.
         """
-        listed = list(self.pairs.select_related("content", "style"))
-        contents, styles = list(self.contents.all()), list(self.styles.all())
+        return self.cells_of(
+            list(self.pairs.select_related("content", "style")),
+            list(self.contents.all()),
+            list(self.styles.all()),
+        )
+
+    def cells_of(
+        self,
+        listed: Sequence[Pair],
+        contents: Sequence[SourceImage],
+        styles: Sequence[SourceImage],
+    ) -> list[Cell]:
+        """As `cells`, for pairs and pictures that need not be saved."""
         pictures = {
             picture.pk: picture.pixel_sha256
             for picture in (
@@ -536,6 +551,30 @@ class Render(models.Model):
             models.Index(fields=["pixel_sha256"]),
             models.Index(fields=["weights"]),
             models.Index(fields=["status", "-finished_at"]),
+            # A contact sheet looks for the factors among thousands of renders; the
+            # rows themselves are long, by their losses.
+            models.Index(
+                fields=[
+                    "experiment",
+                    "content",
+                    "style",
+                    "content_layer",
+                    "alpha",
+                    "beta",
+                    "tv_weight",
+                    "style_layers",
+                    "objective",
+                    "network",
+                    "pooling",
+                    "weights",
+                    "start_from",
+                    "size",
+                    "evaluations",
+                    "seed",
+                    "id",
+                ],
+                name="render_factors",
+            ),
             models.Index(
                 fields=["status"],
                 condition=Q(token__isnull=False),
@@ -650,10 +689,11 @@ class Render(models.Model):
 
         The file is complete on the storage before the row says so, and is taken
         away again if the row no longer wants it. `seconds` is this render's share of
-        the time in which it was painted together with others.
+        the time in which it was painted together with others. Raises StoreAway.
         """
         storage = self.picture.storage
-        name = storage.save(picture_name(self.pk, token), ContentFile(png))
+        wanted = picture_name(self.pk, token)
+        name = patiently(lambda: storage.save(wanted, ContentFile(png)))
         done = self._end(
             token,
             self.Status.DONE,
@@ -688,7 +728,10 @@ class Render(models.Model):
             **columns,
         )
         if ended and untidy:
-            self.tidy()
+            try:
+                self.tidy()
+            except Exception:  # a store of any kind; reap tries again
+                log.exception("What render %s left behind was not deleted", self.pk)
         return ended
 
     def cancel(self) -> bool:

@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import count, zip_longest
 from typing import Any
 
-import django_rq
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db import transaction
@@ -39,6 +38,7 @@ from generation.models import (
     lease_end,
 )
 from generation.presets import Preset, fixed_settings
+from nstlab import broker
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +139,34 @@ def experiment_from_preset(
             axes=dict(pair.axes),
         )
     return experiment
+
+
+@transaction.atomic
+def duplicate_experiment(experiment: Experiment, *, owner: Any) -> Experiment:
+    """A new experiment with the same pairs and settings, and no renders."""
+    most = Experiment._meta.get_field("name").max_length or 0
+    original = re.sub(r" \(copy(?: \d+)?\)$", "", experiment.name)
+    for number in count(1):
+        ending = " (copy)" if number == 1 else f" (copy {number})"
+        name = original[: most - len(ending)] + ending
+        if not Experiment.objects.filter(name=name).exists():
+            break
+    kept = {
+        field.name: getattr(experiment, field.name)
+        for field in Experiment._meta.concrete_fields
+        if field.name not in ("id", "name", "owner", "created_at")
+    }
+    copy = Experiment.objects.create(name=name, owner=owner, **kept)
+    copy.contents.set(experiment.contents.all())
+    copy.styles.set(experiment.styles.all())
+    for pair in experiment.pairs.all():
+        Pair.objects.create(
+            experiment=copy,
+            content_id=pair.content_id,
+            style_id=pair.style_id,
+            axes=pair.axes,
+        )
+    return copy
 
 
 # Queueing ---------------------------------------------------------------------
@@ -306,7 +334,7 @@ def send(batches: Sequence[Batch]) -> None:
     """Hand batches to the broker; if it is away they wait for the next `feed`."""
     try:
         for name in RENDER_QUEUES:
-            queue = django_rq.get_queue(name)
+            queue = broker.queue(name)
             queue.enqueue_many(
                 [
                     queue.prepare_data(
@@ -411,7 +439,7 @@ def _lost(batches: Sequence[Batch], now: dt.datetime) -> list[Batch]:
     """
     lost = []
     for name in RENDER_QUEUES:
-        queue = django_rq.get_queue(name)
+        queue = broker.queue(name)
         mine = [batch for batch in batches if batch.queue == name]
         if not mine:
             continue
@@ -442,7 +470,7 @@ def forget_old_jobs(now: dt.datetime) -> None:
     has run out. A batch that has just ended is left to the worker that ended it.
     """
     for name in RENDER_QUEUES:
-        queue = django_rq.get_queue(name)
+        queue = broker.queue(name)
         registry = queue.started_job_registry
         started = registry.get_job_and_execution_ids(cleanup=False)
         executions = {job_id: f"{job_id}:{execution}" for job_id, execution in started}

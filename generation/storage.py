@@ -1,14 +1,55 @@
-"""Pictures on a local disk that are there whole or not at all."""
+"""Pictures that are there whole or not at all, and a store that may be away."""
 
 from __future__ import annotations
 
+import logging
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.files.storage import FileSystemStorage
 
+log = logging.getLogger(__name__)
+
 UNFINISHED = ".part"
+
+PATIENCE_SECONDS = (1, 2, 4, 8, 16, 32)
+"""How long to wait before each new try of a store that is away."""
+
+# Named, not imported: a lab with a local disk need not load them.
+S3_CLIENTS = {"boto3", "botocore", "s3transfer"}
+
+T = TypeVar("T")
+
+
+class StoreAway(Exception):
+    """The store of the pictures could not be reached, again and again."""
+
+
+def patiently(act: Callable[[], T]) -> T:
+    """What `act` returns; it is tried again while the store is away.
+
+    Raises StoreAway after about a minute, and at once whatever is not the store's.
+    """
+    waits = iter(PATIENCE_SECONDS)
+    while True:
+        try:
+            return act()
+        except Exception as error:
+            if not _is_away(error):
+                raise
+            if (wait := next(waits, None)) is None:
+                said = f"The store of the pictures did not answer ({error})."
+                raise StoreAway(said) from error
+            log.warning("The store of the pictures is away: %s", error)
+        time.sleep(wait)
+
+
+def _is_away(error: Exception) -> bool:
+    client = type(error).__module__.partition(".")[0] in S3_CLIENTS
+    return client or isinstance(error, ConnectionError | TimeoutError)
 
 
 class DurableStorage(FileSystemStorage):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import logging
 import os
@@ -26,7 +27,8 @@ from generation.engine.errors import Cancelled, EngineError, NotFinite
 from generation.engine.images import png_bytes
 from generation.engine.render import Painted, Painter, Request
 from generation.models import Batch, Render, SourceImage, start_picture
-from generation.services import feed, picture_bytes
+from generation.services import abandon, feed, picture_bytes
+from generation.storage import StoreAway, patiently
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,13 @@ def render_batch(pk: int, attempt: int) -> str:
     discard_old_checkpoints()
     painter = Painter(device=device(), weights_folder=settings.NSTLAB_WEIGHTS)
     with Claim(batch, token) as claim, painter:
-        done = _Work(batch, claim, painter).paint()
+        try:
+            done = _Work(batch, claim, painter).paint()
+        except StoreAway as away:
+            # `reap` sends what is left again, seconds later and a few times only.
+            log.error("%s is given back: %s", batch, away)
+            abandon(batch, str(away))
+            return "given back"
         if claim.batch_is_lost():
             return "taken over"
     batch.release(token)
@@ -123,6 +131,8 @@ class _Work:
             minutes = self.batch.timeout_seconds / 60
             for render in left:
                 self._fail(render, TOOK_TOO_LONG.format(minutes=minutes))
+            raise
+        except StoreAway:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in FULL_DISK:
@@ -252,5 +262,6 @@ def _request(render: Render, token: uuid.UUID) -> Request:
 
 
 def _pixels(image: SourceImage) -> Image.Image:
-    with Image.open(picture_bytes(image.picture)) as picture:
+    file = patiently(functools.partial(picture_bytes, image.picture))
+    with Image.open(file) as picture:
         return picture.convert("RGB")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from redis import Redis
+    from rq import Queue
 
 # A Unix socket's path has at most 107 bytes.
 LONGEST_SOCKET_PATH = 100
@@ -52,12 +53,32 @@ def client(connection: dict[str, Any]) -> Redis:
     from redis import Redis
 
     if "URL" in connection:
-        return Redis.from_url(connection["URL"], socket_connect_timeout=5)
-    return Redis(
-        unix_socket_path=connection["UNIX_SOCKET_PATH"],
-        db=connection["DB"],
-        socket_connect_timeout=5,
-    )
+        found = Redis.from_url(connection["URL"], socket_connect_timeout=5)
+    else:
+        found = Redis(
+            unix_socket_path=connection["UNIX_SOCKET_PATH"],
+            db=connection["DB"],
+            socket_connect_timeout=5,
+        )
+    return _impatient(found)
+
+
+def queue(name: str) -> Queue:
+    """A queue for those who cannot wait: workers keep redis-py's own patience."""
+    import django_rq
+
+    found = django_rq.get_queue(name)
+    _impatient(found.connection)
+    return found
+
+
+def _impatient(redis: Redis) -> Redis:
+    """Once more for a connection that went stale, not ten times for seconds."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    redis.set_retry(Retry(NoBackoff(), 1))
+    return redis
 
 
 def answers(connection: dict[str, Any]) -> bool:

@@ -6,7 +6,6 @@ import logging
 import secrets
 import time
 
-import django_rq
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -67,8 +66,7 @@ def workers_by_queue() -> dict[str, int] | None:
         return None
     try:
         return {
-            name: Worker.count(queue=django_rq.get_queue(name))
-            for name in settings.RQ_QUEUES
+            name: Worker.count(queue=broker.queue(name)) for name in settings.RQ_QUEUES
         }
     except (RedisError, OSError):
         return None

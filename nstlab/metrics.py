@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import django_rq
 from django.conf import settings
 from django.db import Error
 from django.db.models import Count, Min, Model, QuerySet
@@ -23,7 +22,7 @@ from redis.exceptions import RedisError
 
 from generation.forecast import free_bytes
 from generation.models import Batch, Render
-from nstlab import health
+from nstlab import broker, health
 from survey.models import Participant, Rating
 
 log = logging.getLogger(__name__)
@@ -132,7 +131,7 @@ def _counted(rows: QuerySet[Model], states: Any) -> dict[str, float]:
 
 
 def _queues() -> list[Gauge]:
-    queues = {name: django_rq.get_queue(name) for name in settings.RQ_QUEUES}
+    queues = {name: broker.queue(name) for name in settings.RQ_QUEUES}
     workers = health.workers_by_queue()
     if workers is None:
         raise ConnectionError("the broker is away")

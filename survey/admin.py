@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.admin import (
@@ -22,7 +22,7 @@ from generation.admin import (
 )
 from nstlab.guard import OwnedAdmin
 from nstlab.people import may_change
-from survey import desk, opening, preflight
+from survey import desk, opening, preflight, wizard
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -36,6 +36,7 @@ from survey.models import (
 )
 from survey.refusals import CannotOpen
 from survey.services import settle_dropped
+from survey.steps import STEPS
 
 
 class _FrozenWithStudy:
@@ -89,10 +90,9 @@ class StudyAdmin(OwnedAdmin):
     inlines = [QuestionInline, FormItemInline, TranslationInline]
     formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     actions = ["open", "pilot", "close"]
-    readonly_fields = ["state", "link", "qr_code", "version", "opened_at", "closed_at",
-                       "before_opening"]  # fmt: skip
+    readonly_fields = ["state", "link", "qr_code", "version", "opened_at", "closed_at"]
     fieldsets = [
-        (None, {"fields": ["title", "experiment", "state", "before_opening", "link",
+        (None, {"fields": ["title", "experiment", "all_renders", "state", "link",
                            "qr_code"]}),
         ("What is asked", {"fields": ["method", "question", "scale_points",
                                       "tie_allowed", "pairs_within"]}),
@@ -116,7 +116,35 @@ class StudyAdmin(OwnedAdmin):
     never_frozen = ["source", "max_participants", "opens_at", "closes_at", "delete_on"]
 
     def get_urls(self) -> list[URLPattern]:
-        return [*desk.urls(self), *super().get_urls()]
+        return [*wizard.urls(self), *desk.urls(self), *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A study that exists opens with its state; what is inside unfolds by name."""
+        if obj is None:
+            return self.fieldsets
+        return [
+            (name, options | ({"classes": ["collapse"]} if name else {}))
+            for name, options in self.fieldsets
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """With what stands against opening, and what to do next."""
+        context = dict(extra_context or {})
+        study = self.get_object(request, object_id)
+        if study is not None and study.state in opening.UNFROZEN:
+            found = preflight.remarks(study)
+            context |= {
+                "remarks": found,
+                "blocks": sum(remark.stops for remark in found),
+                "steps": list(STEPS.items()),
+            }
+        return super().change_view(request, object_id, form_url, context)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Once a study is open its texts and its design are frozen."""
@@ -184,16 +212,6 @@ class StudyAdmin(OwnedAdmin):
             return "given when it opens"
         address = study.get_absolute_url()
         return format_html('<a href="{}">{}</a>', address, address)
-
-    @admin.display(description="before opening")
-    def before_opening(self, study: Study) -> SafeString | str:
-        if not study.pk or study.state not in opening.UNFROZEN:
-            return "shown while it is a draft"
-        lines = [
-            (format_html("<strong>{}</strong>", it.text) if it.stops else it.text,)
-            for it in preflight.remarks(study)
-        ]
-        return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", lines))
 
     @admin.display(description="QR code")
     def qr_code(self, study: Study) -> SafeString | str:
@@ -342,12 +360,12 @@ class ParticipantAdmin(ReadOnlyAdmin):
         return (
             super()
             .get_queryset(request)
-            .annotate(planned=count_of(planned), given=count_of(given))
+            .annotate(trial_count=count_of(planned), given=count_of(given))
         )
 
     @admin.display(description="answered")
     def answered(self, participant: Any) -> str:
-        return f"{participant.given} / {participant.planned}"
+        return f"{participant.given} / {participant.trial_count}"
 
 
 class ScoreFilter(admin.SimpleListFilter):

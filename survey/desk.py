@@ -19,7 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from survey import opening, presets, services, uploads
-from survey.models import FormItem, Recruit, Study
+from survey.models import Recruit, Study
 from survey.refusals import CannotOpen
 
 MOST_INVITATIONS = 5000
@@ -201,11 +201,9 @@ def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
                 request, f"“{study}” is {study.state}; its forms are frozen."
             )
             return _back(study)
-        present = set(study.form_items.values_list("name", flat=True))
-        new = [each for each in presets.P913_FORM if each["name"] not in present]
-        FormItem.objects.bulk_create([FormItem(study=study, **each) for each in new])
-        owner.log_change(request, study, f"{len(new)} of P.913's questions added.")
-        messages.success(request, f"{len(new)} questions are in the form before.")
+        new = presets.add_p913_form(study)
+        owner.log_change(request, study, f"{new} of P.913's questions added.")
+        messages.success(request, f"{new} questions are in the form before.")
     return _back(study)
 
 

@@ -104,6 +104,11 @@ class Study(Owned):
         blank=True,
         help_text="Empty for a study of pictures of your own.",
     )
+    all_renders = models.BooleanField(
+        "every finished render of the experiment",
+        default=True,
+        help_text="Taken in when the study opens. Else only the pictures it has.",
+    )
     state = models.CharField(
         max_length=10, choices=State, default=State.DRAFT, editable=False
     )
@@ -322,11 +327,13 @@ class Study(Owned):
         now = timezone.now()
         if not self.accepts_answers:
             return "closed"
+        if self.state == self.State.PILOTING:
+            return ""
         if self.opens_at and now < self.opens_at:
             return "early"
         if self.closes_at and now >= self.closes_at:
             return "late"
-        if self.max_participants is not None and self.state == self.State.OPEN:
+        if self.max_participants is not None:
             status = Participant.Status
             present = self.participants.filter(
                 Q(status=status.FINISHED)
@@ -618,6 +625,12 @@ class Participant(models.Model):
     number = models.PositiveIntegerField(
         default=0, help_text="Counts the people of a study from 0, for Latin squares."
     )
+    planned = models.PositiveIntegerField(
+        default=0, help_text="How many trials the session has, practice included."
+    )
+    practice = models.PositiveIntegerField(
+        default=0, help_text="How many of them come first and do not count."
+    )
     study_version = models.PositiveIntegerField()
     consent_sha256 = models.CharField(max_length=64, editable=False)
     language = models.CharField(max_length=10, default="en")
@@ -660,19 +673,16 @@ class Participant(models.Model):
 
     def next_trial(self) -> Trial | None:
         """Where this participant is: the first planned trial without an answer."""
-        return self.next_trials()[0]
+        return next(iter(self.unanswered(1)), None)
 
-    def next_trials(self) -> tuple[Trial | None, Trial | None]:
-        """The first planned trial without an answer, and the one after it."""
-        unanswered = self.trials.filter(answered_at=None).order_by("index")
-        found: list[Trial | None] = [
-            *unanswered.select_related("stimulus", "second").defer(
+    def unanswered(self, count: int) -> list[Trial]:
+        """The first `count` planned trials without an answer, with their pictures."""
+        open_ones = self.trials.filter(answered_at=None).order_by("index")
+        return list(
+            open_ones.select_related("stimulus", "second").defer(
                 "stimulus__parameters", "second__parameters"
-            )[:2],
-            None,
-            None,
-        ]
-        return found[0], found[1]
+            )[:count]
+        )
 
 
 class FormAnswer(models.Model):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import models, transaction
+from django.db.models import Q, QuerySet
 from PIL import Image
 
 from generation.engine.images import pixel_sha256, png_bytes
@@ -15,29 +19,86 @@ from generation.services import picture_bytes
 from survey import planning
 from survey.design import DesignError
 from survey.methods import CannotAsk, method_of
-from survey.models import Item, Stimulus, Study
+from survey.models import Item, Stimulus, Study, Trial
 from survey.refusals import CannotOpen
 
 UNFROZEN = {Study.State.DRAFT, Study.State.PILOTING}
+
+MOST_CHOSEN = 2000
+"""Pictures that are copied while a page waits."""
 
 
 @transaction.atomic
 def freeze_stimuli(study: Study) -> int:
     """Give the study its own copy of every finished render it does not show yet.
 
-    Methods with a reference get the content images too, at the pictures' size and
-    through the filter the renders used. Only in draft and pilot: what an open study
-    shows never changes. Returns the number of new stimuli.
+    A study of chosen pictures gets none but those. Methods with a reference get the
+    content images too, at the pictures' size and through the filter the renders used.
+    Only in draft and pilot: what an open study shows never changes. Returns the number
+    of new stimuli.
     """
+    _check_unfrozen(study)
+    added = 0
+    if study.experiment is not None and study.all_renders:
+        added = _take_in(study, study.experiment.renders.ready())
+    if method_of(study).needs_references:
+        _add_references(study)
+    return added
+
+
+@transaction.atomic
+def choose_renders(study: Study, chosen: Collection[int]) -> int:
+    """Make these finished renders of the experiment the study's pictures, no others.
+
+    What is shown already keeps its code and its marks. Returns the number of pictures.
+    Raises CannotOpen for a study that is open, and for pictures that a pilot showed.
+    """
+    _check_unfrozen(study)
+    if study.experiment is None:
+        raise CannotOpen(f"“{study}” shows pictures of your own, no renders.")
+    if len(chosen) > MOST_CHOSEN:
+        raise CannotOpen(
+            f"{len(chosen)} pictures are more than {MOST_CHOSEN}, which is more than "
+            "people can rate: choose fewer."
+        )
+    painted = study.stimuli.filter(render__isnull=False)
+    gone = painted.exclude(render__in=chosen)
+    tried = Trial.objects.filter(Q(stimulus__in=gone) | Q(second__in=gone))
+    if tried.exists():
+        raise CannotOpen(
+            f"The pilot of “{study}” has shown pictures that you took out: throw the "
+            "pilot away first."
+        )
+    names = list(gone.values_list("picture", flat=True))
+    gone.delete()
+    lonely = study.stimuli.filter(is_reference=True, renderings=None)
+    lonely = lonely.filter(trials=None)
+    names += lonely.values_list("picture", flat=True)
+    lonely.delete()
+    transaction.on_commit(partial(_delete_unused, names))
+    _take_in(study, study.experiment.renders.ready().filter(pk__in=chosen))
+    study.all_renders = False
+    study.save(update_fields=["all_renders"])
+    return painted.count()
+
+
+def _delete_unused(names: Iterable[str]) -> None:
+    """Files of stimuli that are gone; versions of a study share theirs."""
+    used = set(Stimulus.objects.filter(picture__in=names).values_list("picture"))
+    for name in {name for name in names if name and (name,) not in used}:
+        default_storage.delete(name)
+
+
+def _check_unfrozen(study: Study) -> None:
     if study.state not in UNFROZEN:
         raise CannotOpen(f"“{study}” is {study.state}; its pictures are frozen.")
-    if study.experiment is None:
-        return 0
+
+
+def _take_in(study: Study, renders: QuerySet[Render]) -> int:
+    """Own copies of the renders that the study does not show yet; how many."""
     shown = set(study.stimuli.values_list("render_id", flat=True))
-    renders = study.experiment.renders.ready().exclude(pk__in=shown)
-    references = _References(study)
     added = 0
-    for render in renders.select_related("content", "style"):
+    for render in renders.exclude(pk__in=shown).select_related("content", "style"):
         with Image.open(picture_bytes(render.picture)) as picture:
             pixels = picture.convert("RGB")
         stimulus = Stimulus(
@@ -50,9 +111,6 @@ def freeze_stimuli(study: Study) -> int:
                 **_losses(render),
             },
         )
-        if method_of(study).needs_references:
-            resample = render.render_settings().resample
-            stimulus.reference = references.of(render.content, pixels.size, resample)
         keep_picture(stimulus, pixels)
         added += 1
     return added
@@ -64,6 +122,18 @@ def keep_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
     stimulus.pixel_sha256 = pixel_sha256(pixels)
     stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
     stimulus.save()
+
+
+def _add_references(study: Study) -> None:
+    """The content image for every picture of a render that has none beside it yet."""
+    references = _References(study)
+    lacking = study.stimuli.filter(reference=None, render__isnull=False)
+    for stimulus in lacking.select_related("render__content"):
+        if (render := stimulus.render) is not None:
+            size = stimulus.width, stimulus.height
+            resample = render.render_settings().resample
+            stimulus.reference = references.of(render.content, size, resample)
+            stimulus.save(update_fields=["reference"])
 
 
 class _References:
@@ -110,11 +180,12 @@ def prepare(study: Study) -> None:
     freeze_stimuli(study)
     stimuli = list(study.stimuli.select_related("reference").order_by("pk"))
     if not stimuli:
-        raise CannotOpen(
-            f"“{study}” has no pictures: no render of “{study.experiment}” is done."
-            if study.experiment
-            else f"“{study}” has no pictures: upload some."
-        )
+        why = "upload some"
+        if study.experiment is not None:
+            why = f"no render of “{study.experiment}” is done"
+            if not study.all_renders:
+                why = f"choose some of “{study.experiment}”"
+        raise CannotOpen(f"“{study}” has no pictures: {why}.")
     try:
         study.full_clean()
         items = method_of(study).items(study, stimuli)
@@ -122,7 +193,7 @@ def prepare(study: Study) -> None:
             raise CannotAsk("No picture is marked to be rated.")
         Item.objects.filter(study=study).delete()
         Item.objects.bulk_create(items, batch_size=1000)
-        planning.check(study)
+        planning.check(study, items)
     except ValidationError as error:
         raise CannotOpen(f"“{study}”: {' '.join(error.messages)}") from error
     except (CannotAsk, DesignError) as error:
@@ -156,8 +227,27 @@ def pilot_study(study: Study) -> None:
     """Let people try the study; nothing they answer counts. Raises CannotOpen."""
     if study.state != Study.State.DRAFT:
         raise CannotOpen(f"“{study}” is {study.state}; only a draft can be piloted.")
+    others = Study.objects.filter(slug=study.slug).exclude(pk=study.pk)
+    if taking := others.filter(state=Study.State.OPEN).first():
+        raise CannotOpen(
+            f"Version {taking.version} is open at the same address: people who come "
+            "now would land in the pilot. Close it first."
+        )
     prepare(study)
     study.pilot()
+
+
+@transaction.atomic
+def throw_pilot_away(study: Study) -> int:
+    """Delete everybody who took part in the pilot, and make the study a draft again.
+
+    Returns how many people were deleted. Raises CannotOpen once somebody counts.
+    """
+    unfreeze(study)
+    people = study.participants.filter(pilot=True)
+    number = people.count()
+    people.delete()
+    return number
 
 
 def unfreeze(study: Study) -> None:

@@ -64,8 +64,12 @@ def goal_of(study: Study) -> PrecisionGoal | None:
     return PrecisionGoal(study.target_half_width)
 
 
-def check(study: Study) -> None:
-    """Plan a session on paper. Raises DesignError for a design that has no room."""
+def check(study: Study, items: list[Item]) -> None:
+    """Plan a session of `items` on paper.
+
+    They need keys, of the database or others. Raises DesignError for a design that
+    has no room.
+    """
     if study.stimuli.filter(gold_answer__isnull=False).exists():
         if study.method == Study.Method.PAIRS:
             raise DesignError("Pairs have no pictures with a known answer.")
@@ -75,7 +79,7 @@ def check(study: Study) -> None:
         )
         if outside.exists():
             raise DesignError(f"A known answer lies on the scale, {low} to {high}.")
-    _planned(study, list(study.items.select_related("stimulus", "second")), 0, 0)
+    _planned(study, items, 0, 0)
 
 
 def _planned(
@@ -180,6 +184,9 @@ def plan(participant: Participant, study: Study) -> None:
     for trial, unit in again:
         trial.repeat_of = first[unit]
     Trial.objects.bulk_update([trial for trial, _ in again], ["repeat_of"], 500)
+    participant.planned = len(trials)
+    participant.practice = sum(it.kind == Trial.Kind.TRAINING for it in trials)
+    participant.save(update_fields=["planned", "practice"])
     decide(participant, study)
 
 
@@ -227,6 +234,8 @@ def decide(participant: Participant, study: Study) -> None:
             unanswered = participant.trials.filter(answered_at=None)
             unanswered.filter(stimulus=None).delete()
             unanswered.filter(kind=Trial.Kind.CATCH).delete()
+            participant.planned = participant.trials.count()
+            participant.save(update_fields=["planned"])
             return
 
 

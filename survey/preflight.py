@@ -1,21 +1,39 @@
-"""What somebody should know about a study before it opens."""
+"""What somebody should know about a study before it opens, and where to mend it."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from survey.design import student_t
-from survey.models import Stimulus, Study
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.urls import reverse
+
+from generation.models import SourceImage
+from survey import planning
+from survey.design import DesignError, student_t
+from survey.methods import CannotAsk, method_of
+from survey.models import Item, Stimulus, Study
 from survey.opening import lacking
+from survey.steps import FORMS, label_of
 
 SECONDS_A_TRIAL = 9.0
 """Looking and answering, as ACR sessions of still pictures usually take."""
 
 TYPICAL_SD = 0.9
 """Of one picture's ratings on five points, when nothing is known yet."""
+
+USUAL_HALF_WIDTH = 0.25
+"""On five points, where the study names none."""
+
+LONG_SESSION = 30
+"""Minutes from which people tire (ITU-T P.910 asks for breaks within half an hour)."""
+
+MOST_RIGHTS = 10
+"""Source images that are named one by one."""
 
 # What describes how a picture came about rather than what a study varies.
 NO_FACTORS = {
@@ -25,46 +43,202 @@ NO_FACTORS = {
 
 @dataclass(frozen=True)
 class Remark:
-    """One thing to know; `stops` if the study cannot open with it."""
+    """One thing to know; `stops` if the study cannot open with it.
+
+    `mend` says what can be done about it; where: a `step` of the wizard, or `address`.
+    """
 
     text: str
     stops: bool = False
+    mend: str = ""
+    step: str = ""
+    address: str = ""
 
 
 def remarks(study: Study) -> list[Remark]:
     """Everything worth a look, what stops the study first."""
-    found = [Remark(f"It has not named {what}.", stops=True) for what in lacking(study)]
-    shown = list(study.stimuli.filter(rated=True, is_reference=False))
-    coming = 0
-    if study.experiment is not None:
-        renders = study.experiment.renders
-        known = [it.render_id for it in shown if it.render_id is not None]
-        coming = renders.ready().exclude(pk__in=known).count()
-        unfinished = renders.count() - renders.ready().count()
-        if unfinished:
-            found.append(
-                Remark(
-                    f"{unfinished} of {renders.count()} renders have no picture; the "
-                    "study would go without them."
-                )
-            )
-        if coming:
-            found.append(
-                Remark(f"{coming} finished renders are taken in when it opens.")
-            )
-    if not shown and not coming:
-        found.append(Remark("It has no pictures.", stops=True))
-    if random := sum(stimulus.random_weights for stimulus in shown):
-        found.append(
-            Remark(f"{random} pictures were painted with random features, and say so.")
+    shown = list(study.stimuli.select_related("reference").order_by("pk"))
+    rated = [it for it in shown if it.rated and not it.is_reference]
+    coming = _coming(study, rated)
+    found = [
+        Remark(
+            f"It has not named {what}.",
+            stops=True,
+            mend="People read it before they agree. Write it into the texts.",
+            step="texts",
         )
-    found += [Remark(text) for text in _about_factors(shown)]
-    if count := len(shown) + coming:
-        found += [Remark(text) for text in _about_effort(study, count)]
+        for what in lacking(study)
+    ]
+    found += _about_pictures(study, rated, coming)
+    refused = list(_about_design(study))
+    items: list[Item] | None = None
+    if not refused:
+        try:
+            items = _items(study, shown)
+        except _CannotPlan as error:
+            refused.append(error.remark)
+    found += refused
+    found += _about_checks(study, shown)
+    found += _about_rights(rated)
+    found += _about_factors(rated)
+    if items is not None and (number := len(items) or coming):
+        found += _about_effort(study, shown, number)
     return sorted(found, key=lambda remark: not remark.stops)
 
 
-def _about_factors(stimuli: list[Stimulus]) -> list[str]:
+def step_of(field: str) -> str:
+    """The wizard's step with this field of a study, "" if it has none."""
+    found = (step for step, form in FORMS.items() if field in form.base_fields)
+    return next(found, "")
+
+
+def _coming(study: Study, rated: Iterable[Stimulus]) -> int:
+    """Finished renders that will be taken in when the study opens."""
+    if study.experiment is None or not study.all_renders:
+        return 0
+    known = {it.render_id for it in rated if it.render_id is not None}
+    return study.experiment.renders.ready().exclude(pk__in=known).count()
+
+
+def _about_pictures(
+    study: Study, rated: list[Stimulus], coming: int
+) -> Iterator[Remark]:
+    if not rated and not coming:
+        mend = "Upload some, or begin with the pictures of an experiment."
+        if study.experiment is not None:
+            mend = "Choose some of the experiment's, or wait until they are painted."
+        yield Remark("It has no pictures.", stops=True, mend=mend, step="pictures")
+    if study.experiment is not None and study.all_renders:
+        total = study.experiment.renders.count()
+        if unfinished := total - study.experiment.renders.ready().count():
+            sheet = "admin:generation_experiment_sheet"
+            yield Remark(
+                f"{unfinished} of {total} renders have no picture; the study would go "
+                "without them.",
+                mend="Wait for them or queue them again on the experiment's sheet, or "
+                "choose the pictures yourself.",
+                address=reverse(sheet, args=[study.experiment.pk]),
+            )
+    if coming:
+        yield Remark(
+            f"{coming} finished renders are taken in when it opens.",
+            mend="Choose among them if you do not want all.",
+            step="pictures",
+        )
+    if empty := sum(not stimulus.picture for stimulus in rated):
+        yield Remark(
+            f"{empty} pictures have no file: people would see a gap.",
+            stops=True,
+            mend="Take them out, or take them in again.",
+            step="pictures",
+        )
+    if random := sum(stimulus.random_weights for stimulus in rated):
+        yield Remark(
+            f"{random} pictures were painted with random features, and say so.",
+            mend="Fine for a demonstration. For results paint them with the ImageNet "
+            "weights and choose those.",
+            step="pictures",
+        )
+
+
+def _about_design(study: Study) -> Iterator[Remark]:
+    """What the study's own checks refuse, field by field."""
+    try:
+        study.full_clean(validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        for field, reasons in error.message_dict.items():
+            for reason in reasons:
+                yield Remark(
+                    f"{label_of(field)}: {reason}",
+                    stops=True,
+                    mend="Change this, or what it collides with.",
+                    step=step_of(field),
+                    address=reverse("admin:survey_study_change", args=[study.pk]),
+                )
+
+
+class _CannotPlan(Exception):
+    """There is no session of these pictures; `remark` says why."""
+
+    def __init__(self, remark: Remark) -> None:
+        self.remark = remark
+
+
+def _items(study: Study, shown: list[Stimulus]) -> list[Item]:
+    """What a session will ask about the pictures there are. Raises _CannotPlan."""
+    if not shown:
+        return []
+    if method_of(study).needs_references:
+        shown = [*shown, *_references_to_come(shown)]
+    try:
+        items = method_of(study).items(study, shown)
+    except CannotAsk as refused:
+        mend = "Choose other pictures, or another method."
+        raise _CannotPlan(Remark(str(refused), True, mend, "question")) from refused
+    for number, item in enumerate(items, start=1):
+        item.pk = number  # as a plan on paper needs one; they are not saved
+    try:
+        planning.check(study, items)
+    except DesignError as refused:
+        mend = "Change checks and repeats, and which pictures are for what."
+        raise _CannotPlan(Remark(str(refused), True, mend, "checks")) from refused
+    return items
+
+
+def _references_to_come(shown: list[Stimulus]) -> Iterator[Stimulus]:
+    """The content images that opening will put beside pictures that lack theirs."""
+    coming: dict[tuple[str, int, int], Stimulus] = {}
+    for stimulus in shown:
+        if stimulus.reference is None and stimulus.render_id is not None:
+            content = str(stimulus.parameters.get("content"))
+            key = content, stimulus.width, stimulus.height
+            stimulus.reference = coming.setdefault(
+                key, Stimulus(is_reference=True, parameters={"content": content})
+            )
+    yield from coming.values()
+
+
+def _about_checks(study: Study, shown: list[Stimulus]) -> Iterator[Remark]:
+    if not any(it.training_order is not None for it in shown):
+        yield Remark(
+            "Nobody practises: people find their scale while they already count.",
+            mend="Mark a bad, a middling and a good picture for practice.",
+            step="checks",
+        )
+    if not study.instructed_catches and all(it.gold_answer is None for it in shown):
+        yield Remark(
+            "Nothing shows whether somebody is paying attention.",
+            mend="Two attention checks cost twenty seconds.",
+            step="checks",
+        )
+
+
+def _about_rights(rated: list[Stimulus]) -> Iterator[Remark]:
+    """Source images of which the lab does not know what may be done with them."""
+    renders = [it.render_id for it in rated if it.render_id is not None]
+    used = SourceImage.objects.filter(
+        Q(renders_of__in=renders) | Q(renders_in_style_of__in=renders)
+    )
+    doubtful = Q(licence="") | Q(consent=SourceImage.Consent.UNKNOWN)
+    missing = used.filter(doubtful).distinct().order_by("title", "pk")
+    for image in missing[:MOST_RIGHTS]:
+        without = [] if image.licence else ["no licence"]
+        if image.consent == SourceImage.Consent.UNKNOWN:
+            without.append("no word on the consent of people in it")
+        yield Remark(
+            f"“{image.title}” has {' and '.join(without)}.",
+            mend="Write down what you know; pictures without it stay out of the open "
+            "data.",
+            address=reverse("admin:generation_sourceimage_change", args=[image.pk]),
+        )
+    if (more := missing.count() - MOST_RIGHTS) > 0:
+        yield Remark(
+            f"{more} more source images lack a licence or a word on consent.",
+            address=reverse("admin:generation_sourceimage_changelist"),
+        )
+
+
+def _about_factors(stimuli: list[Stimulus]) -> Iterator[Remark]:
     """Levels with unequal numbers of pictures, and factors that change together."""
     names = {name for stimulus in stimuli for name in stimulus.parameters}
     levels = {
@@ -72,45 +246,99 @@ def _about_factors(stimuli: list[Stimulus]) -> list[str]:
         for name in sorted(names - NO_FACTORS)
     }
     varied = {name: values for name, values in levels.items() if len(set(values)) > 1}
-    said = []
     for name, values in varied.items():
         counts = Counter(values)
         most, least = max(counts.values()), min(counts.values())
         if most != least and len(counts) < len(stimuli):
-            said.append(
-                f"{name} is unbalanced: from {least} to {most} pictures for a level."
+            yield Remark(
+                f"{name} is unbalanced: from {least} to {most} pictures for a level.",
+                mend="Choose as many pictures of each level, or compare levels with "
+                "care.",
+                step="pictures",
             )
     for a, b in combinations(varied, 2):
         together = set(zip(varied[a], varied[b], strict=True))
         if len(together) == len(set(varied[a])) == len(set(varied[b])):
-            said.append(
+            yield Remark(
                 f"{a} and {b} always change together: their effects cannot be told "
-                "apart."
+                "apart.",
+                mend="Add pictures that combine their levels otherwise.",
+                step="pictures",
             )
-    return said
 
 
-def _about_effort(study: Study, pictures: int) -> list[str]:
-    items = study.items.count() or pictures
+def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[Remark]:
     each = min(study.trials_each or items, items)
     trials = each + study.repeats + study.instructed_catches
-    trials += study.stimuli.filter(training_order__isnull=False).count()
+    trials += sum(it.training_order is not None for it in shown)
+    trials += sum(it.gold_answer is not None for it in shown)
     questions = 1 + study.further_questions.count()
-    minutes = trials * SECONDS_A_TRIAL * (1 + questions) / 2 / 60
-    said = [f"A session is {trials} trials, about {max(1, round(minutes))} minutes."]
-    if study.method != Study.Method.PAIRS:
-        wished = study.target_half_width or 0.25
-        people = math.ceil(votes_for(wished) * items / each)
-        said.append(
-            f"For intervals of ± {wished:g} about {people} people are needed (if "
-            f"ratings of a picture have an SD of {TYPICAL_SD:g})."
+    minutes = max(1, round(trials * SECONDS_A_TRIAL * (1 + questions) / 2 / 60))
+    plural = "" if minutes == 1 else "s"
+    text = f"A session is {trials} trials, about {minutes} minute{plural}."
+    if minutes > LONG_SESSION:
+        yield Remark(
+            f"{text} People tire.",
+            mend="Let each see fewer pictures, and offer breaks.",
+            step="people",
         )
-    return said
+    else:
+        yield Remark(text)
+    if study.method == Study.Method.PAIRS:
+        return
+    sd = typical_sd(study)
+    wished = study.target_half_width or usual_half_width(study)
+    people = people_for(wished, sd=sd, items=items, each=each)
+    supposing = f"if ratings of a picture have an SD of {sd:g}"
+    yield Remark(
+        f"For intervals of ± {wished:g} about {people} people are needed "
+        f"({supposing}).",
+        mend="The step has a table for other widths and SDs.",
+        step="people",
+    )
+    quota = study.max_participants
+    if quota is not None and quota < people:
+        votes = quota * each // items
+        reached = "no interval at all"
+        if votes > 1:
+            reached = f"intervals of about ± {half_width_of(votes, sd):.2f}"
+        yield Remark(
+            f"The study is full with {quota} people, which gives {reached} "
+            f"({supposing}).",
+            mend="Let more people in, or show each more pictures.",
+            step="people",
+        )
+
+
+def scale_steps(study: Study) -> int:
+    """From the least to the greatest answer, in rating points."""
+    low, high = method_of(study).scale(study)
+    return high - low
+
+
+def typical_sd(study: Study) -> float:
+    """TYPICAL_SD, in points of the study's own scale."""
+    return TYPICAL_SD * scale_steps(study) / 4
+
+
+def usual_half_width(study: Study) -> float:
+    """USUAL_HALF_WIDTH, in points of the study's own scale."""
+    return USUAL_HALF_WIDTH * scale_steps(study) / 4
+
+
+def people_for(half_width: float, *, sd: float, items: int, each: int) -> int:
+    """How many people it takes when each rates `each` of `items` pictures."""
+    return math.ceil(votes_for(half_width, sd) * items / each)
+
+
+def half_width_of(votes: int, sd: float, level: float = 0.95) -> float:
+    """Half of the t interval of a picture with so many votes, two at least."""
+    return student_t(level, votes - 1) * sd / math.sqrt(votes)
 
 
 def votes_for(half_width: float, sd: float = TYPICAL_SD, level: float = 0.95) -> int:
     """The least n with t · SD / √n ≤ `half_width`, Student's t on n − 1 degrees."""
     n = max(2, math.floor((1.959 * sd / half_width) ** 2))
-    while student_t(level, n - 1) * sd / math.sqrt(n) > half_width:
+    while half_width_of(n, sd, level) > half_width:
         n += 1
     return n

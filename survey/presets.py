@@ -1,6 +1,8 @@
-"""Forms ready to use, as data."""
+"""Forms ready to use."""
 
 from __future__ import annotations
+
+from survey.models import FormItem, Study
 
 P913_FORM: tuple[dict[str, str], ...] = (
     {
@@ -37,3 +39,11 @@ P913_FORM: tuple[dict[str, str], ...] = (
 )
 """What ITU-T P.913 (clause 9, questionnaire) asks about people and surroundings: age
 band, gender, experience, vision and room. Nothing that names a person."""
+
+
+def add_p913_form(study: Study) -> int:
+    """Put the questions of P913_FORM that the study lacks into its form before."""
+    present = set(study.form_items.values_list("name", flat=True))
+    new = [each for each in P913_FORM if each["name"] not in present]
+    FormItem.objects.bulk_create([FormItem(study=study, **each) for each in new])
+    return len(new)

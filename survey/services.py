@@ -281,21 +281,21 @@ def answer(
     response_ms: int | None = None,
     displayed_scale: float | None = None,
     load_failures: int = 0,
-) -> Trial:
+) -> list[Trial]:
     """Commit the answers to one trial, once: question name → what the form sent.
 
-    The first answer to a trial wins. The same answer again, or the same `client_id`,
-    from a double click, a reload or a retry, changes nothing. Raises AlreadyAnswered
-    for a different one, NotYourTrial, NotThereYet, NotOnTheScale or StudyNotOpen.
+    Returns the trials that come next, two at most. The first answer to a trial wins.
+    The same answer again, or the same `client_id`, from a double click, a reload or a
+    retry, changes nothing. Raises AlreadyAnswered for a different one, NotYourTrial,
+    NotThereYet, NotOnTheScale or StudyNotOpen.
     """
     with transaction.atomic():
         held = _hold(participant)
         if held.status == Participant.Status.WITHDRAWN:
             raise NotYourTrial(_("You have withdrawn from this study."))
         study = held.study
-        unanswered = held.trials.filter(answered_at=None).order_by("index")
-        current, following = [*unanswered[:2], None, None][:2]
-        trial = current
+        coming = held.unanswered(3)
+        trial = current = coming[0] if coming else None
         if current is None or current.pk != trial_pk:
             trial = held.trials.filter(pk=trial_pk).first()
         if trial is None:
@@ -308,7 +308,7 @@ def answer(
             raise NotOnTheScale(_("Please choose one of the answers offered."))
         if trial.answered_at is not None:
             _replay(study, trial, given, client_id)
-            return trial
+            return coming[:2]
         if not study.accepts_answers:
             raise StudyNotOpen(REFUSED_JOINING["closed"]())
         if trial is not current:
@@ -318,20 +318,32 @@ def answer(
         for row in rows:
             row.client_id, row.response_ms, row.rated_at = client_id, response_ms, now
         Rating.objects.bulk_create(rows)
-        trial.answered_at = now
-        trial.displayed_scale, trial.load_failures = displayed_scale, load_failures
-        trial.save(update_fields=["answered_at", "displayed_scale", "load_failures"])
+        Trial.objects.filter(pk=trial.pk).update(
+            answered_at=now,
+            displayed_scale=displayed_scale,
+            load_failures=load_failures,
+        )
         if trial.item_id and trial.kind == Trial.Kind.RATING and held.counts:
             planning.count_vote(trial.item_id, method.score(rows[0]), study)
         planning.decide(held, study)
-        held.seen_at, held.status = now, Participant.Status.STARTED
-        if study.dynamic:
-            following = unanswered.first()
-        if following is None and not asks_after(study):
-            held.status, held.finished_at = Participant.Status.FINISHED, now
-        held.save(update_fields=["seen_at", "status", "finished_at"])
-        participant.status = held.status
-        return trial
+        coming = held.unanswered(2) if study.dynamic else coming[1:]
+        finished = not coming and not asks_after(study)
+        status = Participant.Status
+        participant.status = status.FINISHED if finished else status.STARTED
+        participant.planned = held.planned
+        Participant.objects.filter(pk=held.pk).update(
+            seen_at=now,
+            status=participant.status,
+            finished_at=now if finished else None,
+        )
+        return coming
+
+
+CHANGING = [
+    "study", "status", "planned", "seed", "pilot", "simulated", "form_done_at",
+    "checks_done_at", "finished_at",
+]  # fmt: skip
+"""What is read again of a participant who is held."""
 
 
 def _hold(participant: Participant) -> Participant:
@@ -343,6 +355,7 @@ def _hold(participant: Participant) -> Participant:
     held = (
         Participant.objects.select_for_update(of=("self",))
         .annotate(study_state=F("study__state"))
+        .only(*CHANGING)
         .get(pk=participant.pk)
     )
     # All but the state is frozen while people take part, and need not be read again.

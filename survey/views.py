@@ -12,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -344,12 +343,12 @@ def rate(request: HttpRequest, participant: Participant) -> HttpResponse:
 
 def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
     sent = SentAnswer.read(request.POST)
-    refusal = ""
+    refusal, coming = "", None
     if sent.trial is None:
         refusal = _("Please choose one of the answers offered.")
     else:
         try:
-            services.answer(
+            coming = services.answer(
                 participant,
                 trial_pk=sent.trial,
                 answers=sent.answers,
@@ -362,13 +361,15 @@ def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
             refusal = str(not_answered)
     if refusal:
         return _rating_page(request, participant, refusal, 400)
-    return _next(request, participant)
+    return _next(request, participant, coming)
 
 
-def _next(request: HttpRequest, participant: Participant) -> HttpResponse:
+def _next(
+    request: HttpRequest, participant: Participant, coming: list[Trial] | None = None
+) -> HttpResponse:
     """After a post: a redirect, or for the script at once what comes next."""
     if request.headers.get(BY_SCRIPT):
-        return _rating_page(request, participant)
+        return _rating_page(request, participant, coming=coming)
     return redirect("survey:rate", slug=participant.study.slug)
 
 
@@ -377,10 +378,13 @@ def _rating_page(
     participant: Participant,
     sentence: str = "",
     status: int = 200,
+    coming: list[Trial] | None = None,
 ) -> HttpResponse:
     study = participant.study
     by_script = bool(request.headers.get(BY_SCRIPT))
-    trial, ahead = participant.next_trials()
+    if coming is None:
+        coming = participant.unanswered(2)
+    trial, ahead = [*coming, None, None][:2]
     if trial is None or trial.stimulus is None:
         if not by_script:
             return _to_place(participant)
@@ -402,22 +406,18 @@ def _trial_context(
     choices = method.choices(study)
     expected = next((it for it in choices if it.value == trial.expected), None)
     is_training = trial.kind == Trial.Kind.TRAINING
-    planned = participant.trials.aggregate(
-        count=Count("pk"), training=Count("pk", filter=Q(kind=Trial.Kind.TRAINING))
-    )
     return {
         "participant": participant,
         "trial": trial,
         "pictures": _pictures(trial),
         "ahead": [it for it in (ahead.stimulus, ahead.second) if it] if ahead else [],
-        "count": planned["count"],
+        "count": participant.planned,
         "method_template": method.template,
         "choices": choices,
         "digits": study.method != Study.Method.PAIRS,
         "instruction": expected.spoken if trial.instructed and expected else "",
         "training": is_training,
-        # Practice comes first.
-        "first_counted": 0 < planned["training"] == trial.index - 1,
+        "first_counted": 0 < participant.practice == trial.index - 1,
         "on_break": trial.break_before and trial.break_ended_at is None,
     }
 
@@ -439,7 +439,7 @@ def thanks(request: HttpRequest, participant: Participant) -> HttpResponse:
         participant.study,
         "thanks",
         participant=participant,
-        count=participant.trials.count(),
+        count=participant.planned,
         token=services.grouped(request.COOKIES[COOKIE].replace("-", "")),
     )
 

@@ -28,6 +28,17 @@ def static_files() -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with browsers and workers first: begun last, one process would do them
+    alone while the other is done."""
+    long = {
+        item.path
+        for item in items
+        if item.get_closest_marker("browser") or item.get_closest_marker("worker")
+    }
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def broker() -> Iterator[None]:
     """A real broker for the whole run: an embedded Valkey, or the one that is given."""

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from moto.server import ThreadedMotoServer
 
 from generation.engine.images import open_picture, pixel_sha256
 from generation.media import check_media, prune
+from generation.models import Batch
+from generation.services import picture_bytes, queue_experiment
+from generation.tasks import render_batch
 from nstlab.lab import answers_http, gunicorn
 from nstlab.settings import pictures
 from survey.play import OverSockets, play
@@ -68,6 +72,31 @@ def store(bucket: Any, endpoint: str, settings: Any) -> Any:
     """This process keeps its pictures in `bucket`, as NSTLAB_S3_BUCKET would say."""
     settings.STORAGES = {**lab.STORAGES, "default": pictures(BUCKET, endpoint)}
     return bucket
+
+
+class Away:
+    """moto's server, which can be away for a while; what it holds it keeps."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.back()
+
+    def back(self) -> None:
+        self.server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
+        self.server.start()
+
+    def leave(self) -> None:
+        self.server.stop()
+
+
+@pytest.fixture
+def away(bucket: Any, settings: Any) -> Iterator[Away]:
+    """A store of this process that can be away; it holds the same as `bucket`."""
+    store = Away()
+    endpoint = f"http://127.0.0.1:{store.port}"
+    settings.STORAGES = {**lab.STORAGES, "default": pictures(BUCKET, endpoint)}
+    yield store
+    store.leave()
 
 
 def objects(bucket: Any) -> set[str]:
@@ -210,3 +239,37 @@ def test_pictures_in_s3_are_not_nginx_s_to_send(environment: dict[str, str]) -> 
         text=True,
     )
     assert "NSTLAB_ACCEL is for pictures on a disk" in done.stderr
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_render_waits_for_a_store_that_is_away_for_a_while(
+    away: Away, experiment: Any
+) -> None:
+    queue_experiment(experiment)
+    batch = Batch.objects.get()
+    away.leave()
+    back = threading.Timer(1, away.back)
+    back.start()
+    assert render_batch(batch.pk, 1) == "2 painted"
+    back.join()
+    for render in experiment.renders.all():
+        assert (render.status, render.attempt) == ("done", 1)
+        assert picture_bytes(render.picture).read()[:4] == b"\x89PNG"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_store_that_stays_away_gives_the_batch_back_and_says_so(
+    away: Away, experiment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation.storage.PATIENCE_SECONDS", ())
+    queue_experiment(experiment)
+    batch = Batch.objects.get()
+    away.leave()
+    assert render_batch(batch.pk, 1) == "given back"
+    states = experiment.renders.values_list("status", "traceback")
+    assert set(states) == {("queued", "")}
+    reasons = "".join(experiment.renders.values_list("reason", flat=True))
+    assert reasons.startswith("The store of the pictures did not answer")
+    away.back()
+    batch.refresh_from_db()
+    assert render_batch(batch.pk, batch.attempt) == "2 painted"

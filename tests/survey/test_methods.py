@@ -26,7 +26,8 @@ REQUIRED = {"controller": "x", "contact": "y", "ethics_reference": "z"}
 def rate(participant: Participant, **answers: str) -> Trial:
     trial = participant.next_trial()
     assert trial is not None
-    return answer(participant, trial_pk=trial.pk, answers=answers)
+    answer(participant, trial_pk=trial.pk, answers=answers)
+    return trial
 
 
 @pytest.mark.parametrize(

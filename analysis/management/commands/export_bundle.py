@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from analysis.commands import study_of
+from survey.commands import study_of
 
 
 class Command(BaseCommand):

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from analysis.commands import study_of
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from survey.commands import study_of
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from survey.models import Study
+from survey.commands import study_of
 from survey.simulation import BIAS_SD, NOISE_SD, simulate, true_values
 
 
@@ -23,9 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=0)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        study = Study.objects.filter(slug=options["study"]).order_by("-version").first()
-        if study is None:
-            raise CommandError(f"There is no study at /s/{options['study']}/.")
+        study = study_of(options["study"])
         if not study.accepts_answers:
             raise CommandError(f"“{study}” is {study.state}; open it first.")
         wanted = options["participants"]

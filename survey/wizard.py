@@ -1,0 +1,480 @@
+"""The study wizard: from chosen pictures to an open study in a few short pages.
+
+Every step is saved into one draft, which the ordinary page of the study shows too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from generation.admin import count_of
+from generation.models import Experiment, Render
+from survey import opening, preflight, services
+from survey.models import Study
+from survey.refusals import CannotOpen
+from survey.steps import FORMS, MOST_MARKED, STEPS, marks, neighbours
+from survey.views import COOKIE
+
+MOST_SHOWN = 300
+"""Pictures of a page to choose from; filters find the others."""
+
+MOST_EXPERIMENTS = 50
+
+# A render's factors as its columns call them; only those that vary are filters.
+FACTORS = {
+    "content": "content__title",
+    "style": "style__title",
+    "content_layer": "content_layer",
+    "style_layers": "style_layers",
+    "alpha": "alpha",
+    "beta": "beta",
+    "tv_weight": "tv_weight",
+    "objective": "objective",
+    "network": "network",
+    "pooling": "pooling",
+    "weights": "weights",
+    "start": "start_from",
+    "size": "size",
+    "evaluations": "evaluations",
+    "seed": "seed",
+}
+
+HALF_WIDTHS = (0.5, 0.4, 0.3, 0.25, 0.2)
+"""On five points: what the table of people needed shows."""
+
+
+def urls(owner: ModelAdmin) -> list[URLPattern]:
+    """The wizard's pages: `wizard/` begins, `<pk>/wizard/<step>/` goes on."""
+
+    def begin_view(request: HttpRequest) -> HttpResponse:
+        if not owner.has_add_permission(request):
+            raise PermissionDenied
+        return begin(request, owner)
+
+    def step_view(request: HttpRequest, pk: int, step: str) -> HttpResponse:
+        study = get_object_or_404(owner.get_queryset(request), pk=pk)
+        if not owner.has_change_permission(request, study):
+            raise PermissionDenied
+        if step not in STEPS:
+            raise Http404(f"The wizard has no step {step}.")
+        if step != "review" and study.state not in opening.UNFROZEN:
+            return _to(study, "review")
+        pages = {"pictures": pictures, "review": review}
+        if step in pages:
+            return pages[step](request, study, owner)
+        return fill_in(request, study, owner, step)
+
+    wrap = owner.admin_site.admin_view
+    return [
+        path("wizard/", wrap(begin_view), name="survey_study_wizard"),
+        path("<int:pk>/wizard/<str:step>/", wrap(step_view), name="survey_study_step"),
+    ]
+
+
+def address_of(study: Study, step: str) -> str:
+    """The page of one step for this study."""
+    return reverse("admin:survey_study_step", args=[study.pk, step])
+
+
+def _to(study: Study, step: str) -> HttpResponse:
+    return redirect(address_of(study, step))
+
+
+def _page(
+    request: HttpRequest, study: Study | None, owner: ModelAdmin, step: str,
+    **context: Any,
+) -> HttpResponse:  # fmt: skip
+    """A step with the bar of steps; a number says what must be mended on each."""
+    found = preflight.remarks(study) if study is not None else []
+    needs = Counter(remark.step for remark in found if remark.stops)
+    frozen = study is not None and study.state not in opening.UNFROZEN
+    bar = [
+        {
+            "title": title,
+            "address": address_of(study, name)
+            if study is not None and (name == "review" or not frozen)
+            else "",
+            "here": name == step,
+            "needs": 0 if frozen else needs[name],
+        }
+        for name, title in STEPS.items()
+    ]
+    before, after = neighbours(step)
+    context = {
+        **owner.admin_site.each_context(request),
+        "opts": owner.model._meta,
+        "study": study,
+        "title": STEPS[step],
+        "subtitle": str(study) if study is not None else "New study",
+        "step": step,
+        "bar": bar,
+        "before": STEPS.get(before, ""),
+        "after": STEPS.get(after, ""),
+        "remarks": found,
+        "blocks": needs.total(),
+        **context,
+    }
+    return TemplateResponse(request, f"survey/desk/wizard_{step}.html", context)
+
+
+def _next(request: HttpRequest, study: Study, step: str) -> HttpResponse:
+    """Where the button leads that saved this step."""
+    before, after = neighbours(step)
+    wanted = request.POST.get("go", "")
+    if wanted not in STEPS:
+        wanted = before if wanted == "back" else after
+    return _to(study, wanted or step)
+
+
+def _changed(request: HttpRequest, study: Study, owner: ModelAdmin, step: str) -> None:
+    """Note a saved step; a pilot of the study as it was is over."""
+    owner.log_change(request, study, f"{STEPS[step]} set in the wizard.")
+    if study.state == Study.State.PILOTING:
+        opening.unfreeze(study)
+        messages.info(
+            request,
+            "The preview is over, for the study is another one now: start it again "
+            "from the last step.",
+        )
+
+
+# Pictures -----------------------------------------------------------------------
+
+
+@dataclass
+class Picker:
+    """The finished renders of an experiment, which of them are chosen, and what part
+    of them is on the page."""
+
+    renders: QuerySet[Render]
+    chosen: set[int]
+    only: Mapping[str, str]  # by factor the one level that is shown
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        columns = ("pk", *FACTORS.values())
+        found = self.renders.order_by("pk").values_list(*columns)
+        return [dict(zip(("pk", *FACTORS), row, strict=True)) for row in found]
+
+    @cached_property
+    def factors(self) -> list[dict[str, Any]]:
+        """The filters: factors that vary, with their levels in order."""
+        varied = []
+        for name in FACTORS:
+            levels = sorted({row[name] for row in self.rows})
+            if len(levels) > 1:
+                texts = [_text(level) for level in levels]
+                only = self.only.get(name, "")
+                varied.append({"name": name, "label": _label(name), "levels": texts,
+                               "only": only if only in texts else ""})  # fmt: skip
+        return varied
+
+    @cached_property
+    def matching(self) -> list[dict[str, Any]]:
+        """The rows that the filters leave."""
+        wanted = {it["name"]: it["only"] for it in self.factors if it["only"]}
+        return [
+            row
+            for row in self.rows
+            if all(_text(row[name]) == only for name, only in wanted.items())
+        ]
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The first of them, each with what makes it different from the others."""
+        varied = [it["name"] for it in self.factors]
+        return [
+            {
+                "pk": row["pk"],
+                "title": f"{row['content']} × {row['style']}",
+                "made": " · ".join(
+                    row[name]
+                    if isinstance(row[name], str)
+                    else f"{_label(name)} {_text(row[name])}"
+                    for name in varied
+                    if name not in ("content", "style")
+                ),
+                "chosen": row["pk"] in self.chosen,
+            }
+            for row in self.matching[:MOST_SHOWN]
+        ]
+
+    @property
+    def hidden(self) -> int:
+        """Matching rows for which the page has no room."""
+        return max(0, len(self.matching) - MOST_SHOWN)
+
+    @property
+    def elsewhere(self) -> list[int]:
+        """What is chosen and has no box on the page."""
+        here = {row["pk"] for row in self.matching[:MOST_SHOWN]}
+        return sorted(self.chosen - here)
+
+    def act(self, name: str) -> None:
+        """Tick or untick everything that the filters leave."""
+        matching = {row["pk"] for row in self.matching}
+        if name == "all":
+            self.chosen |= matching
+        elif name == "none":
+            self.chosen -= matching
+
+
+def _text(level: Any) -> str:
+    return f"{level:.10g}" if isinstance(level, float) else str(level)
+
+
+def _label(name: str) -> str:
+    signs = {"alpha": "α", "beta": "β", "tv_weight": "TV"}
+    return signs.get(name, name.replace("_", " "))
+
+
+def _picker(request: HttpRequest, experiment: Experiment, known: set[int]) -> Picker:
+    """The page's state as the form sent it; `known` are chosen when nothing came."""
+    ready = experiment.renders.ready()
+    sent = request.POST
+    if request.method == "POST":
+        keys = [*sent.getlist("render"), *sent.get("elsewhere", "").split(",")]
+        wanted = {int(key) for key in keys if key.isdecimal() and len(key) < 19}
+        known = wanted & set(ready.values_list("pk", flat=True))
+    only = {name: sent.get(f"only-{name}", "") for name in FACTORS}
+    picker = Picker(ready, known, only)
+    picker.act(sent.get("act", ""))
+    return picker
+
+
+def _experiments(request: HttpRequest, owner: ModelAdmin) -> Any:
+    return owner.admin_site.get_model_admin(Experiment).get_queryset(request)
+
+
+def begin(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
+    """Choose an experiment, then pictures of it; the draft is made with the pictures.
+
+    The sheet of an experiment posts the keys it has ticked as `render`.
+    """
+    if request.method == "POST" and request.POST.get("act") == "own":
+        study = _new_draft(request, owner, None, "A study of my pictures")
+        return redirect("admin:survey_study_upload", study.pk)
+    pk = request.GET.get("experiment", "")
+    if not pk.isdecimal():
+        return _choose_experiment(request, owner)
+    experiment = get_object_or_404(_experiments(request, owner), pk=pk)
+    experiments = owner.admin_site.get_model_admin(Experiment)
+    if not experiments.has_view_permission(request, experiment):
+        raise PermissionDenied
+    every = set(experiment.renders.ready().values_list("pk", flat=True))
+    picker = _picker(request, experiment, every)
+    if request.method == "POST" and request.POST.get("act", "save") == "save":
+        title = f"Study of {experiment}"[: Study._meta.get_field("title").max_length]
+        try:
+            study = _new_draft(request, owner, experiment, title, picker.chosen)
+        except CannotOpen as refused:
+            messages.error(request, str(refused))
+        else:
+            return _next(request, study, "pictures")
+    return _pick(request, None, owner, experiment, picker)
+
+
+def _choose_experiment(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
+    its = Render.objects.filter(experiment=OuterRef("pk")).ready()
+    found = _experiments(request, owner).annotate(ready=count_of(its))
+    with_pictures = found.filter(ready__gt=0).order_by("-pk")
+    return _page(
+        request, None, owner, "pictures", experiments=with_pictures[:MOST_EXPERIMENTS]
+    )
+
+
+@transaction.atomic
+def _new_draft(
+    request: HttpRequest,
+    owner: ModelAdmin,
+    experiment: Experiment | None,
+    title: str,
+    chosen: Collection[int] = (),
+) -> Study:
+    """A draft of one's own; who answers for it is as in one's latest study."""
+    if experiment is not None and not chosen:
+        raise CannotOpen("Tick at least one picture.")
+    mine = Study.objects.filter(owner_id=request.user.pk).order_by("-pk").first()
+    habits = ("controller", "contact", "language")
+    study = Study.objects.create(
+        title=title,
+        experiment=experiment,
+        owner_id=request.user.pk,
+        **{name: getattr(mine, name) for name in habits if mine is not None},
+    )
+    if experiment is not None:
+        opening.choose_renders(study, chosen)
+    owner.log_addition(request, study, "Begun in the wizard.")
+    return study
+
+
+def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    """Which of the experiment's pictures the study shows."""
+    experiment = study.experiment
+    if experiment is None:
+        if request.method == "POST":
+            return _next(request, study, "pictures")
+        return _page(
+            request, study, owner, "pictures", own=study.stimuli.order_by("pk")
+        )
+    if study.all_renders:
+        known = set(experiment.renders.ready().values_list("pk", flat=True))
+    else:
+        shown = study.stimuli.filter(render__isnull=False)
+        known = {pk for pk in shown.values_list("render", flat=True) if pk is not None}
+    picker = _picker(request, experiment, known)
+    if request.method == "POST" and request.POST.get("act", "save") == "save":
+        if not picker.chosen:
+            messages.error(request, "Tick at least one picture.")
+        elif picker.chosen == known and not study.all_renders:
+            return _next(request, study, "pictures")
+        else:
+            try:
+                opening.choose_renders(study, picker.chosen)
+            except CannotOpen as refused:
+                messages.error(request, str(refused))
+            else:
+                _changed(request, study, owner, "pictures")
+                return _next(request, study, "pictures")
+    return _pick(request, study, owner, experiment, picker)
+
+
+def _pick(
+    request: HttpRequest,
+    study: Study | None,
+    owner: ModelAdmin,
+    experiment: Experiment,
+    picker: Picker,
+) -> HttpResponse:
+    context = {"experiment": experiment, "picker": picker}
+    if request.headers.get("HX-Request"):
+        return render(request, "survey/desk/_pick.html", context)
+    return _page(request, study, owner, "pictures", **context)
+
+
+# Forms ---------------------------------------------------------------------------
+
+
+def fill_in(
+    request: HttpRequest, study: Study, owner: ModelAdmin, step: str
+) -> HttpResponse:
+    """One of the steps that are forms."""
+    sent = request.POST if request.method == "POST" else None
+    # Of its own: a form writes into its study what it then refuses.
+    form = FORMS[step](sent, instance=Study.objects.get(pk=study.pk))
+    used = marks(study, sent) if step == "checks" else None
+    if sent is not None and form.is_valid() and (used is None or used.is_valid()):
+        with transaction.atomic():
+            study = form.save()
+            if used is not None:
+                used.save()
+            if form.has_changed() or (used is not None and used.has_changed()):
+                _changed(request, study, owner, step)
+        return _next(request, study, step)
+    context: dict[str, Any] = {"form": form, "marks": used}
+    if used is not None:
+        pictures = study.stimuli.filter(is_reference=False).count()
+        context["more_pictures"] = max(0, pictures - MOST_MARKED)
+    if step == "people":
+        context |= _people_needed(request, study)
+    return _page(request, study, owner, step, **context)
+
+
+def _people_needed(request: HttpRequest, study: Study) -> dict[str, Any]:
+    """How many people give which interval, for an SD that can be typed in."""
+    if study.method == Study.Method.PAIRS:
+        return {}
+    items = study.stimuli.filter(rated=True, is_reference=False).count()
+    if not items:
+        return {}
+    each = min(study.trials_each or items, items)
+    usual = preflight.typical_sd(study)
+    points = preflight.scale_steps(study) / 4
+    try:
+        sd = float(request.GET.get("sd", ""))
+    except ValueError:
+        sd = usual
+    if not 0.05 * points <= sd <= 2 * points:
+        sd = usual
+    rows = [
+        {
+            "half_width": f"{width * points:g}",
+            "votes": preflight.votes_for(width * points, sd),
+            "people": preflight.people_for(
+                width * points, sd=sd, items=items, each=each
+            ),
+        }
+        for width in HALF_WIDTHS
+    ]
+    return {"needed": rows, "sd": f"{sd:g}", "items": items, "each": each,
+            "sd_from": f"{0.05 * points:g}", "sd_to": f"{2 * points:g}"}  # fmt: skip
+
+
+# The last step ---------------------------------------------------------------------
+
+
+def review(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
+    """Try it, read what is odd, fix what will be analysed, open it."""
+    may_open = owner.has_open_permission(request)
+    if request.method == "POST":
+        if not may_open:
+            raise PermissionDenied
+        acts = {"preview": _preview, "throw_away": _throw_away, "open": _open}
+        act = acts.get(request.POST.get("act", ""))
+        if act is not None:
+            try:
+                return act(request, study, owner)
+            except CannotOpen as refused:
+                messages.error(request, str(refused))
+        return _to(study, "review")
+    pilots = study.participants.filter(pilot=True).count()
+    return _page(
+        request, study, owner, "review", may_open=may_open, pilots=pilots,
+        unfrozen=study.state in opening.UNFROZEN,
+        address=request.build_absolute_uri(study.get_absolute_url()),
+    )  # fmt: skip
+
+
+def _preview(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    """To the welcome page as somebody who has never been there."""
+    if study.state != Study.State.PILOTING:
+        opening.pilot_study(study)
+        owner.log_change(request, study, "Previewed from the wizard.")
+    address = study.get_absolute_url()
+    fragment = ""
+    if study.source == Study.Source.INVITATION:
+        fragment = f"#{services.invite(study, 1)[0]}"
+    response = redirect(address + fragment)
+    response.delete_cookie(COOKIE, path=address, samesite="Lax")
+    return response
+
+
+def _throw_away(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    people = opening.throw_pilot_away(study)
+    sentence = f"The preview is thrown away: {people} trial people were deleted."
+    if people == 1:
+        sentence = "The preview is thrown away: one trial person was deleted."
+    owner.log_change(request, study, sentence)
+    messages.success(request, sentence)
+    return _to(study, "review")
+
+
+def _open(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    opening.open_study(study)
+    owner.log_change(request, study, f"“{study}” is open.")
+    messages.success(request, f"“{study}” is open.")
+    return _to(study, "review")

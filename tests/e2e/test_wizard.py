@@ -1,0 +1,215 @@
+"""From the pictures of an experiment to an open study, in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.conftest import put_on_wall
+from tests.e2e.browser import DESKTOP, PHONE
+from tests.e2e.live import LiveLab
+from tests.e2e.steps import OVERFLOW, click_answer, consent, expect_picture, stored
+from tests.e2e.test_researcher import log_in
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.broker,
+    pytest.mark.django_db(transaction=True),
+]
+Visit = Callable[..., BrowserContext]
+
+# For one of its rules axe copies style sheets that others import, such as the admin's
+# forms.css, into inline ones, which the content security policy refuses and reports.
+AXE = {"preload": False}
+# Colours fade into one another when the scheme changes.
+SETTLED = "() => Promise.all(document.getAnimations().map(each => each.finished))"
+
+
+class Checker:
+    """Looks at a page in light and dark, wide and narrow; `found` is what is wrong."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.found: list[str] = []
+
+    def __call__(self, state: str) -> None:
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            for viewport in (DESKTOP, PHONE):
+                self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
+                where = f"{state}, {scheme}, {viewport['width']} px"
+                self.page.evaluate(SETTLED)
+                report = Axe().run(self.page, options=AXE)
+                if report.violations_count:
+                    self.found.append(f"{where}: {report.generate_report()}")
+                across, window = self.page.evaluate(OVERFLOW)
+                if across > window:
+                    self.found.append(f"{where}: {across} px wide")
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+
+
+def go_on(page: Page, to: str) -> None:
+    page.get_by_role("button", name="Save and go on").last.click()
+    expect(page.get_by_role("heading", level=1, name=to)).to_be_visible()
+
+
+def test_from_finished_renders_to_an_open_study_and_its_first_rating(
+    desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
+) -> None:
+    from analysis.models import Preregistration
+    from survey.models import Participant, Study
+
+    experiment = make_experiment(content_layers=["conv2_1", "conv4_1"])
+    put_on_wall(experiment)
+    context = visit()
+    page = context.new_page()
+    check = Checker(page)
+    log_in(page, desk_lab)
+
+    page.goto(f"{desk_lab.base}/admin/survey/study/")
+    page.get_by_role("link", name="New study step by step").click()
+    check("which experiment")
+    page.get_by_role("link", name="Small").click()
+    ticked = page.locator("#ticked")
+    expect(ticked).to_have_text("4")
+    # A filter shows one layer; unticking all of it leaves the other.
+    page.get_by_label("content layer", exact=True).select_option("conv4_1")
+    expect(page.locator(".nst-pick img")).to_have_count(2)
+    page.get_by_role("button", name="Untick all shown").click()
+    expect(ticked).to_have_text("2")
+    page.get_by_role("checkbox").first.check()
+    expect(ticked).to_have_text("3")  # counted without asking the server
+    check("pictures")
+    go_on(page, "Question")
+
+    check("question")
+    page.get_by_label("Name of question 2 in the tables").fill("content")
+    page.get_by_label("Question 2", exact=True).fill("How well is the content kept?")
+    # The bar saves what was changed before it leads elsewhere.
+    page.get_by_role("link", name="People").click()
+    expect(page.get_by_role("heading", level=1, name="People")).to_be_visible()
+    check("people")
+    page.get_by_label("If the ratings of a picture have an SD of").fill("0.8")
+    page.get_by_role("button", name="Compute").click()
+    row = page.get_by_role("row", name="± 0.25")
+    expect(row.get_by_role("cell").first).to_have_text("42")
+    page.get_by_role("button", name="Save and go back").click()
+    expect(page.get_by_role("heading", level=1, name="Checks")).to_be_visible()
+    page.get_by_label("Attention checks").fill("1")
+    page.get_by_label("Practice").first.fill("1")
+    check("checks")
+    page.get_by_role("button", name="Save and go back").click()
+    expect(page.get_by_role("heading", level=1, name="Texts")).to_be_visible()
+    check("texts")
+
+    # Closed and opened again: everything is in the draft.
+    page.goto(f"{desk_lab.base}/admin/survey/study/")
+    page.get_by_role("link", name="Study of Small").click()
+    check("the study's page, a draft")
+    page.get_by_role("link", name="Review", exact=True).click()
+    expect(page.get_by_text("Not yet:")).to_be_visible()
+    check("review with what blocks it")
+    page.get_by_role("link", name="It has not named a contact.").click()
+    page.get_by_label("Title").fill("Which is best?")
+    page.get_by_label("Controller").fill("The lab")
+    page.get_by_label("Contact").fill("ada@lab.example")
+    page.get_by_label("Ethics reference").fill("2026-1")
+    page.get_by_label("Minimum age").fill("1000")
+    page.get_by_role("button", name="Save and go on").click()
+    expect(page.get_by_text("less than or equal to 99")).to_be_visible()
+    check("texts with an error")
+    page.get_by_label("Minimum age").fill("")
+    go_on(page, "Checks")
+    expect(page.get_by_label("Attention checks")).to_have_value("1")
+    page.get_by_role("link", name="Review", exact=True).click()
+
+    # As a participant, in a tab of its own; it counts nothing and leaves nothing.
+    with context.expect_page() as opened:
+        page.get_by_role("button", name="Preview").click()
+    preview = opened.value
+    expect(preview.get_by_text("nothing you answer here counts")).to_be_visible()
+    preview.get_by_role("checkbox").check()
+    preview.get_by_role("button", name="Start").click()
+    expect(preview.get_by_text("Practice: this answer")).to_be_visible()
+    preview.close()
+    page.reload()
+    expect(page.get_by_text("1 has taken part in it")).to_be_visible()
+    check("review during the preview")
+    page.get_by_role("button", name="Throw the preview away").click()
+    expect(page.get_by_text("one trial person was deleted")).to_be_visible()
+    assert not Participant.objects.exists()
+
+    page.get_by_role("link", name="Write it down").click()
+    page.get_by_role("textbox", name="Hypotheses").fill("More style is liked better.")
+    page.get_by_label("conv2_1 against conv4_1").check()
+    check("pre-registration")
+    page.get_by_label("I know that nothing of it can be changed").check()
+    page.get_by_role("button", name="Save and freeze").click()
+    expect(page.get_by_text("before the first rating").last).to_be_visible()
+    check("frozen pre-registration")
+    assert Preregistration.objects.get().frozen_by == researcher
+
+    study = Study.objects.get()
+    page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/wizard/review/")
+    expect(page.get_by_text("Nothing stands against opening.")).to_be_visible()
+    check("review, ready")
+    page.get_by_role("button", name="Open for participants").click()
+    expect(page.get_by_text("“Which is best?” is open.")).to_be_visible()
+    check("open")
+    page.get_by_role("link", name="The study's page").click()
+    check("the study's page, open")
+
+    person = visit().new_page()
+    person.goto(desk_lab.survey(study))
+    person.get_by_role("checkbox").check()
+    person.get_by_role("button", name="Start").click()
+    expect(person.get_by_text("Practice: this answer")).to_be_visible()
+    for question in person.locator("fieldset").all():
+        question.get_by_text("4 Good").click()
+    person.get_by_role("button", name="Next").click()
+    expect_picture(person, 2)
+    for question in person.locator("fieldset").all():
+        question.get_by_text("5 Excellent").click()
+    person.get_by_role("button", name="Next").click()
+    expect_picture(person, 3)
+    counted = Participant.objects.get()
+    assert counted.counts and counted.trials.filter(answered_at=None).count() == 3
+    assert not check.found, "\n".join(check.found)
+
+
+def test_the_wizard_works_without_a_script(
+    desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
+) -> None:
+    from survey.models import Study
+
+    experiment = make_experiment(content_layers=["conv2_1", "conv4_1"])
+    put_on_wall(experiment)
+    page = visit(java_script_enabled=False).new_page()
+    log_in(page, desk_lab)
+    page.goto(f"{desk_lab.base}/admin/survey/study/wizard/?experiment={experiment.pk}")
+    page.get_by_label("content layer", exact=True).select_option("conv4_1")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator(".nst-pick img")).to_have_count(2)
+    page.get_by_role("button", name="Untick all shown").click()
+    expect(page.locator("#ticked")).to_have_text("2")
+    go_on(page, "Question")
+    go_on(page, "Texts")
+    page.get_by_label("Controller").fill("The lab")
+    page.get_by_label("Contact").fill("ada@lab.example")
+    page.get_by_label("Ethics reference").fill("2026-1")
+    for name in ("Checks", "People", "Review"):
+        go_on(page, name)
+    page.get_by_role("button", name="Open for participants").click()
+    expect(page.get_by_text("is open.").first).to_be_visible()
+    study = Study.objects.get()
+    assert (study.state, study.stimuli.count()) == ("open", 2)
+    person = visit().new_page()
+    consent(person, desk_lab.survey(study))
+    click_answer(person, 4)
+    expect_picture(person, 2)
+    assert list(stored(study).values()) == [4]
