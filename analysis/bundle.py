@@ -66,9 +66,9 @@ PRIVATE: dict[str, tuple[str, ...]] = {
     ),
     "stimulus": ("id", "study", "render"),
     "participant": (
-        "id", "study", "token_sha256", "number", "consent_sha256", "seed", "viewport",
-        "pixel_ratio", "form_done_at", "checks_done_at", "pilot", "started_at",
-        "seen_at",
+        "id", "study", "token_sha256", "number", "planned", "practice",
+        "consent_sha256", "seed", "viewport", "pixel_ratio", "form_done_at",
+        "checks_done_at", "pilot", "started_at", "seen_at",
     ),
     "trial": (
         "id", "item", "repeat_of", "break_before", "break_ended_at", "load_failures",

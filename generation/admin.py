@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.urls import URLPattern, reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from generation import desk
 from generation.forecast import check_room, duration, forecast
-from generation.forms import ExperimentForm, PairForm, PresetForm, UploadForm
+from generation.forms import ExperimentForm, PairForm, PairFormSet, UploadForm
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Experiment, Pair, Render, SourceImage
-from generation.presets import PRESETS, picture_title
 from generation.services import (
-    PresetRefused,
     add_source_image,
-    experiment_from_preset,
+    duplicate_experiment,
     queue_experiment,
     retry_renders,
 )
+from generation.sheet import factor_label, level_text
 from nstlab.guard import OwnedAdmin, SeenChoices
 from nstlab.people import may_change, root_row, visible
 
@@ -38,6 +33,13 @@ from nstlab.people import may_change, root_row, visible
 def picture_tag(url: str, alt: str) -> SafeString:
     """A picture in the admin; admin.css says how large it is in a list or alone."""
     return format_html('<img src="{}" alt="{}" class="nst-thumbnail">', url, alt)
+
+
+def listed(values: Mapping[str, Any]) -> SafeString:
+    """Names and values, one a line."""
+    rows = ((factor_label(name), level_text(it)) for name, it in values.items())
+    inner = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
+    return format_html('<dl class="nst-facts">{}</dl>', inner)
 
 
 def count_of(rows: QuerySet[Any]) -> Coalesce:
@@ -168,8 +170,9 @@ class SourceImageAdmin(OwnedAdmin):
 class PairInline(SeenChoices, admin.TabularInline):
     model = Pair
     form = PairForm
+    formset = PairFormSet
     extra = 1
-    verbose_name_plural = "pairs"
+    verbose_name_plural = "single pairs"
     autocomplete_fields = ["content", "style"]
 
 
@@ -177,15 +180,22 @@ class PairInline(SeenChoices, admin.TabularInline):
 class ExperimentAdmin(QueuesRenders, OwnedAdmin):
     form = ExperimentForm
     inlines = [PairInline]
-    autocomplete_fields = ["contents", "styles"]
     list_display = ["name", "progress", "weights_note", "created_at"]
     list_per_page = 50
     show_full_result_count = False
     search_fields = ["name", "description"]
-    actions = ["queue", "cancel"]
+    actions = ["queue", "cancel", "duplicate"]
     change_form_template = "admin/generation/experiment/change_form.html"
     fieldsets = [
         (None, {"fields": ["name", "description"]}),
+        (
+            "Pictures",
+            {
+                "fields": ["contents", "styles"],
+                "description": "Every content image is painted with every style image. "
+                "Single pairs are listed at the end; both are painted.",
+            },
+        ),
         (
             "Grid",
             {"fields": ["content_layers", "alpha_beta", "tv_weights", "more_axes"]},
@@ -201,13 +211,6 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
                 ]
             },
         ),
-        (
-            "Pictures, every content image with every style image",
-            {
-                "fields": ["contents", "styles"],
-                "description": "Or list single pairs below; both are painted.",
-            },
-        ),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
@@ -217,6 +220,17 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
             .get_queryset(request)
             .annotate(planned=count_of(its), painted=count_of(its.ready()))
         )
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        for name in ("contents", "styles"):
+            field: Any = form.base_fields.get(name)
+            if field is not None:
+                field.queryset = field.widget.images = desk.pictures_seen(request, self)
+                field.widget.wanted = request.GET.get(f"{name}_search", "")
+        return form
 
     @admin.display(description="renders done")
     def progress(self, experiment: Any) -> SafeString:
@@ -299,90 +313,15 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
         count = renders.cancel()
         messages.success(request, f"{count:,} renders were cancelled.")
 
+    @admin.action(description="Duplicate", permissions=["add"])
+    def duplicate(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
+        for experiment in queryset:
+            copy = duplicate_experiment(experiment, owner=request.user)
+            self.log_addition(request, copy, f"Copied from {experiment}.")
+            messages.success(request, f"{copy} has the pairs and settings.")
+
     def get_urls(self) -> list[URLPattern]:
-        return [
-            path(
-                "<int:pk>/sheet/",
-                self.admin_site.admin_view(self.sheet),
-                name="generation_experiment_sheet",
-            ),
-            path(
-                "preset/",
-                self.admin_site.admin_view(self.preset),
-                name="generation_experiment_preset",
-            ),
-            *super().get_urls(),
-        ]
-
-    def preset(self, request: HttpRequest) -> HttpResponse:
-        """A new experiment from one of the paper's."""
-        may_upload = request.user.has_perm("generation.add_sourceimage")
-        if not self.has_add_permission(request) or not may_upload:
-            raise PermissionDenied
-        seen = visible(SourceImage, request.user)
-        form = PresetForm(request.POST or None, request.FILES or None, images=seen)
-        if form.is_valid():
-            try:
-                experiment = self._from_preset(request, form)
-            except (PresetRefused, ImpossibleGrid) as refused:
-                form.add_error(None, str(refused))
-            else:
-                return HttpResponseRedirect(
-                    reverse("admin:generation_experiment_change", args=[experiment.pk])
-                )
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "New from a preset",
-            "form": form,
-            "presets": PRESETS.values(),
-            "opts": self.opts,
-        }
-        return TemplateResponse(request, "generation/preset.html", context)
-
-    @transaction.atomic
-    def _from_preset(self, request: HttpRequest, form: PresetForm) -> Experiment:
-        uploaded = {
-            file: add_source_image(
-                data=data, title=picture_title(file), owner=request.user
-            )[0]
-            for file, data in form.brought.items()
-        }
-        experiment = experiment_from_preset(
-            preset=PRESETS[form.cleaned_data["preset"]],
-            objective=form.cleaned_data["objective"],
-            pictures=form.here | uploaded,
-            weights=form.cleaned_data["weights"],
-            owner=request.user,
-        )
-        planned = forecast(experiment)
-        self.log_addition(request, experiment, "Made from a preset.")
-        messages.success(request, f"{experiment} is made. {planned}")
-        return experiment
-
-    def sheet(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """All renders of an experiment as pictures; asks again while some are open."""
-        experiment = get_object_or_404(self.get_queryset(request), pk=pk)
-        if not self.has_view_permission(request, experiment):
-            raise PermissionDenied
-        renders = list(
-            experiment.renders.select_related("content", "style").defer(
-                "settings", "curve", "environment", "traceback"
-            )
-        )
-        states = Counter(render.status for render in renders)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Renders of {experiment}",
-            "experiment": experiment,
-            "renders": renders,
-            "states": dict(states),
-            "done": states["done"],
-            "unfinished": states["queued"] + states["running"],
-            "opts": self.opts,
-        }
-        if request.headers.get("HX-Request"):
-            return render(request, "generation/_sheet.html", context)
-        return TemplateResponse(request, "generation/sheet.html", context)
+        return [*desk.urls(self), *super().get_urls()]
 
 
 class ExperimentFilter(admin.SimpleListFilter):
@@ -458,13 +397,15 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
     search_fields = ["digest", "pixel_sha256", "content__title", "style__title"]
     search_help_text = "A picture's title, or a whole digest."
     actions = ["cancel", "retry"]
-    fields = (
-        "large", "experiment", "content", "style", "state", "reason", "settings_shown",
-        "digest", "pixel_sha256", "reused_from", "environment_shown", "curve_shown",
-        "seconds_shown", "attempt", "worker", "created_at", "started_at", "finished_at",
-        "traceback",
-    )  # fmt: skip
-    readonly_fields = fields
+    change_form_template = "generation/render_change_form.html"
+    fieldsets = [
+        ("Settings", {"fields": ["experiment", "content", "style", "settings_shown"]}),
+        ("Provenance", {"fields": [
+            "digest", "pixel_sha256", "environment_shown", "evaluations_shown",
+            "seconds_shown", "worker", "attempt", "created_at", "started_at",
+            "finished_at", "traceback"]}),
+    ]  # fmt: skip
+    readonly_fields = [str(name) for _, each in fieldsets for name in each["fields"]]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Render]:
         return (
@@ -490,13 +431,6 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
 
     @admin.display(description="")
     def thumb(self, row: Render) -> SafeString | str:
-        return self._picture(row)
-
-    @admin.display(description="picture")
-    def large(self, row: Render) -> SafeString | str:
-        return self._picture(row)
-
-    def _picture(self, row: Render) -> SafeString | str:
         if not row.picture:
             return "–"
         url = reverse("generation:render_picture", args=[row.pk])
@@ -524,16 +458,17 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
 
     @admin.display(description="settings")
     def settings_shown(self, row: Render) -> SafeString:
-        return format_html("<pre>{}</pre>", json.dumps(row.settings, indent=1))
+        return listed(row.settings)
 
     @admin.display(description="environment")
-    def environment_shown(self, row: Render) -> SafeString:
-        return format_html("<pre>{}</pre>", json.dumps(row.environment, indent=1))
+    def environment_shown(self, row: Render) -> SafeString | str:
+        return listed(row.environment) if row.environment else "–"
 
-    @admin.display(description="last losses")
-    def curve_shown(self, row: Render) -> str:
-        last = row.curve[-1] if row.curve else {}
-        return ", ".join(f"{name} {value:g}" for name, value in last.items()) or "–"
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **options: Any
+    ) -> HttpResponse:
+        context |= desk.about_render(request, self, context["original"])
+        return super().render_change_form(request, context, *args, **options)
 
     @admin.action(description="Cancel", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:

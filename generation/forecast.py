@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from rq import Worker
 
 from generation.engine.settings import RenderSettings
-from generation.grid import ImpossibleGrid
+from generation.grid import Cell, ImpossibleGrid
 from generation.models import Experiment, Render
 from nstlab import broker
 
@@ -154,9 +154,15 @@ def check_room(wanted: int, owner: Any = None) -> None:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an experiment's grid has, and what its `new` renders will take."""
+    """What an experiment's grid has, and what its `new` renders will take.
+
+    `here` of them are rows of the experiment already, `painted` of those are done;
+    `reused` are done in others.
+    """
 
     total: int
+    here: int
+    painted: int
     new: int
     reused: int
     evaluations: int
@@ -182,10 +188,15 @@ class Forecast:
         )
 
 
-def forecast(experiment: Experiment) -> Forecast:
-    """Look at an experiment's grid before it is queued. Raises ImpossibleGrid."""
-    cells = experiment.cells()
-    present = set(experiment.renders.values_list("digest", flat=True))
+def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> Forecast:
+    """Look at an experiment's grid before it is queued; at other `cells` than those it
+    is saved with, while somebody still chooses. Raises ImpossibleGrid."""
+    if cells is None:
+        cells = experiment.cells()
+    present: dict[str, str] = {}
+    if experiment.pk:
+        present = dict(experiment.renders.values_list("digest", "status"))
+    here = [present[cell.digest] for cell in cells if cell.digest in present]
     digests = [cell.digest for cell in cells if cell.digest not in present]
     there = Render.objects.finished(digests) if experiment.reuse else {}
     wanted = set(digests) - set(there)
@@ -193,6 +204,8 @@ def forecast(experiment: Experiment) -> Forecast:
     rates = Rates()
     return Forecast(
         total=len(cells),
+        here=len(here),
+        painted=here.count(Render.Status.DONE),
         new=len(new),
         reused=len(there),
         evaluations=sum(each.evaluations for each in new),

@@ -21,11 +21,20 @@ from generation.grid import (
     expand,
     parse_axes,
 )
-from generation.models import Experiment, Pair, SourceImage
+from generation.models import (
+    Experiment,
+    Pair,
+    SourceImage,
+    default_alpha_beta,
+    default_content_layers,
+    default_tv_weights,
+)
 from generation.presets import OBJECTIVES as PUBLISHED
 from generation.presets import PRESETS, picture_title
 
 LARGEST_UPLOAD = 30 * 1024 * 1024
+# Pictures offered besides those that are ticked; a search finds the others.
+OFFERED = 36
 
 
 class PictureField(forms.FileField):
@@ -140,6 +149,30 @@ class AxesField(forms.CharField):
             return True
 
 
+class PictureTiles(forms.CheckboxSelectMultiple):
+    """Source images as thumbnails to tick: those chosen, and the newest of those that
+    a search by title finds. Never all of them."""
+
+    template_name = "generation/_tiles_field.html"
+    # Set for each request: what may be chosen, and what is searched for.
+    images: QuerySet[SourceImage] = SourceImage.objects.none()
+    wanted = ""
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context = forms.Widget.get_context(self, name, value, attrs)
+        keys = [str(key) for key in value or [] if str(key).isdecimal()]
+        others = self.images.exclude(pk__in=keys)
+        for word in self.wanted.split():
+            others = others.filter(title__icontains=word)
+        offered = list(others.order_by("-pk")[: OFFERED + 1])
+        return context | {
+            "chosen": list(self.images.filter(pk__in=keys)),
+            "offered": offered[:OFFERED],
+            "more": others.count() - OFFERED if len(offered) > OFFERED else 0,
+            "wanted": self.wanted,
+        }
+
+
 def _layer_choices() -> Iterable[tuple[str, str]]:
     layers = sorted({layer for known in NETWORK_LAYERS.values() for layer in known})
     return [(layer, layer) for layer in layers]
@@ -148,7 +181,9 @@ def _layer_choices() -> Iterable[tuple[str, str]]:
 class PairForm(forms.ModelForm):
     axes = AxesField(
         label="levels of its own",
-        widget=forms.Textarea(attrs={"rows": 2, "cols": 30}),
+        widget=forms.Textarea(
+            attrs={"rows": 2, "cols": 30, "aria-label": "Levels of its own"}
+        ),
         help_text="For this pair only, as content_layers = conv2_1",
     )
 
@@ -157,20 +192,34 @@ class PairForm(forms.ModelForm):
         fields = ["content", "style", "axes"]
 
 
+class PairFormSet(forms.BaseInlineFormSet):
+    """Rows of a table without visible labels: what they delete is said in words."""
+
+    def add_fields(self, form: forms.ModelForm, index: int | None) -> None:
+        super().add_fields(form, index)
+        if removal := form.fields.get("DELETE"):
+            removal.widget.attrs["aria-label"] = "Delete this pair"
+
+
 class ExperimentForm(forms.ModelForm):
     content_layers = forms.MultipleChoiceField(
         choices=_layer_choices,
+        initial=default_content_layers,
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text="Each ticked layer is a level of the grid.",
     )
     alpha_beta = NumberListField(
         label="α/β",
+        initial=default_alpha_beta,
         required=False,
         help_text="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
     )
     tv_weights = NumberListField(
-        label="TV weights", required=False, help_text="Levels, as 0, 1."
+        label="TV weights",
+        initial=default_tv_weights,
+        required=False,
+        help_text="Levels, as 0, 1.",
     )
     more_axes = AxesField(
         label="Further settings",
@@ -181,6 +230,19 @@ class ExperimentForm(forms.ModelForm):
             "the place of the field of the same name. Settings: "
             f"{', '.join(SETTINGS)}."
         ),
+    )
+
+    contents = forms.ModelMultipleChoiceField(
+        SourceImage.objects.all(),
+        label="Content images",
+        required=False,
+        widget=PictureTiles(attrs={"aria-label": "Content images"}),
+    )
+    styles = forms.ModelMultipleChoiceField(
+        SourceImage.objects.all(),
+        label="Style images",
+        required=False,
+        widget=PictureTiles(attrs={"aria-label": "Style images"}),
     )
 
     class Meta:

@@ -284,8 +284,19 @@ class Experiment(Owned):
 
         Raises ImpossibleGrid with a sentence.
         """
-        listed = list(self.pairs.select_related("content", "style"))
-        contents, styles = list(self.contents.all()), list(self.styles.all())
+        return self.cells_of(
+            list(self.pairs.select_related("content", "style")),
+            list(self.contents.all()),
+            list(self.styles.all()),
+        )
+
+    def cells_of(
+        self,
+        listed: Sequence[Pair],
+        contents: Sequence[SourceImage],
+        styles: Sequence[SourceImage],
+    ) -> list[Cell]:
+        """As `cells`, for pairs and pictures that need not be saved."""
         pictures = {
             picture.pk: picture.pixel_sha256
             for picture in (
@@ -540,6 +551,30 @@ class Render(models.Model):
             models.Index(fields=["pixel_sha256"]),
             models.Index(fields=["weights"]),
             models.Index(fields=["status", "-finished_at"]),
+            # A contact sheet looks for the factors among thousands of renders; the
+            # rows themselves are long, by their losses.
+            models.Index(
+                fields=[
+                    "experiment",
+                    "content",
+                    "style",
+                    "content_layer",
+                    "alpha",
+                    "beta",
+                    "tv_weight",
+                    "style_layers",
+                    "objective",
+                    "network",
+                    "pooling",
+                    "weights",
+                    "start_from",
+                    "size",
+                    "evaluations",
+                    "seed",
+                    "id",
+                ],
+                name="render_factors",
+            ),
             models.Index(
                 fields=["status"],
                 condition=Q(token__isnull=False),

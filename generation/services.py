@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import count, zip_longest
 from typing import Any
 
 from django.conf import settings
@@ -139,6 +139,34 @@ def experiment_from_preset(
             axes=dict(pair.axes),
         )
     return experiment
+
+
+@transaction.atomic
+def duplicate_experiment(experiment: Experiment, *, owner: Any) -> Experiment:
+    """A new experiment with the same pairs and settings, and no renders."""
+    most = Experiment._meta.get_field("name").max_length or 0
+    original = re.sub(r" \(copy(?: \d+)?\)$", "", experiment.name)
+    for number in count(1):
+        ending = " (copy)" if number == 1 else f" (copy {number})"
+        name = original[: most - len(ending)] + ending
+        if not Experiment.objects.filter(name=name).exists():
+            break
+    kept = {
+        field.name: getattr(experiment, field.name)
+        for field in Experiment._meta.concrete_fields
+        if field.name not in ("id", "name", "owner", "created_at")
+    }
+    copy = Experiment.objects.create(name=name, owner=owner, **kept)
+    copy.contents.set(experiment.contents.all())
+    copy.styles.set(experiment.styles.all())
+    for pair in experiment.pairs.all():
+        Pair.objects.create(
+            experiment=copy,
+            content_id=pair.content_id,
+            style_id=pair.style_id,
+            axes=pair.axes,
+        )
+    return copy
 
 
 # Queueing ---------------------------------------------------------------------

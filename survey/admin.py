@@ -357,14 +357,14 @@ class ParticipantAdmin(ReadOnlyAdmin):
             super()
             .get_queryset(request)
             .annotate(
-                planned=Count("trials"),
+                trial_count=Count("trials"),
                 given=Count("trials", filter=Q(trials__answered_at__isnull=False)),
             )
         )
 
     @admin.display(description="answered")
     def answered(self, participant: Any) -> str:
-        return f"{participant.given} / {participant.planned}"
+        return f"{participant.given} / {participant.trial_count}"
 
 
 @admin.register(Rating)

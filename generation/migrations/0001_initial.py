@@ -204,4 +204,8 @@ class Migration(migrations.Migration):
             model_name='pair',
             constraint=models.UniqueConstraint(fields=('experiment', 'content', 'style'), name='pair_once_in_experiment'),
         ),
+        migrations.AddIndex(
+            model_name='render',
+            index=models.Index(fields=['experiment', 'content', 'style', 'content_layer', 'alpha', 'beta', 'tv_weight', 'style_layers', 'objective', 'network', 'pooling', 'weights', 'start_from', 'size', 'evaluations', 'seed', 'id'], name='render_factors'),
+        ),
     ]
