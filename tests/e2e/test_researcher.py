@@ -10,13 +10,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.conftest import png
-from tests.e2e.browser import DESKTOP, PHONE
 from tests.e2e.live import LiveLab
-from tests.e2e.steps import OVERFLOW, click_answer, consent, expect_picture, shown
+from tests.e2e.readable import Readable
+from tests.e2e.steps import click_answer, consent, expect_picture, shown
 
 pytestmark = [
     pytest.mark.browser,
@@ -165,18 +164,7 @@ def test_the_labs_own_admin_pages_are_accessible(
         f"/admin/analysis/report/study/{study.pk}/",
         f"/admin/analysis/report/study/{unseen.pk}/",
     )
-    found = []
-
-    def check(state: str) -> None:
-        for viewport in (DESKTOP, PHONE):
-            page.set_viewport_size(viewport)
-            axe = Axe().run(page)
-            if axe.violations_count:
-                found.append(f"{state}: {axe.generate_report()}")
-            width, window = page.evaluate(OVERFLOW)
-            if width > window:
-                found.append(f"{state}: {width} px wide in a window of {window} px")
-
+    check = Readable(page)
     page.goto(desk_lab.base + sheet)
     expect(page.get_by_text("3 of 3 done")).to_be_visible()
     check("sheet")
@@ -194,7 +182,7 @@ def test_the_labs_own_admin_pages_are_accessible(
     for name in ("upload", "invitations", "poster"):
         page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/{name}/")
         check(name)
-    assert not found, "\n".join(found)
+    assert not check.found, "\n".join(check.found)
 
 
 def test_every_list_of_the_desk_opens_without_a_complaint_of_the_browser(

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.conftest import put_on_wall
-from tests.e2e.browser import DESKTOP, PHONE
 from tests.e2e.live import LiveLab
-from tests.e2e.steps import OVERFLOW, click_answer, consent, expect_picture, stored
+from tests.e2e.readable import Readable
+from tests.e2e.steps import click_answer, consent, expect_picture, stored
 from tests.e2e.test_researcher import log_in
 
 pytestmark = [
@@ -21,36 +20,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
 ]
 Visit = Callable[..., BrowserContext]
-
-# For one of its rules axe copies style sheets that others import, such as the admin's
-# forms.css, into inline ones, which the content security policy refuses and reports.
-AXE = {"preload": False}
-# Colours fade into one another when the scheme changes.
-SETTLED = "() => Promise.all(document.getAnimations().map(each => each.finished))"
-
-
-class Checker:
-    """Looks at a page in light and dark, wide and narrow; `found` is what is wrong."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.found: list[str] = []
-
-    def __call__(self, state: str) -> None:
-        for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            for viewport in (DESKTOP, PHONE):
-                self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
-                where = f"{state}, {scheme}, {viewport['width']} px"
-                self.page.evaluate(SETTLED)
-                report = Axe().run(self.page, options=AXE)
-                if report.violations_count:
-                    self.found.append(f"{where}: {report.generate_report()}")
-                across, window = self.page.evaluate(OVERFLOW)
-                if across > window:
-                    self.found.append(f"{where}: {across} px wide")
-        self.page.emulate_media(color_scheme="light")
-        self.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
 
 def go_on(page: Page, to: str) -> None:
@@ -69,7 +38,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     put_on_wall(experiment)
     context = visit()
     page = context.new_page()
-    check = Checker(page)
+    check = Readable(page, ("light", "dark"))
     log_in(page, desk_lab)
 
     page.goto(f"{desk_lab.base}/admin/survey/study/")
