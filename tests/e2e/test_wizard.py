@@ -30,7 +30,8 @@ def go_on(page: Page, to: str) -> None:
 def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
 ) -> None:
-    from analysis.models import Preregistration
+    from analysis.models import Preregistration, Report
+    from analysis.tasks import compute_report
     from survey.models import Participant, Study
 
     experiment = make_experiment(content_layers=["conv2_1", "conv4_1"])
@@ -44,6 +45,15 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     page.get_by_role("link", name="New study step by step").click()
     check("which experiment")
     page.get_by_role("link", name="Small").click()
+    expect(page.locator("#ticked")).to_have_text("4")
+
+    # Or from the experiment's sheet, with what is ticked there.
+    page.goto(f"{desk_lab.base}/admin/generation/experiment/{experiment.pk}/sheet/")
+    for box in page.locator("#chosen input[name=render]").all():
+        box.check()
+    page.get_by_role("button", name="New study of the chosen pictures").click()
+    expect(page.get_by_role("heading", level=1, name="Question")).to_be_visible()
+    page.get_by_role("link", name="Pictures").click()
     ticked = page.locator("#ticked")
     expect(ticked).to_have_text("4")
     # A filter shows one layer; unticking all of it leaves the other.
@@ -146,8 +156,18 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
         question.get_by_text("5 Excellent").click()
     person.get_by_role("button", name="Next").click()
     expect_picture(person, 3)
+    person.close()
     counted = Participant.objects.get()
     assert counted.counts and counted.trials.filter(answered_at=None).count() == 3
+
+    # The report says what was planned.
+    page.goto(f"{desk_lab.base}/admin/analysis/report/study/{study.pk}/")
+    expect(page.get_by_text("Being computed …")).to_be_visible()
+    compute_report(Report.objects.get().pk)
+    planned = page.get_by_role("table", name="Planned contrasts")
+    expect(planned.get_by_role("row", name="content_layer")).to_have_count(2)
+    expect(page.get_by_text("before the first rating")).to_be_visible()
+    check("report with planned contrasts")
     assert not check.found, "\n".join(check.found)
 
 
