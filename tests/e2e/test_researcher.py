@@ -16,7 +16,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.conftest import png
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import Readable
-from tests.e2e.steps import click_answer, consent, expect_picture, shown
+from tests.e2e.steps import click_answer, consent, expect_picture, go_on, shown
 from tests.elsewhere import Elsewhere
 
 pytestmark = [
@@ -43,12 +43,6 @@ def upload(page: Page, lab: LiveLab, name: str, data: bytes) -> None:
     )
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
-
-
-def go_on(page: Page, to: str) -> None:
-    """From one step of the study wizard to the next."""
-    page.get_by_role("button", name="Save and go on").last.click()
-    expect(page.get_by_role("heading", level=1, name=to)).to_be_visible()
 
 
 def downloaded(page: Page, name: str) -> str:

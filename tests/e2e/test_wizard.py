@@ -11,8 +11,8 @@ from playwright.sync_api import BrowserContext, expect
 from tests.conftest import put_on_wall
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import Readable
-from tests.e2e.steps import click_answer, consent, expect_picture, stored
-from tests.e2e.test_researcher import go_on, log_in
+from tests.e2e.steps import click_answer, consent, expect_picture, go_on, stored
+from tests.e2e.test_researcher import log_in
 
 pytestmark = [
     pytest.mark.browser,
