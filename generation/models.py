@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from generation.engine.objectives import OBJECTIVES
@@ -123,14 +123,14 @@ class SourceImage(Owned):
         contents = Experiment.contents.through._default_manager
         styles = Experiment.styles.through._default_manager
         pairs = Pair.objects.filter(experiment__in=seen)
-        renders = Render.objects.filter(experiment__in=seen).order_by()
+        renders = Render.objects.filter(experiment__in=seen)
         return (
             Q(pk__in=contents.filter(experiment__in=seen).values("sourceimage"))
             | Q(pk__in=styles.filter(experiment__in=seen).values("sourceimage"))
             | Q(pk__in=pairs.values("content"))
             | Q(pk__in=pairs.values("style"))
-            | Q(pk__in=renders.values("content"))
-            | Q(pk__in=renders.values("style"))
+            | Q(Exists(renders.filter(content=OuterRef("pk"))))
+            | Q(Exists(renders.filter(style=OuterRef("pk"))))
         )
 
 
