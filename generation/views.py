@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
@@ -76,8 +78,9 @@ def render_thumbnail(request: HttpRequest, pk: int) -> HttpResponseBase:
     with file, Image.open(file, formats=["PNG"]) as picture:
         small = picture.convert("RGB")
     small.thumbnail((SHEET_SIDE, SHEET_SIDE))
-    response = HttpResponse(content_type="image/jpeg")
-    small.save(response, "JPEG", quality=85)
+    jpeg = io.BytesIO()
+    small.save(jpeg, "JPEG", quality=85)
+    response = HttpResponse(jpeg.getvalue(), content_type="image/jpeg")
     response["Cache-Control"] = FOR_EVER
     return response
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from generation.models import Experiment
 from tests.conftest import png, put_on_wall
@@ -81,6 +81,23 @@ def test_pictures_are_chosen_by_thumbnail_and_the_count_follows(
     tile(page, "Style images", "Photo 0").check()
     expect(tile(page, "Style images", "Photo 38")).to_be_checked()
     expect(fact(page, "renders")).to_have_text("12")
+
+    # So does a search that is answered late.
+    late: list[Route] = []
+    page.route("**/experiment/pictures/**", lambda route: late.append(route))
+    search.fill("photo 38")
+    tile(page, "Style images", "Photo 38").uncheck()
+    expect(fact(page, "renders")).to_have_text("6")
+    tile(page, "Style images", "Photo 0").uncheck()
+    tile(page, "Style images", "Photo 0").check()
+    with page.expect_response("**/experiment/pictures/**"):
+        for route in late:
+            route.continue_()
+    expect(tile(page, "Style images", "Photo 38")).not_to_be_checked()
+    expect(tile(page, "Style images", "Photo 0")).to_be_checked()
+    tile(page, "Style images", "Photo 38").check()
+    expect(fact(page, "renders")).to_have_text("12")
+    page.unroute("**/experiment/pictures/**")
 
     page.get_by_label("TV weights").fill("lots")
     expect(page.locator("#forecast")).to_contain_text("'lots' is not a number")
