@@ -46,7 +46,6 @@ class HistoryAdmin(admin.ModelAdmin):
     list_filter = [("action_time", admin.DateFieldListFilter), KindFilter]
     list_select_related = ["user", "content_type"]
     search_fields = ["object_repr", "change_message"]
-    search_help_text = "A name, or words of what was done."
     show_full_result_count = False
     list_per_page = 50
     fields = readonly_fields = ("action_time", "user", "thing", "kind", "what")
