@@ -20,6 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
@@ -232,7 +233,7 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
         with transaction.atomic(), Bundle(path) as bundle:
             study = _study_of(bundle, owner, kept)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            Import.objects.create(study=study, kind=Import.Kind.BUNDLE, sha256=digest)
+            _keep_origin(study, Import.Kind.BUNDLE, digest)
     except BaseException:
         for stimulus in kept:
             stimulus.picture.delete(save=False)
@@ -560,8 +561,18 @@ def import_ratings(
     rows = ratings.frame.to_dict("records")
     _plain_answers(study, made, [{str(k): v for k, v in row.items()} for row in rows])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    Import.objects.create(study=study, kind=Import.Kind.RATINGS, sha256=digest)
+    _keep_origin(study, Import.Kind.RATINGS, digest)
     return study
+
+
+def _keep_origin(study: Study, kind: Import.Kind, digest: str) -> None:
+    """Write down which file a study came from, also in its owner's history."""
+    Import.objects.create(study=study, kind=kind, sha256=digest)
+    if study.owner_id is not None:
+        said = f"Imported from a file ({kind.label}, sha256 {digest[:12]}…)."
+        LogEntry.objects.log_actions(
+            study.owner_id, [study], ADDITION, change_message=said, single_object=True
+        )
 
 
 def _labelled_stimuli(

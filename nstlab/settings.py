@@ -74,7 +74,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "nstlab" / "templates"],
+        "DIRS": [],  # `nstlab`, the first app, has the templates that come first
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
@@ -473,10 +474,12 @@ carl,s2,1,high,650
 """
 
 
-def test_a_csv_of_ratings_becomes_a_study(db: None, tmp_path: Path) -> None:
+def test_a_csv_of_ratings_becomes_a_study(researcher: Any, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(RATINGS, encoding="utf-8")
-    study = import_ratings(path, title="Theirs", question="How nice?")
+    study = import_ratings(path, title="Theirs", question="How nice?", owner=researcher)
+    said = LogEntry.objects.get(object_id=str(study.pk))
+    assert said.user == researcher and "Imported from a file" in said.change_message
     assert (study.title, study.question, study.state) == (
         "Theirs", "How nice?", "closed"
     )  # fmt: skip

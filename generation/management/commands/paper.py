@@ -20,6 +20,7 @@ from generation.services import (
     experiment_from_preset,
     queue_experiment,
 )
+from nstlab.commands import owner_of
 
 
 class Command(BaseCommand):
@@ -39,10 +40,12 @@ class Command(BaseCommand):
         parser.add_argument("--size", type=int, help="instead of 300 pixels")
         parser.add_argument("--evaluations", type=int, help="instead of 240")
         parser.add_argument("--name", help="of the experiment; else the paper's")
+        parser.add_argument("--owner", help="user name of whom it belongs to")
         parser.add_argument("--queue", action="store_true", help="queue its renders")
 
     def handle(self, *args: Any, **options: Any) -> None:
         preset = PRESETS[options["experiment"]]
+        owner = owner_of(options["owner"])
         instead = {
             name: options[name]
             for name in ("size", "evaluations", "name")
@@ -53,8 +56,9 @@ class Command(BaseCommand):
                 experiment = experiment_from_preset(
                     preset=preset,
                     objective=options["objective"],
-                    pictures=_pictures(preset.files, options["images"]),
+                    pictures=_pictures(preset.files, options["images"], owner),
                     weights=options["weights"],
+                    owner=owner,
                     **instead,
                 )
                 planned = forecast(experiment)
@@ -69,7 +73,9 @@ class Command(BaseCommand):
             self.stdout.write("They are queued.")
 
 
-def _pictures(files: tuple[str, ...], folder: Path) -> dict[str, SourceImage]:
+def _pictures(
+    files: tuple[str, ...], folder: Path, owner: Any
+) -> dict[str, SourceImage]:
     """Source images of files in `folder`; a file brought before is not kept twice."""
     pictures = {}
     for file in files:
@@ -78,6 +84,7 @@ def _pictures(files: tuple[str, ...], folder: Path) -> dict[str, SourceImage]:
         data = (folder / file).read_bytes()
         known = SourceImage.objects.filter(sha256=hashlib.sha256(data).hexdigest())
         pictures[file] = (
-            known.first() or add_source_image(data=data, title=picture_title(file))[0]
+            known.first()
+            or add_source_image(data=data, title=picture_title(file), owner=owner)[0]
         )
     return pictures

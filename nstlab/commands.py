@@ -1,4 +1,4 @@
-"""What the commands of this app look up."""
+"""What the commands of several apps look up."""
 
 from __future__ import annotations
 
