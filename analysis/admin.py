@@ -61,6 +61,7 @@ class ReportAdmin(ReadOnlyAdmin):
             page("", self.study_page, "report_study"),
             page("again/", self.again, "report_again"),
             page("monitor/", self.monitor_page, "monitor"),
+            page("monitor/suspects/", self.suspects_page, "suspects"),
             page("participants/", self.participants_page, "participants"),
             page("participants/<str:code>/", self.participant_page, "participant"),
             page("share/", self.share_page, "share"),
@@ -225,18 +226,33 @@ class ReportAdmin(ReadOnlyAdmin):
             return render(request, "analysis/_monitor.html", context)
         return TemplateResponse(request, "analysis/monitor.html", context)
 
+    def suspects_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The monitor's list of whom to look at: every answer is looked at for it, so
+        the page asks for it by itself, and less often."""
+        study = self._get_study(request, pk)
+        simulated = request.GET.get("simulated") == "1"
+        suspects = monitor.suspicious(study, include_simulated=simulated)
+        context = {
+            "study": study,
+            "suspects": suspects[: monitor.MOST_SHOWN],
+            "more": max(0, len(suspects) - monitor.MOST_SHOWN),
+            "include_simulated": simulated,
+        }
+        return render(request, "analysis/_suspects.html", context)
+
     # Exclusions -----------------------------------------------------------------
 
     def participants_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Everybody who took part, a page at a time, with what looks odd."""
         study = self._get_study(request, pk)
-        page = Paginator(monitor.people(study), PEOPLE_PER_PAGE).get_page(
+        keys = study.participants.filter(pilot=False).order_by("pk")
+        page = Paginator(keys.values_list("pk", flat=True), PEOPLE_PER_PAGE).get_page(
             request.GET.get("p")
         )
         notes = pages.Notes()
         rows = [
             {**person, "notes": notes.of(";".join(monitor.words(person)))}
-            for person in page.object_list
+            for person in monitor.people(study).filter(pk__in=list(page.object_list))
         ]
         context = self._context(
             request,

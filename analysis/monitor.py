@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,8 +88,6 @@ class Monitor:
     people: People
     votes: list[Votes]
     session: dt.timedelta | None  # median, of those who finished
-    suspects: list[Suspect]
-    more_suspects: int
     ratings: int
     missing: int | None  # votes until every stimulus has its target
     per_hour: float  # votes, over the last PACE or since the first one in it
@@ -108,12 +106,12 @@ class Monitor:
 def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
     """The study's state now, in a number of queries that no data changes."""
     now = timezone.now()
-    counted = _counted(study, include_simulated)
-    sums, pace = _sums(study, counted, now)
+    sums, pace = _kept_sums(study, include_simulated, now) or _sums(
+        study, _counted(study, include_simulated), now
+    )
     votes = list(_votes(study, sums))
     wanted = [each.missing for each in votes if each.missing is not None]
     per_hour = pace.per_hour(now)
-    suspects = suspicious(study, counted)
     ready_at = None
     if sum(wanted) and per_hour:
         ready_at = now + dt.timedelta(hours=sum(wanted) / per_hour)
@@ -121,8 +119,6 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
         people=_people(study, include_simulated, now),
         votes=votes,
         session=_median_session(study, include_simulated),
-        suspects=suspects[:MOST_SHOWN],
-        more_suspects=max(0, len(suspects) - MOST_SHOWN),
         ratings=pace.ratings,
         missing=sum(wanted) if wanted else None,
         per_hour=per_hour,
@@ -168,6 +164,55 @@ class Pace:
 Sums = dict[tuple[int, str], tuple[int, int, int]]
 
 
+def _kept_sums(
+    study: Study, include_simulated: bool, now: dt.datetime
+) -> tuple[Sums, Pace] | None:
+    """As `_sums`, by what `Item` sums up with each answer: a third of the work.
+
+    None where those sums are not of these votes: with several questions or simulated
+    people, or where their number is not that of the answered trials, as in a study
+    that was imported.
+    """
+    if include_simulated or study.further_questions.exists():
+        return None
+    answered = Trial.objects.filter(
+        participant__study=study,
+        participant__pilot=False,
+        participant__simulated=False,
+        kind=Trial.Kind.RATING,
+        answered_at__isnull=False,
+    ).order_by()
+    stays = Q(participant__excluded=False)
+    recent = stays & Q(answered_at__gte=now - PACE)
+    seen = answered.aggregate(
+        all=Count("pk"),
+        ratings=Count("pk", filter=stays),
+        recent=Count("pk", filter=recent),
+        first=Min("answered_at", filter=recent),
+    )
+    items = study.items.values_list("stimulus", "second", "votes", "total", "squares")
+    rows = list(items)
+    if sum(row[2] for row in rows) != seen.pop("all"):
+        return None
+    of_pairs = study.method == Study.Method.PAIRS
+    sums: Sums = {}
+    for stimulus, second, *found in rows:
+        for shown in (stimulus, second) if of_pairs else (stimulus,):
+            _add(sums, (shown, "overall"), found)
+    # The items do not know whom a researcher has left out.
+    excluded = Rating.objects.filter(
+        trial__in=answered.filter(participant__excluded=True)
+    )
+    for key, (n, total, squares) in _sums(study, excluded.order_by(), now)[0].items():
+        _add(sums, key, (-n, -total, -squares))
+    return sums, Pace(**seen)
+
+
+def _add(sums: Sums, key: tuple[int, str], more: Sequence[int]) -> None:
+    n, total, squares = sums.get(key, (0, 0, 0))
+    sums[key] = n + more[0], total + more[1], squares + more[2]
+
+
 def _sums(
     study: Study, counted: QuerySet[Rating], now: dt.datetime
 ) -> tuple[Sums, Pace]:
@@ -187,11 +232,7 @@ def _sums(
             first=Min("rated_at", filter=recent),
         )
         for stimulus, question, n, total, squares, lately, first in rows:
-            known = sums.get((stimulus, question), (0, 0, 0))
-            found = n, total or 0, squares or 0
-            sums[stimulus, question] = (
-                known[0] + found[0], known[1] + found[1], known[2] + found[2]
-            )  # fmt: skip
+            _add(sums, (stimulus, question), (n, total or 0, squares or 0))
             if place == places[0]:
                 pace.ratings += n
                 pace.recent += lately
@@ -307,10 +348,11 @@ def words(person: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def suspicious(study: Study, counted: QuerySet[Rating]) -> list[Suspect]:
+def suspicious(study: Study, *, include_simulated: bool = False) -> list[Suspect]:
     """Those whom a sum alone makes suspicious, in the order in which they came."""
     rows = (
-        counted.values("trial__participant")
+        _counted(study, include_simulated)
+        .values("trial__participant")
         .annotate(
             n=Count("pk"),
             lowest=Min("rating"),

@@ -16,14 +16,14 @@ import datetime as dt
 import logging
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from generation.engine.objectives import OBJECTIVES
@@ -123,14 +123,14 @@ class SourceImage(Owned):
         contents = Experiment.contents.through._default_manager
         styles = Experiment.styles.through._default_manager
         pairs = Pair.objects.filter(experiment__in=seen)
-        renders = Render.objects.filter(experiment__in=seen).order_by()
+        renders = Render.objects.filter(experiment__in=seen)
         return (
             Q(pk__in=contents.filter(experiment__in=seen).values("sourceimage"))
             | Q(pk__in=styles.filter(experiment__in=seen).values("sourceimage"))
             | Q(pk__in=pairs.values("content"))
             | Q(pk__in=pairs.values("style"))
-            | Q(pk__in=renders.values("content"))
-            | Q(pk__in=renders.values("style"))
+            | Q(Exists(renders.filter(content=OuterRef("pk"))))
+            | Q(Exists(renders.filter(style=OuterRef("pk"))))
         )
 
 
@@ -446,11 +446,22 @@ class RenderQuerySet(models.QuerySet["Render"]):
     def finished(self, digests: Sequence[str]) -> dict[str, Render]:
         """Renders of any experiment that are done, by the request they answered."""
         found: dict[str, Render] = {}
-        for first in range(0, len(digests), 500):
-            some = self.ready().filter(digest__in=digests[first : first + 500])
+        for some in self._answering(digests):
             for render in some.order_by("pk"):
                 found.setdefault(render.digest, render)
         return found
+
+    def answered(self, digests: Sequence[str]) -> set[str]:
+        """Which requests any experiment has painted."""
+        return {
+            digest
+            for some in self._answering(digests)
+            for digest in some.order_by().values_list("digest", flat=True)
+        }
+
+    def _answering(self, digests: Sequence[str]) -> Iterator[RenderQuerySet]:
+        for first in range(0, len(digests), 500):
+            yield self.ready().filter(digest__in=digests[first : first + 500])
 
     def unfinished(self) -> RenderQuerySet:
         return self.filter(status__in=[Render.Status.QUEUED, Render.Status.RUNNING])

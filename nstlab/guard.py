@@ -15,6 +15,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -28,33 +29,48 @@ from nstlab import people
 class SeenChoices(admin.options.BaseModelAdmin):
     """Forms that offer and take only what the person may see, of whatever is owned."""
 
-    def _seen(self, request: HttpRequest, field: Any, options: dict[str, Any]) -> None:
+    def _seen(self, request: HttpRequest, field: Any) -> dict[str, Any]:
+        """The choices of a field, if they are owned; built once for a page, whose
+        forms ask for them many times."""
         related = self.admin_site._registry.get(field.remote_field.model)
-        if not isinstance(related, OwnedAdmin) or "queryset" in options:
-            return
-        seen = Q(pk__in=related.get_queryset(request).values("pk"))
-        match = request.resolver_match
-        if match is not None and (pk := match.kwargs.get("object_id")):
-            # What a shared row names already stays, seen elsewhere or not.
-            seen |= Q(pk__in=self._named(pk, field))
-        options["queryset"] = related.model._default_manager.filter(seen)
-
-    def _named(self, pk: str, field: Any) -> QuerySet[Any]:
-        if not str(pk).isdecimal() or not isinstance(self, admin.ModelAdmin):
-            return self.model._default_manager.none()
-        return self.model._default_manager.filter(pk=pk).values(field.name)
+        if not isinstance(related, OwnedAdmin):
+            return {}
+        built: dict[Any, Any] = request.__dict__.setdefault("_seen_choices", {})
+        if related not in built:
+            rows = related.model._default_manager.all()
+            built[related] = people.seen_by(request.user, rows, related.belongs_to)
+        return {"queryset": built[related]}
 
     def formfield_for_foreignkey(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
     ) -> Any:
-        self._seen(request, db_field, kwargs)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+        seen = self._seen(request, db_field)
+        match = request.resolver_match
+        pk = match.kwargs.get("object_id", "") if match else ""
+        if seen and isinstance(self, admin.ModelAdmin) and pk.isdecimal():
+            # What a row that is shared names already stays, seen elsewhere or not.
+            named = self.model._default_manager.filter(pk=pk).values(db_field.name)
+            other = db_field.remote_field.model._default_manager.filter(pk__in=named)
+            seen = {"queryset": seen["queryset"] | other}
+        return super().formfield_for_foreignkey(db_field, request, **seen | kwargs)
 
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
     ) -> Any:
-        self._seen(request, db_field, kwargs)
+        kwargs = self._seen(request, db_field) | kwargs
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+class KeysFirst(Paginator):
+    """Finds the keys of a page, then its rows: a late page, or one of a wide list,
+    reads no row that it does not show."""
+
+    def page(self, number: int | str) -> Page:
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        every: Any = self.object_list
+        keys = list(every.values_list("pk", flat=True)[first : first + self.per_page])
+        return Page(every.filter(pk__in=keys), number, self)
 
 
 class OwnedAdmin(SeenChoices, admin.ModelAdmin):
@@ -62,6 +78,7 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
     as "trial__participant__study", or empty if it is the row itself."""
 
     belongs_to = ""
+    paginator = KeysFirst
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return people.seen_by(

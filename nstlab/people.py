@@ -63,18 +63,12 @@ def _belongs_to(model: type[Owned], user: Any) -> Q:
 
 def visible(model: type[Row], user: Any) -> QuerySet[Row]:
     """The rows of an owned model that `user` may see."""
-    rows = model._default_manager.all()
-    if user.has_perm(model.sees_all):
-        return rows
-    return rows.filter(_belongs_to(model, user) | model.also_seen_by(user))
+    return seen_by(user, model._default_manager.all())
 
 
 def changeable(model: type[Row], user: Any) -> QuerySet[Row]:
     """The rows of an owned model that are `user`'s own or shared with them."""
-    rows = model._default_manager.all()
-    if _is_superuser(user):
-        return rows
-    return rows.filter(_belongs_to(model, user))
+    return changeable_by(user, model._default_manager.all())
 
 
 def seen_by(user: Any, rows: QuerySet[Any], path: str = "") -> QuerySet[Any]:
@@ -82,7 +76,9 @@ def seen_by(user: Any, rows: QuerySet[Any], path: str = "") -> QuerySet[Any]:
     root = root_of(rows.model, path)
     if user.has_perm(root.sees_all):
         return rows
-    return rows.filter(**{f"{path or 'pk'}__in": visible(root, user).values("pk")})
+    if path:
+        return rows.filter(**{f"{path}__in": visible(root, user).values("pk")})
+    return rows.filter(_belongs_to(root, user) | root.also_seen_by(user))
 
 
 def changeable_by(user: Any, rows: QuerySet[Any], path: str = "") -> QuerySet[Any]:
@@ -90,7 +86,9 @@ def changeable_by(user: Any, rows: QuerySet[Any], path: str = "") -> QuerySet[An
     if _is_superuser(user):
         return rows
     root = root_of(rows.model, path)
-    return rows.filter(**{f"{path or 'pk'}__in": changeable(root, user).values("pk")})
+    if path:
+        return rows.filter(**{f"{path}__in": changeable(root, user).values("pk")})
+    return rows.filter(_belongs_to(root, user))
 
 
 def may_see(user: Any, row: Owned) -> bool:

@@ -8,13 +8,18 @@ from typing import Any
 import segno
 from django.contrib import admin, messages
 from django.db import models
-from django.db.models import Count, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from generation.admin import ReadOnlyAdmin, SaysRandomWeights, picture_tag
+from generation.admin import (
+    ReadOnlyAdmin,
+    SaysRandomWeights,
+    count_of,
+    picture_tag,
+)
 from nstlab.guard import OwnedAdmin
 from nstlab.people import may_change
 from survey import desk, opening, preflight, wizard
@@ -27,6 +32,7 @@ from survey.models import (
     Stimulus,
     Study,
     Translation,
+    Trial,
 )
 from survey.refusals import CannotOpen
 from survey.services import settle_dropped
@@ -148,20 +154,15 @@ class StudyAdmin(OwnedAdmin):
         return [name for name in named if name not in self.never_frozen]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
+        finished = Participant.objects.filter(
+            study=OuterRef("pk"), status="finished", simulated=False, pilot=False
+        )
         return (
             super()
             .get_queryset(request)
             .annotate(
-                picture_count=Count("stimuli", distinct=True),
-                finished_count=Count(
-                    "participants",
-                    distinct=True,
-                    filter=Q(
-                        participants__status="finished",
-                        participants__simulated=False,
-                        participants__pilot=False,
-                    ),
-                ),
+                picture_count=count_of(Stimulus.objects.filter(study=OuterRef("pk"))),
+                finished_count=count_of(finished),
             )
         )
 
@@ -275,6 +276,7 @@ class StimulusAdmin(SaysRandomWeights):
                     "training_order", "gold_answer"]  # fmt: skip
     list_editable = ["rated", "training_order", "gold_answer"]
     list_filter = ["study", "rated", "is_reference"]
+    list_per_page = 25  # each with a form
     list_select_related = ["study", "render"]
     fields = ["code", "study", "made_by", "rated", "reference", "training_order",
               "gold_answer"]  # fmt: skip
@@ -353,13 +355,12 @@ class ParticipantAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Participant]:
+        planned = Trial.objects.filter(participant=OuterRef("pk"))
+        given = planned.filter(answered_at__isnull=False)
         return (
             super()
             .get_queryset(request)
-            .annotate(
-                trial_count=Count("trials"),
-                given=Count("trials", filter=Q(trials__answered_at__isnull=False)),
-            )
+            .annotate(trial_count=count_of(planned), given=count_of(given))
         )
 
     @admin.display(description="answered")
@@ -367,12 +368,27 @@ class ParticipantAdmin(ReadOnlyAdmin):
         return f"{participant.given} / {participant.trial_count}"
 
 
+class ScoreFilter(admin.SimpleListFilter):
+    """Every point of every scale: which are there would take a look at every answer."""
+
+    title = parameter_name = "rating"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(point), str(point)) for point in range(11)]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Rating]
+    ) -> QuerySet[Rating]:
+        chosen = self.value() or ""
+        return queryset.filter(rating=int(chosen)) if chosen.isdecimal() else queryset
+
+
 @admin.register(Rating)
 class RatingAdmin(ReadOnlyAdmin):
     belongs_to = "trial__participant__study"
     list_display = ["participant", "stimulus", "question", "answer", "response_ms",
                     "rated_at"]  # fmt: skip
-    list_filter = ["trial__participant__study", "rating"]
+    list_filter = ["trial__participant__study", ScoreFilter]
     list_select_related = ["trial__participant", "trial__stimulus"]
     show_full_result_count = False
 

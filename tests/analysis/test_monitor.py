@@ -100,9 +100,35 @@ def test_the_pace_is_votes_over_hours(study: Study) -> None:
 def test_one_who_always_answers_the_same_is_worth_a_look(make_study: Any) -> None:
     study = make_study(pictures=5)
     people_answer(study, 3)
-    (suspect,) = monitor.watch(study).suspects
+    (suspect,) = monitor.suspicious(study)
     assert suspect.words == ("constant",)
     assert suspect.sentences[0].startswith("Every rating is the same")
+
+
+def test_the_page_asks_for_those_worth_a_look(make_study: Any, desk: Any) -> None:
+    study = make_study(pictures=5)
+    people_answer(study, 3)
+    assert f'hx-get="{page(study)}suspects/"'.encode() in desk.get(page(study)).content
+    part = desk.get(f"{page(study)}suspects/").content.decode()
+    assert Participant.objects.get().code in part and "<html" not in part
+
+
+@pytest.mark.parametrize("method", ["acr", "pairs", "dcr"])
+def test_the_sums_that_are_kept_are_those_of_the_ratings(
+    make_study: Any, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(method=method)
+    answers = (1, 2, 5) if method != "pairs" else ("first", "second", "first")
+    people_answer(study, *answers)
+    excluded = Participant.objects.all()[0]
+    Participant.objects.filter(pk=excluded.pk).update(excluded=True)
+    by_items = monitor.watch(study)
+    assert monitor._kept_sums(study, False, timezone.now()) is not None
+    monkeypatch.setattr(monitor, "_kept_sums", lambda *_: None)
+    by_ratings = monitor.watch(study)
+    assert by_items.votes == by_ratings.votes
+    assert by_items.ratings == by_ratings.ratings
+    assert by_items.per_hour == pytest.approx(by_ratings.per_hour, rel=1e-2)
 
 
 def test_the_queries_do_not_grow_with_the_answers(study: Study, desk: Any) -> None:
@@ -125,12 +151,12 @@ def test_the_page_updates_itself_only_while_people_can_answer(
     study: Study, desk: Any
 ) -> None:
     people_answer(study, 2, 4)
-    assert b"hx-get" in desk.get(page(study)).content
+    assert b"every 10s" in desk.get(page(study)).content
     part = desk.get(page(study), headers={"HX-Request": "true"}).content
     assert part.lstrip().startswith(b'<div id="monitor"') and b"<html" not in part
     study.close()
     closed = desk.get(page(study)).content
-    assert b"hx-get" not in closed and b"is closed" in closed
+    assert b"every 10s" not in closed and b"is closed" in closed
 
 
 def test_what_is_missing_comes_from_what_the_study_wants(study: Study) -> None:

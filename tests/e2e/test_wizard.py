@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
 from tests.conftest import put_on_wall
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import Readable
 from tests.e2e.steps import click_answer, consent, expect_picture, stored
-from tests.e2e.test_researcher import log_in
+from tests.e2e.test_researcher import go_on, log_in
 
 pytestmark = [
     pytest.mark.browser,
@@ -20,11 +20,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
 ]
 Visit = Callable[..., BrowserContext]
-
-
-def go_on(page: Page, to: str) -> None:
-    page.get_by_role("button", name="Save and go on").last.click()
-    expect(page.get_by_role("heading", level=1, name=to)).to_be_visible()
 
 
 def test_from_finished_renders_to_an_open_study_and_its_first_rating(

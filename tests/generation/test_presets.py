@@ -227,9 +227,13 @@ def test_the_desk_offers_the_presets(desk: Any) -> None:
     assert "content/toronto.jpeg" in page
 
 
-def test_the_desk_makes_one_from_pictures_here_and_uploaded(desk: Any) -> None:
+def test_the_desk_makes_one_from_pictures_here_and_uploaded(
+    desk: Any, researcher: Any
+) -> None:
     for number, title in enumerate(("portrait", "starry_night", "cat")):
-        add_source_image(data=png((60 * number, 90, 120)), title=title)
+        add_source_image(
+            data=png((60 * number, 90, 120)), title=title, owner=researcher
+        )
     form = {"preset": "2", "objective": "notebook", "weights": "random:0"}
     page = desk.post(ADDRESS, form, follow=True).content.decode()
     assert "Upload these pictures, or title them so: wave." in page

@@ -22,8 +22,8 @@ REQUIRED = {"controller": "x", "contact": "y", "ethics_reference": "z"}
 
 
 @pytest.fixture
-def own(db: None) -> Study:
-    return Study.objects.create(title="Mine", **REQUIRED)
+def own(researcher: Any) -> Study:
+    return Study.objects.create(title="Mine", owner=researcher, **REQUIRED)
 
 
 def packed(**members: bytes) -> io.BytesIO:
