@@ -41,7 +41,14 @@ from generation.contact import (
 )
 from generation.curve import chart
 from generation.figure import FigureTooLarge, check_number, write_pdf, write_png
-from generation.forecast import NoRoom, check_room, duration, forecast, megabytes
+from generation.forecast import (
+    Forecast,
+    NoRoom,
+    check_room,
+    duration,
+    forecast,
+    megabytes,
+)
 from generation.forms import PictureTiles, PresetForm
 from generation.grid import ImpossibleGrid
 from generation.models import Experiment, Pair, Render, SourceImage
@@ -137,7 +144,12 @@ def preset(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
         else:
             return redirect("admin:generation_experiment_change", experiment.pk)
     return _page(
-        request, owner, "preset", "New from a preset", form=form, presets=PRESETS
+        request,
+        owner,
+        "preset",
+        "New from a preset",
+        form=form,
+        presets=PRESETS.values(),
     )
 
 
@@ -224,11 +236,7 @@ def live_forecast(
     if not refused:
         try:
             planned = forecast(form.instance, _cells(form, formsets[0]))
-            context |= {
-                "planned": planned,
-                "duration": duration(planned.seconds / max(1, planned.workers)),
-                "bytes": megabytes(planned.bytes),
-            }
+            context |= {"planned": planned, "facts": _facts(planned)}
             if planned.new:
                 check_room(planned.bytes, form.instance.owner or request.user)
         except NoRoom as full:
@@ -236,6 +244,25 @@ def live_forecast(
         except ImpossibleGrid as impossible:
             refused = [str(impossible)]
     return render(request, "generation/_forecast.html", context | {"refused": refused})
+
+
+def _facts(planned: Forecast) -> list[tuple[str, str]]:
+    """What a forecast says, as names and values."""
+    here = f"{planned.here:,}"
+    if planned.painted < planned.here:
+        here += f" ({planned.painted:,} done)"
+    facts = [("renders", f"{planned.total:,}"), ("to paint", f"{planned.new:,}")]
+    if planned.here:
+        facts.append(("here already", here))
+    if planned.reused:
+        facts.append(("painted by other experiments", f"{planned.reused:,}"))
+    if planned.new:
+        facts += [
+            ("evaluations", f"{planned.evaluations:,}"),
+            ("time", duration(planned.seconds / max(1, planned.workers))),
+            ("pictures", f"up to {megabytes(planned.bytes)}"),
+        ]
+    return facts
 
 
 def _refusals(form: Any, formsets: list[Any]) -> list[str]:

@@ -198,8 +198,8 @@ def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> For
         present = dict(experiment.renders.values_list("digest", "status"))
     here = [present[cell.digest] for cell in cells if cell.digest in present]
     digests = [cell.digest for cell in cells if cell.digest not in present]
-    there = Render.objects.finished(digests) if experiment.reuse else {}
-    wanted = set(digests) - set(there)
+    there = Render.objects.answered(digests) if experiment.reuse else set()
+    wanted = set(digests) - there
     new = [cell.settings for cell in cells if cell.digest in wanted]
     rates = Rates()
     return Forecast(

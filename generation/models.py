@@ -16,7 +16,7 @@ import datetime as dt
 import logging
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -446,11 +446,22 @@ class RenderQuerySet(models.QuerySet["Render"]):
     def finished(self, digests: Sequence[str]) -> dict[str, Render]:
         """Renders of any experiment that are done, by the request they answered."""
         found: dict[str, Render] = {}
-        for first in range(0, len(digests), 500):
-            some = self.ready().filter(digest__in=digests[first : first + 500])
+        for some in self._answering(digests):
             for render in some.order_by("pk"):
                 found.setdefault(render.digest, render)
         return found
+
+    def answered(self, digests: Sequence[str]) -> set[str]:
+        """Which requests any experiment has painted."""
+        return {
+            digest
+            for some in self._answering(digests)
+            for digest in some.order_by().values_list("digest", flat=True)
+        }
+
+    def _answering(self, digests: Sequence[str]) -> Iterator[RenderQuerySet]:
+        for first in range(0, len(digests), 500):
+            yield self.ready().filter(digest__in=digests[first : first + 500])
 
     def unfinished(self) -> RenderQuerySet:
         return self.filter(status__in=[Render.Status.QUEUED, Render.Status.RUNNING])

@@ -13,6 +13,11 @@ urlpatterns = [
     ),
     path("render/<int:pk>.png", views.render_picture, name="render_picture"),
     path(
+        "render/<int:pk>/thumbnail.jpg",
+        views.render_thumbnail,
+        name="render_thumbnail",
+    ),
+    path(
         "render/<int:pk>/<int:evaluations>.jpg",
         views.render_preview,
         name="render_preview",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
@@ -10,9 +12,14 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
+from PIL import Image
 
 from generation.models import Render, SourceImage
 from nstlab.people import seen_by, visible
+
+FOR_EVER = "private, max-age=31536000, immutable"
+# A cell of a contact sheet, twice as fine as it is wide.
+SHEET_SIDE = 320
 
 
 def send_picture(field: FieldFile, kind: str = "png") -> HttpResponseBase:
@@ -32,7 +39,7 @@ def send_picture(field: FieldFile, kind: str = "png") -> HttpResponseBase:
         except FileNotFoundError as error:
             raise Http404("The picture's file is missing.") from error
         response = FileResponse(file, content_type=f"image/{kind}")
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    response["Cache-Control"] = FOR_EVER
     return response
 
 
@@ -53,6 +60,29 @@ def render_picture(request: HttpRequest, pk: int) -> HttpResponseBase:
     if not request.user.has_perm("generation.view_render"):
         raise PermissionDenied
     return send_picture(_seen_render(request, pk).picture)
+
+
+@require_GET
+@staff_member_required
+def render_thumbnail(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """A finished render as small as a contact sheet shows it."""
+    if not request.user.has_perm("generation.view_render"):
+        raise PermissionDenied
+    field = _seen_render(request, pk).picture
+    if not field.name:
+        raise Http404("There is no picture yet.")
+    try:
+        file = field.storage.open(field.name)
+    except FileNotFoundError as error:
+        raise Http404("The picture's file is missing.") from error
+    with file, Image.open(file, formats=["PNG"]) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((SHEET_SIDE, SHEET_SIDE))
+    jpeg = io.BytesIO()
+    small.save(jpeg, "JPEG", quality=85)
+    response = HttpResponse(jpeg.getvalue(), content_type="image/jpeg")
+    response["Cache-Control"] = FOR_EVER
+    return response
 
 
 @require_GET

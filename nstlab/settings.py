@@ -74,7 +74,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],  # `nstlab`, the first app, has the templates that come first
+        # Found as an app's, the first: named here too, a template that extends the
+        # stock one of its own name would extend itself before that.
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

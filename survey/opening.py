@@ -24,8 +24,8 @@ from survey.refusals import CannotOpen
 
 UNFROZEN = {Study.State.DRAFT, Study.State.PILOTING}
 
-MOST_CHOSEN = 2000
-"""Pictures that are copied while a page waits."""
+MOST_CHOSEN = 1000
+"""Pictures that are copied while a page waits; a thousand small ones take seconds."""
 
 
 @transaction.atomic
@@ -40,18 +40,19 @@ def freeze_stimuli(study: Study) -> int:
     _check_unfrozen(study)
     added = 0
     if study.experiment is not None and study.all_renders:
-        added = _take_in(study, study.experiment.renders.ready())
+        new = _copies(study, study.experiment.renders.ready())
+        added = len(Stimulus.objects.bulk_create(new, batch_size=500))
     if method_of(study).needs_references:
         _add_references(study)
     return added
 
 
-@transaction.atomic
 def choose_renders(study: Study, chosen: Collection[int]) -> int:
     """Make these finished renders of the experiment the study's pictures, no others.
 
     What is shown already keeps its code and its marks. Returns the number of pictures.
     Raises CannotOpen for a study that is open, and for pictures that a pilot showed.
+    The copies are made before the database is held, for others write ratings meanwhile.
     """
     _check_unfrozen(study)
     if study.experiment is None:
@@ -69,16 +70,18 @@ def choose_renders(study: Study, chosen: Collection[int]) -> int:
             f"The pilot of “{study}” has shown pictures that you took out: throw the "
             "pilot away first."
         )
-    names = list(gone.values_list("picture", flat=True))
-    gone.delete()
-    lonely = study.stimuli.filter(is_reference=True, renderings=None)
-    lonely = lonely.filter(trials=None)
-    names += lonely.values_list("picture", flat=True)
-    lonely.delete()
-    transaction.on_commit(partial(_delete_unused, names))
-    _take_in(study, study.experiment.renders.ready().filter(pk__in=chosen))
-    study.all_renders = False
-    study.save(update_fields=["all_renders"])
+    new = _copies(study, study.experiment.renders.ready().filter(pk__in=chosen))
+    with transaction.atomic():
+        names = list(gone.values_list("picture", flat=True))
+        gone.delete()
+        lonely = study.stimuli.filter(is_reference=True, renderings=None)
+        lonely = lonely.filter(trials=None)
+        names += lonely.values_list("picture", flat=True)
+        lonely.delete()
+        Stimulus.objects.bulk_create(new, batch_size=500)
+        study.all_renders = False
+        study.save(update_fields=["all_renders"])
+        transaction.on_commit(partial(_delete_unused, names))
     return painted.count()
 
 
@@ -94,10 +97,10 @@ def _check_unfrozen(study: Study) -> None:
         raise CannotOpen(f"“{study}” is {study.state}; its pictures are frozen.")
 
 
-def _take_in(study: Study, renders: QuerySet[Render]) -> int:
-    """Own copies of the renders that the study does not show yet; how many."""
+def _copies(study: Study, renders: QuerySet[Render]) -> list[Stimulus]:
+    """Unsaved stimuli, with their files, of the renders that it does not show yet."""
     shown = set(study.stimuli.values_list("render_id", flat=True))
-    added = 0
+    copies = []
     for render in renders.exclude(pk__in=shown).select_related("content", "style"):
         with Image.open(picture_bytes(render.picture)) as picture:
             pixels = picture.convert("RGB")
@@ -111,17 +114,21 @@ def _take_in(study: Study, renders: QuerySet[Render]) -> int:
                 **_losses(render),
             },
         )
-        keep_picture(stimulus, pixels)
-        added += 1
-    return added
+        _write_picture(stimulus, pixels)
+        copies.append(stimulus)
+    return copies
 
 
 def keep_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
     """Save a stimulus with its own file: pixels only, under a random name."""
+    _write_picture(stimulus, pixels)
+    stimulus.save()
+
+
+def _write_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
     stimulus.width, stimulus.height = pixels.size
     stimulus.pixel_sha256 = pixel_sha256(pixels)
     stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
-    stimulus.save()
 
 
 def _add_references(study: Study) -> None:
@@ -241,8 +248,10 @@ def pilot_study(study: Study) -> None:
 def throw_pilot_away(study: Study) -> int:
     """Delete everybody who took part in the pilot, and make the study a draft again.
 
-    Returns how many people were deleted. Raises CannotOpen once somebody counts.
+    Returns how many people were deleted. Raises CannotOpen for a study that is open or
+    was.
     """
+    _check_unfrozen(study)
     unfreeze(study)
     people = study.participants.filter(pilot=True)
     number = people.count()

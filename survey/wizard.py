@@ -297,7 +297,6 @@ def _choose_experiment(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
     )
 
 
-@transaction.atomic
 def _new_draft(
     request: HttpRequest,
     owner: ModelAdmin,
@@ -317,7 +316,11 @@ def _new_draft(
         **{name: getattr(mine, name) for name in habits if mine is not None},
     )
     if experiment is not None:
-        opening.choose_renders(study, chosen)
+        try:
+            opening.choose_renders(study, chosen)
+        except BaseException:
+            study.delete()
+            raise
     owner.log_addition(request, study, "Begun in the wizard.")
     return study
 

@@ -413,7 +413,7 @@ class _Painting:
         settings = self.request.settings
         self.level = level
         self.cell, content = self.painter.cell(
-            settings,
+            settings.at_level(level),
             self.network,
             self.content,
             self.style,

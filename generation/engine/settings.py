@@ -10,14 +10,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from generation.engine.errors import SettingsError
 from generation.engine.objectives import OBJECTIVES as OBJECTIVES
 
 # Part of every request's digest: raise it when the same settings paint differently.
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 
 
 def _layers(*convolutions: int) -> tuple[str, ...]:
@@ -247,6 +247,17 @@ class RenderSettings:
     def level_size(self, level: int) -> int:
         """`size` on a level of the pyramid, 0 being the coarsest."""
         return round(self.size / 2 ** (self.pyramid - 1 - level))
+
+    def at_level(self, level: int) -> RenderSettings:
+        """These settings with the α that keeps content and style in balance on a level.
+
+        Where content sums over a feature map, a coarser level has fewer values to sum,
+        while Gram matrices are as large there as on the finest.
+        """
+        if OBJECTIVES[self.objective].content == "mean":
+            return self
+        fewer = (self.size / self.level_size(level)) ** 2
+        return replace(self, alpha=self.alpha * fewer)
 
     def level_evaluations(self, level: int) -> int:
         """A level's share of the evaluations: twice that of the next finer one, at a

@@ -20,6 +20,9 @@ from playwright.sync_api import (
 from tests.conftest import missing
 from tests.e2e.browser import DESKTOP, HOW, PATIENCE_MS, NoBrowser, chromium
 from tests.e2e.live import LiveLab
+from tests.elsewhere import elsewhere
+
+__all__ = ["elsewhere"]
 
 expect.set_options(timeout=PATIENCE_MS)
 

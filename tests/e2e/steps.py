@@ -1,4 +1,4 @@
-"""What a participant does, step by step."""
+"""What people do, step by step."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def expect_picture(page: Page, index: int) -> None:
     """The page of picture `index`, ready to be answered."""
     expect(page.locator(".position")).to_contain_text(re.compile(rf"^\s*{index} / "))
     expect(page.locator("#answer")).to_be_visible()
+
+
+def go_on(page: Page, to: str) -> None:
+    """From one step of the study wizard to the next."""
+    page.get_by_role("button", name="Save and go on").last.click()
+    expect(page.get_by_role("heading", level=1, name=to)).to_be_visible()
 
 
 def choice(page: Page, value: int) -> Locator:

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, expect
 
-from tests.e2e.browser import DESKTOP, PHONE
 from tests.e2e.live import LiveLab
-from tests.e2e.steps import OVERFLOW
+from tests.e2e.readable import Readable
 from tests.e2e.test_researcher import log_in
 
 pytestmark = [
@@ -37,18 +35,7 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
         play(InProcess(), study.get_absolute_url(), choose=lambda _, v=values: v.pop())
     page = visit().new_page()
     log_in(page, desk_lab)
-    found = []
-
-    def check(state: str) -> None:
-        for viewport in (DESKTOP, PHONE):
-            page.set_viewport_size(viewport)
-            axe = Axe().run(page)
-            if axe.violations_count:
-                found.append(f"{state}: {axe.generate_report()}")
-            width, window = page.evaluate(OVERFLOW)
-            if width > window:
-                found.append(f"{state}: {width} px wide in a window of {window} px")
-
+    check = Readable(page)
     root = f"{desk_lab.base}/admin/analysis/report/study/{study.pk}/"
     page.goto(f"{root}monitor/")
     expect(page.get_by_text("Every rating is the same")).to_be_visible()
@@ -102,4 +89,4 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
     with page.expect_download() as download:
         page.get_by_role("link", name=".zip").click()
     assert download.value.suggested_filename.startswith("study-")
-    assert not found, "\n".join(found)
+    assert not check.found, "\n".join(check.found)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.conftest import png
-from tests.e2e.browser import DESKTOP, PHONE
 from tests.e2e.live import LiveLab
-from tests.e2e.steps import OVERFLOW, click_answer, consent, expect_picture, shown
+from tests.e2e.readable import Readable
+from tests.e2e.steps import click_answer, consent, expect_picture, go_on, shown
+from tests.elsewhere import Elsewhere
 
 pytestmark = [
     pytest.mark.browser,
@@ -44,14 +45,6 @@ def upload(page: Page, lab: LiveLab, name: str, data: bytes) -> None:
     expect(page.get_by_text("was added successfully")).to_be_visible()
 
 
-def pick(page: Page, field: str, title: str) -> None:
-    """Choose in one of the admin's searching selects."""
-    page.locator(f"#id_{field} + .select2").click()
-    page.locator(".select2-dropdown .select2-search__field").fill(title)
-    page.locator(".select2-results__option", has_text=title).click()
-    expect(page.locator(f"#id_{field} + .select2")).to_contain_text(title)
-
-
 def downloaded(page: Page, name: str) -> str:
     with page.expect_download() as download:
         page.get_by_role("link", name=name).click()
@@ -60,9 +53,10 @@ def downloaded(page: Page, name: str) -> str:
 
 
 @pytest.mark.worker
-def test_a_researcher_paints_a_grid_opens_a_study_and_reads_its_report(
-    working_lab: LiveLab, visit: Visit, researcher: Any
-) -> None:
+def test_a_researcher_goes_the_whole_way_and_another_lab_finds_the_same_numbers(
+    working_lab: LiveLab, visit: Visit, researcher: Any, elsewhere: Elsewhere,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     lab = working_lab
     assert not researcher.is_superuser
     page = visit().new_page()
@@ -73,6 +67,8 @@ def test_a_researcher_paints_a_grid_opens_a_study_and_reads_its_report(
     # An experiment of one pair and two levels.
     page.goto(f"{lab.base}/admin/generation/experiment/add/")
     page.get_by_label("Name").fill("Small")
+    for field, title in (("Content images", "Red"), ("Style images", "Blue")):
+        page.get_by_role("group", name=field).get_by_label(title, exact=True).check()
     for box in page.locator("input[name=content_layers]:checked").all():
         box.uncheck()
     page.get_by_label("conv2_1").check()
@@ -83,8 +79,6 @@ def test_a_researcher_paints_a_grid_opens_a_study_and_reads_its_report(
     page.get_by_label("Pooling").select_option("average")
     page.get_by_label("Start").select_option("content")
     page.get_by_label("Weights:", exact=True).fill("random:0")
-    pick(page, "pairs-0-content", "Red")
-    pick(page, "pairs-0-style", "Blue")
     page.get_by_role("button", name="Save and queue the renders").click()
 
     # The sheet shows them finish without a reload.
@@ -96,21 +90,26 @@ def test_a_researcher_paints_a_grid_opens_a_study_and_reads_its_report(
         expect(picture).to_have_js_property("naturalWidth", 32)
     expect(page.get_by_text("random features: not the paper's network")).to_be_visible()
 
-    # A study of them.
-    page.goto(f"{lab.base}/admin/survey/study/add/")
-    page.locator("#id_title").fill("Which is best?")
-    pick(page, "experiment", "Small")
+    # A study of them, step by step.
+    for box in page.locator("input[name=render]").all():
+        box.check()
+    page.get_by_role("button", name="New study of the chosen pictures").click()
+    expect(page.get_by_role("heading", level=1, name="Question")).to_be_visible()
+    go_on(page, "Texts")
+    page.get_by_label("Title").fill("Which is best?")
     page.get_by_label("Controller").fill("The lab")
     page.get_by_label("Contact").fill("ada@lab.example")
     page.get_by_label("Ethics reference").fill("2026-1")
-    page.get_by_role("button", name="Save and continue editing").click()
-    page.get_by_role("button", name="Save and open for participants").click()
+    for step in ("Checks", "People", "Review"):
+        go_on(page, step)
+    page.get_by_role("button", name="Open for participants").click()
     expect(page.get_by_text("“Which is best?” is open.")).to_be_visible()
+    page.get_by_role("link", name="The study's page").click()
     address = page.locator(".field-link a").get_attribute("href")
 
-    # Two people in browsers of their own.
+    # Three people in browsers of their own.
     given: dict[str, list[int]] = {}
-    for answers in ((5, 2), (4, 3)):
+    for answers in ((5, 2), (4, 3), (4, 1)):
         person = visit().new_page()
         consent(person, f"{lab.base}{address}")
         for index, value in enumerate(answers, start=1):
@@ -119,18 +118,24 @@ def test_a_researcher_paints_a_grid_opens_a_study_and_reads_its_report(
             click_answer(person, value)
         expect(person.get_by_role("heading", name="Thank you")).to_be_visible()
 
+    page.get_by_role("link", name="Monitor", exact=True).click()
+    facts = page.locator("#monitor .nst-facts > div")
+    for fact, number in (("Finished", 3), ("Ratings", 6)):
+        shown_fact = facts.filter(has=page.get_by_text(fact, exact=True))
+        expect(shown_fact.locator("dd")).to_have_text(str(number))
+
     # The report comes by itself once a worker has computed it.
-    page.get_by_role("link", name="Report", exact=True).click()
+    page.get_by_role("link", name="Report", exact=True).first.click()
     table = page.get_by_role("table", name="MOS by stimulus")
     expect(table).to_be_visible(timeout=120_000)
-    expect(page.get_by_text("2 finished of 2 started")).to_be_visible()
+    expect(page.get_by_text("3 finished of 3 started")).to_be_visible()
     for code, values in given.items():
         row = table.get_by_role("row").filter(has_text=code)
         expect(row).to_contain_text(f"{sum(values) / len(values):.2f}")
 
     rows = list(csv.DictReader(io.StringIO(downloaded(page, "ratings_long.csv"))))
-    assert len(rows) == 4
-    assert len({row["participant"] for row in rows}) == 2
+    assert len(rows) == 6
+    assert len({row["participant"] for row in rows}) == 3
     assert {row["weights"] for row in rows} == {"random:0"}
     assert {row["simulated"] for row in rows} <= {"False", "false", "0"}
     stored: dict[str, list[int]] = {}
@@ -140,12 +145,32 @@ def test_a_researcher_paints_a_grid_opens_a_study_and_reads_its_report(
         code: sorted(values) for code, values in given.items()
     }
 
-    mos = pd.read_csv(io.StringIO(downloaded(page, "mos_by_stimulus.csv")))
+    table_here = downloaded(page, "mos_by_stimulus.csv")
+    mos = pd.read_csv(io.StringIO(table_here))
     assert dict(zip(mos["stimulus"], mos["mos"], strict=True)) == {
-        code: sum(values) / len(values) for code, values in given.items()
+        code: pytest.approx(sum(values) / len(values)) for code, values in given.items()
     }
-    assert (mos["n"] == 2).all()
+    assert (mos["n"] == 3).all()
     assert sorted(mos["alpha"]) == [0.01, 0.1]
+
+    # What is published makes the same numbers in a lab that knows nothing of this one.
+    page.get_by_role("link", name="Open data", exact=True).click()
+    page.get_by_label("We may publish every picture").check()
+    page.get_by_role("button", name="Make a bundle").click()
+    bundle = page.get_by_role("link", name=".zip")
+    expect(bundle).to_be_visible(timeout=120_000)
+    with page.expect_download() as download:
+        bundle.click()
+    packed = tmp_path / "bundle.zip"
+    download.value.save_as(packed)
+    elsewhere.says("migrate", "--verbosity", "0")
+    said = elsewhere.says("import_bundle", str(packed))
+    assert "Every table of its report is the same here." in said
+    found = re.search(r"/s/([^/]+)/", said)
+    assert found, said
+    elsewhere.says("report", found[1], "--out", str(tmp_path / "there"))
+    there = (tmp_path / "there" / "mos_by_stimulus.csv").read_text(encoding="utf-8")
+    assert there == table_here
 
 
 def test_the_labs_own_admin_pages_are_accessible(
@@ -165,18 +190,7 @@ def test_the_labs_own_admin_pages_are_accessible(
         f"/admin/analysis/report/study/{study.pk}/",
         f"/admin/analysis/report/study/{unseen.pk}/",
     )
-    found = []
-
-    def check(state: str) -> None:
-        for viewport in (DESKTOP, PHONE):
-            page.set_viewport_size(viewport)
-            axe = Axe().run(page)
-            if axe.violations_count:
-                found.append(f"{state}: {axe.generate_report()}")
-            width, window = page.evaluate(OVERFLOW)
-            if width > window:
-                found.append(f"{state}: {width} px wide in a window of {window} px")
-
+    check = Readable(page)
     page.goto(desk_lab.base + sheet)
     expect(page.get_by_text("3 of 3 done")).to_be_visible()
     check("sheet")
@@ -194,7 +208,7 @@ def test_the_labs_own_admin_pages_are_accessible(
     for name in ("upload", "invitations", "poster"):
         page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/{name}/")
         check(name)
-    assert not found, "\n".join(found)
+    assert not check.found, "\n".join(check.found)
 
 
 def test_every_list_of_the_desk_opens_without_a_complaint_of_the_browser(

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
 from tests.conftest import put_on_wall
-from tests.e2e.browser import DESKTOP, PHONE
 from tests.e2e.live import LiveLab
-from tests.e2e.steps import OVERFLOW, click_answer, consent, expect_picture, stored
+from tests.e2e.readable import Readable
+from tests.e2e.steps import click_answer, consent, expect_picture, go_on, stored
 from tests.e2e.test_researcher import log_in
 
 pytestmark = [
@@ -22,59 +21,34 @@ pytestmark = [
 ]
 Visit = Callable[..., BrowserContext]
 
-# For one of its rules axe copies style sheets that others import, such as the admin's
-# forms.css, into inline ones, which the content security policy refuses and reports.
-AXE = {"preload": False}
-# Colours fade into one another when the scheme changes.
-SETTLED = "() => Promise.all(document.getAnimations().map(each => each.finished))"
-
-
-class Checker:
-    """Looks at a page in light and dark, wide and narrow; `found` is what is wrong."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.found: list[str] = []
-
-    def __call__(self, state: str) -> None:
-        for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            for viewport in (DESKTOP, PHONE):
-                self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
-                where = f"{state}, {scheme}, {viewport['width']} px"
-                self.page.evaluate(SETTLED)
-                report = Axe().run(self.page, options=AXE)
-                if report.violations_count:
-                    self.found.append(f"{where}: {report.generate_report()}")
-                across, window = self.page.evaluate(OVERFLOW)
-                if across > window:
-                    self.found.append(f"{where}: {across} px wide")
-        self.page.emulate_media(color_scheme="light")
-        self.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
-
-
-def go_on(page: Page, to: str) -> None:
-    page.get_by_role("button", name="Save and go on").last.click()
-    expect(page.get_by_role("heading", level=1, name=to)).to_be_visible()
-
 
 def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
 ) -> None:
-    from analysis.models import Preregistration
+    from analysis.models import Preregistration, Report
+    from analysis.tasks import compute_report
     from survey.models import Participant, Study
 
     experiment = make_experiment(content_layers=["conv2_1", "conv4_1"])
     put_on_wall(experiment)
     context = visit()
     page = context.new_page()
-    check = Checker(page)
+    check = Readable(page, ("light", "dark"))
     log_in(page, desk_lab)
 
     page.goto(f"{desk_lab.base}/admin/survey/study/")
     page.get_by_role("link", name="New study step by step").click()
     check("which experiment")
     page.get_by_role("link", name="Small").click()
+    expect(page.locator("#ticked")).to_have_text("4")
+
+    # Or from the experiment's sheet, with what is ticked there.
+    page.goto(f"{desk_lab.base}/admin/generation/experiment/{experiment.pk}/sheet/")
+    for box in page.locator("#chosen input[name=render]").all():
+        box.check()
+    page.get_by_role("button", name="New study of the chosen pictures").click()
+    expect(page.get_by_role("heading", level=1, name="Question")).to_be_visible()
+    page.get_by_role("link", name="Pictures").click()
     ticked = page.locator("#ticked")
     expect(ticked).to_have_text("4")
     # A filter shows one layer; unticking all of it leaves the other.
@@ -177,8 +151,18 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
         question.get_by_text("5 Excellent").click()
     person.get_by_role("button", name="Next").click()
     expect_picture(person, 3)
+    person.close()
     counted = Participant.objects.get()
     assert counted.counts and counted.trials.filter(answered_at=None).count() == 3
+
+    # The report says what was planned.
+    page.goto(f"{desk_lab.base}/admin/analysis/report/study/{study.pk}/")
+    expect(page.get_by_text("Being computed …")).to_be_visible()
+    compute_report(Report.objects.get().pk)
+    planned = page.get_by_role("table", name="Planned contrasts")
+    expect(planned.get_by_role("row", name="content_layer")).to_have_count(2)
+    expect(page.get_by_text("before the first rating")).to_be_visible()
+    check("report with planned contrasts")
     assert not check.found, "\n".join(check.found)
 
 

@@ -177,6 +177,21 @@ def test_it_counts_evaluations_over_the_levels_of_a_pyramid(network: Network) ->
     assert painted.best_evaluation > 5
 
 
+@pytest.mark.parametrize(
+    ("objective", "times"), [("paper", 4), ("notebook", 4), ("johnson", 1)]
+)
+def test_a_coarser_level_weighs_a_sum_over_fewer_values_as_the_finest(
+    network: Network, objective: str, times: int
+) -> None:
+    asked = settings(objective=objective, pyramid=2, evaluations=6)
+    painted = render(asked, picture(1), picture(2), network=network)
+    for row in painted.curve:
+        alpha = asked.alpha * (times if row["level"] == 1 else 1)
+        assert row["total"] == pytest.approx(
+            alpha * row["content"] + asked.beta * row["style"], rel=1e-5
+        )
+
+
 def test_it_starts_where_it_is_told_to() -> None:
     content, style, third = picture(1), picture(2), picture(3)
     pixels = to_tensor(content)

@@ -63,7 +63,7 @@ def test_small_panels_stand_side_by_side_and_wide_ones_below_each_other() -> Non
             for count in (1, 2)
         ]
 
-    (narrow, first), (wide, second) = sizes(4)
+    (narrow, first), (wide, second) = sizes(3)
     assert wide > narrow
     assert first == second
     (narrow, first), (wide, second) = sizes(9)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from PIL import Image
 
 from generation.models import Experiment, Pair, Render, SourceImage
 from generation.services import queue_experiment
@@ -156,6 +159,24 @@ def test_an_experiment_without_renders_says_what_to_do(
 ) -> None:
     page = desk.get(address(experiment))
     assert "Nothing is queued yet" in page.content.decode()
+
+
+def test_large_pictures_are_sent_small(desk: Any, figure: Experiment) -> None:
+    render = figure.renders.order_by("pk")[0]
+    assert (
+        f"/pictures/render/{render.pk}.png"
+        in desk.get(address(figure)).content.decode()
+    )
+    with Image.open(render.picture.path) as picture:
+        picture.resize((900, 600)).save(render.picture.path)
+    figure.renders.update(size=900)
+    small = f"/pictures/render/{render.pk}/thumbnail.jpg"
+    assert small in desk.get(address(figure)).content.decode()
+    answer = desk.get(small)
+    assert answer["Content-Type"] == "image/jpeg"
+    assert Image.open(io.BytesIO(answer.content)).size == (320, 213)
+    Path(render.picture.path).unlink()
+    assert desk.get(small).status_code == 404
 
 
 # While it is painted ----------------------------------------------------------

@@ -22,7 +22,7 @@ from nstlab.backup import BackupRefused, restore
 from survey.models import Participant, Study
 from survey.play import InProcess, play
 from survey.services import withdraw
-from tests.nstlab.conftest import Elsewhere
+from tests.elsewhere import Elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -56,6 +56,16 @@ def test_it_opens_and_shows_its_address(desk: Any, draft: Study) -> None:
     assert "QR code of http://testserver/s/" in page
 
 
+def test_the_head_of_a_studys_page_names_each_way_once(
+    desk: Any, draft: Study, study: Study
+) -> None:
+    for each, shown in ((draft, "Step by step"), (study, "People take part at")):
+        page = desk.get(f"/admin/survey/study/{each.pk}/change/").content.decode()
+        assert shown in page
+        for link in ("Who sees it", "Pre-registration", "Report", "Monitor"):
+            assert page.count(f">{link}</a>") == 1, link
+
+
 def test_a_new_study_opens_in_one_step(desk: Any, draft: Study) -> None:
     form = filled(desk.get("/admin/survey/study/add/"))
     texts = {"controller": "x", "contact": "y", "ethics_reference": "z"}

@@ -320,11 +320,15 @@ def test_a_preview_by_invitation_and_before_the_opening_date_lets_one_in(
     assert Participant.objects.get().status == "finished"
 
 
-def test_nobody_who_counts_can_be_thrown_away(study: Study) -> None:
+@pytest.mark.parametrize("closed", [False, True])
+def test_nobody_who_counts_can_be_thrown_away(study: Study, closed: bool) -> None:
     play(InProcess("testserver"), study.get_absolute_url(), choose=lambda _: 4)
-    with pytest.raises(CannotOpen, match="People have taken part"):
+    if closed:
+        study.close()
+    with pytest.raises(CannotOpen, match="its pictures are frozen"):
         throw_pilot_away(study)
-    assert Participant.objects.count() == 1
+    study.refresh_from_db()
+    assert Participant.objects.count() == 1 and study.state != Study.State.DRAFT
 
 
 def test_a_version_is_not_previewed_where_people_take_part(
