@@ -156,5 +156,5 @@ def test_a_page_of_much_takes_as_many_queries_as_one_of_little(
         queue_experiment(more.experiment)
         desk.get(f"/admin/analysis/report/study/{more.pk}/")
     queries()
-    # One more where there is more than a page: its keys are read before its rows.
-    assert queries() <= before + 1
+    # A list of several pages looks for the keys of one page first.
+    assert before <= queries() <= before + (page.startswith("survey/"))
