@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from analysis import reports
 from analysis.bundle import write_bundle
@@ -129,7 +130,7 @@ def compared(db: None) -> Study:
         for index, (a, b) in enumerate((("s0", "s1"), ("s0", "s2"), ("s1", "s2"))):
             trial = Trial.objects.create(
                 participant=someone, index=index + 1, stimulus=stimuli[a],
-                second=stimuli[b], side="left",
+                second=stimuli[b], side="left", answered_at=timezone.now(),
             )  # fmt: skip
             Rating.objects.create(
                 trial=trial, choice=choice, rating=None, scale_min=0, scale_max=1

@@ -33,7 +33,8 @@ def too_wide(page: Page, state: str) -> list[str]:
 
 
 class Readable:
-    """Looks at a page in every scheme, wide and narrow; `found` is what is wrong."""
+    """Looks at a page in every scheme, and in the first one on a phone too; `found` is
+    what is wrong."""
 
     def __init__(self, page: Page, schemes: Sequence[str] = ("light",)) -> None:
         self.page = page
@@ -41,15 +42,18 @@ class Readable:
         self.found: list[str] = []
 
     def __call__(self, state: str) -> None:
-        for scheme in self.schemes:
+        for number, scheme in enumerate(self.schemes):
             media: Any = scheme
             self.page.emulate_media(color_scheme=media)
-            for viewport in (DESKTOP, PHONE):
-                self._resize(viewport)
-                self.page.evaluate(SETTLED)
-                where = f"{state}, {scheme}, {viewport['width']} px"
-                self.found += barriers(self.page, where) + too_wide(self.page, where)
-        self._resize(DESKTOP)
+            self._look(f"{state}, {scheme}")
+            if number == 0:
+                self._resize(PHONE)
+                self._look(f"{state}, {scheme}, phone")
+                self._resize(DESKTOP)
+
+    def _look(self, where: str) -> None:
+        self.page.evaluate(SETTLED)
+        self.found += barriers(self.page, where) + too_wide(self.page, where)
 
     def _resize(self, viewport: Any) -> None:
         self.page.set_viewport_size(viewport)

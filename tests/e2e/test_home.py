@@ -7,16 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, expect
 
 from generation.models import Render
 from generation.services import queue_experiment
 from survey.models import Study
-from tests.e2e.browser import DESKTOP, PHONE
 from tests.e2e.live import LiveLab
-from tests.e2e.steps import OVERFLOW
+from tests.e2e.readable import Readable
 from tests.e2e.test_researcher import log_in
 
 pytestmark = [
@@ -26,29 +24,15 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_first_pages_can_be_read_and_used_by_everybody(
     desk_lab: LiveLab,
     visit: Callable[..., BrowserContext],
     make_account: Callable[..., Any],
     make_experiment: Callable[..., Any],
     make_study: Callable[..., Any],
-    scheme: str,
 ) -> None:
-    page = visit(color_scheme=scheme).new_page()
-    found = []
-
-    def check(state: str) -> None:
-        for viewport in (DESKTOP, PHONE):
-            page.set_viewport_size(viewport)
-            axe = Axe().run(page)
-            if axe.violations_count:
-                found.append(f"{state}: {axe.generate_report()}")
-            width, window = page.evaluate(OVERFLOW)
-            if width > window:
-                found.append(f"{state}: {width} px wide in a window of {window} px")
-        page.set_viewport_size(DESKTOP)
-
+    page = visit().new_page()
+    check = Readable(page, ("light", "dark"))
     make_account("eve", "Researcher")
     log_in(page, desk_lab, "eve")
     expect(page.get_by_role("link", name="Upload pictures")).to_be_visible()
@@ -90,4 +74,4 @@ def test_the_first_pages_can_be_read_and_used_by_everybody(
     for name in ("generation/experiment", "survey/study", "survey/participant"):
         page.goto(f"{desk_lab.base}/admin/{name}/")
         check(f"list of {name}")
-    assert not found, "\n".join(found)
+    assert not check.found, "\n".join(check.found)

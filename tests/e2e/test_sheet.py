@@ -174,15 +174,14 @@ def test_a_cell_changes_by_itself_and_what_is_ticked_stays_so(
     expect(page.get_by_text("1 render is queued again.")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_are_accessible_and_fit_a_phone(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment, scheme: str
+    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
 ) -> None:
     first, second, *_ = figure.renders.order_by("pk")
-    page = visit(color_scheme=scheme).new_page()
+    page = visit().new_page()
     log_in(page, desk_lab)
     base = "/admin/generation"
-    check = Readable(page, [scheme])
+    check = Readable(page, ("light", "dark"))
     for address, there in (
         (f"{base}/experiment/add/", "give at least one pair"),
         (f"{base}/experiment/{figure.pk}/change/", "to paint"),
