@@ -510,8 +510,8 @@ def about_render(request: HttpRequest, owner: Any, row: Render) -> dict[str, Any
         "chart": chart(row.curve, weights),
         "last": {
             name: f"{value:.4g}"
-            for name, value in last.items()
-            if name not in ("evaluation", "level")
+            for name in ("total", *weights)
+            if (value := last.get(name)) is not None
         },
         "shared_with": shared_with,
         "shared_more": sharing.count() - len(shared_with),

@@ -242,7 +242,8 @@ def _out_of_memory(error: Exception) -> bool:
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    words = "can't allocate memory", "ALLOC_FAILED"
+    # The last is what oneDNN says of a convolution for whose copies there is no room.
+    words = "can't allocate memory", "ALLOC_FAILED", "could not create a primitive"
     return isinstance(error, RuntimeError) and any(it in str(error) for it in words)
 
 

@@ -356,7 +356,7 @@ def test_a_wave_without_enough_memory_is_painted_in_halves(
     batch = queued(experiment)
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + 300 * 2**20
+    limit = pages * resource.getpagesize() + 600 * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
     try:
         render_batch(batch.pk, 1)
