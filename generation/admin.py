@@ -26,7 +26,7 @@ from generation.services import (
     retry_renders,
 )
 from generation.sheet import factor_label, level_text
-from nstlab.guard import OwnedAdmin, SeenChoices
+from nstlab.guard import OwnedAdmin, ReadOnly, SeenChoices
 from nstlab.people import may_change, root_row, visible
 
 
@@ -76,21 +76,8 @@ class QueuesRenders(OwnedAdmin):
             self.log_change(request, experiment, said)
 
 
-class ReadOnlyAdmin(OwnedAdmin):
-    """Rows that only the lab itself writes."""
-
-    # Counting all beside the rows found takes longer than finding them.
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+class ReadOnlyAdmin(ReadOnly, OwnedAdmin):
+    """Rows that only the lab itself writes, and that belong to somebody."""
 
 
 class SaysRandomWeights(ReadOnlyAdmin):

@@ -73,6 +73,23 @@ class KeysFirst(Paginator):
         return Page(every.filter(pk__in=keys), number, self)
 
 
+class ReadOnly(admin.ModelAdmin):
+    """Rows that only the lab itself writes."""
+
+    # Counting all beside the rows found takes longer than finding them.
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 class OwnedAdmin(SeenChoices, admin.ModelAdmin):
     """Pages of rows that belong to somebody; `belongs_to` is the way to the owned row,
     as "trial__participant__study", or empty if it is the row itself."""

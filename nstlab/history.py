@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.models import Experiment
-from nstlab.guard import OwnedAdmin
+from nstlab.guard import OwnedAdmin, ReadOnly
 from nstlab.models import Entry
 from nstlab.people import seen_by
 from survey.models import Study
@@ -37,7 +37,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(content_type=int(kind)) if kind.isdecimal() else queryset
 
 
-class HistoryAdmin(admin.ModelAdmin):
+class HistoryAdmin(ReadOnly):
     """Read-only; everybody's for those who see everything, else what happened to
     one's own things and those one may see, and what one did oneself."""
 
@@ -46,18 +46,7 @@ class HistoryAdmin(admin.ModelAdmin):
     list_filter = [("action_time", admin.DateFieldListFilter), KindFilter]
     list_select_related = ["user", "content_type"]
     search_fields = ["object_repr", "change_message"]
-    show_full_result_count = False
-    list_per_page = 50
     fields = readonly_fields = ("action_time", "user", "thing", "kind", "what")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -128,7 +128,9 @@ def _page(
         "blocks": needs.total(),
         **context,
     }
-    return TemplateResponse(request, f"survey/desk/wizard_{step}.html", context)
+    # Steps that are a form and nothing else have no template of their own.
+    names = [f"survey/desk/{name}.html" for name in (f"wizard_{step}", "wizard")]
+    return TemplateResponse(request, names, context)
 
 
 def _next(request: HttpRequest, study: Study, step: str) -> HttpResponse:

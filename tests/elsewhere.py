@@ -1,4 +1,4 @@
-"""Another lab beside the one of the test run."""
+"""Processes beside the test's: on its database, or another lab altogether."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings as lab
 from django.db import connection
 
-from tests.generation.test_worker import database_url
+
+def database_url() -> str:
+    """The address of the database that this test process uses."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    name, password = quote(database["USER"] or ""), quote(database["PASSWORD"] or "")
+    host = quote(database["HOST"] or "", safe="")
+    port = f":{database['PORT']}" if database["PORT"] else ""
+    return f"postgres://{name}:{password}@{host}{port}/{quote(database['NAME'])}"
 
 
 @dataclass

@@ -6,24 +6,11 @@ import contextlib
 import os
 import signal
 from typing import Any
-from urllib.parse import quote
-
-from django.db import connection
 
 from nstlab.lab import Lab, answers_http, gunicorn
 from nstlab.processes import Process
 from tests.e2e.browser import free_port
-
-
-def database_url() -> str:
-    """The address of the database that this test process uses."""
-    database = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{database['NAME']}"
-    name, password = quote(database["USER"] or ""), quote(database["PASSWORD"] or "")
-    host = quote(database["HOST"] or "", safe="")
-    port = f":{database['PORT']}" if database["PORT"] else ""
-    return f"postgres://{name}:{password}@{host}{port}/{quote(database['NAME'])}"
+from tests.elsewhere import database_url
 
 
 class LiveLab:

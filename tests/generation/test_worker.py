@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
 
 from generation.models import Batch, Render
 from generation.services import queue_experiment, reap
+from tests.elsewhere import database_url
 
 pytestmark = [
     pytest.mark.worker,
@@ -24,17 +24,6 @@ pytestmark = [
 ]
 
 PATIENCE = 120.0
-
-
-def database_url() -> str:
-    """The test database, for processes of their own."""
-    parts = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{parts['NAME']}"
-    return (
-        f"postgresql://{parts['USER']}:{parts['PASSWORD']}@{parts['HOST']}"
-        f":{parts['PORT']}/{parts['NAME']}"
-    )
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from nstlab.logs import Discreet
 from survey.models import readable_code
 from survey.services import CODE_LENGTH, grouped
 from tests.e2e.browser import free_port
-from tests.generation.test_worker import database_url
+from tests.elsewhere import database_url
 
 pytestmark = pytest.mark.once
 

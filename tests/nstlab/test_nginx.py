@@ -28,7 +28,7 @@ from django.conf import settings as lab
 from survey.play import OverSockets, play
 from tests.conftest import missing
 from tests.e2e.browser import free_port
-from tests.generation.test_worker import database_url
+from tests.elsewhere import database_url
 from tests.nstlab.conftest import until_it_listens
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]

@@ -33,8 +33,7 @@ from nstlab.settings import pictures
 from survey.play import OverSockets, play
 from tests.conftest import put_on_wall
 from tests.e2e.browser import free_port
-from tests.elsewhere import Elsewhere
-from tests.generation.test_worker import database_url
+from tests.elsewhere import Elsewhere, database_url
 
 pytestmark = pytest.mark.once
 

@@ -15,7 +15,8 @@ from django.conf import settings
 
 from nstlab.lab import answers_http, gunicorn
 from survey.play import OverSockets, play
-from tests.generation.test_worker import children, database_url
+from tests.elsewhere import database_url
+from tests.generation.test_worker import children
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
