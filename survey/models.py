@@ -678,11 +678,15 @@ class Participant(models.Model):
     def unanswered(self, count: int) -> list[Trial]:
         """The first `count` planned trials without an answer, with their pictures."""
         open_ones = self.trials.filter(answered_at=None).order_by("index")
+        shown = ("code", "width", "height")
         return list(
-            open_ones.select_related("stimulus", "second").defer(
-                "stimulus__parameters", "second__parameters"
+            open_ones.select_related("stimulus", "second").only(
+                "participant", "index", "kind", "side", "item", "expected",
+                "instructed", "break_before", "break_ended_at", "answered_at",
+                *(f"stimulus__{name}" for name in shown),
+                *(f"second__{name}" for name in shown),
             )[:count]
-        )
+        )  # fmt: skip
 
 
 class FormAnswer(models.Model):

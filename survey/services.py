@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from survey import planning
 from survey.methods import method_of
 from survey.models import (
+    CHECKS,
     DROPPED_AFTER,
     FormAnswer,
     FormItem,
@@ -169,17 +170,41 @@ def invite(study: Study, number: int) -> list[str]:
 # Where a participant is -----------------------------------------------------------
 
 
-def participant_of(slug: str, token: str | None) -> Participant | None:
-    """Who holds `token` at this address, unless they have withdrawn."""
+def participant_of(
+    slug: str, token: str | None, *, rating: bool = False
+) -> Participant | None:
+    """Who holds `token` at this address, unless they have withdrawn.
+
+    With `rating` only what pages with pictures need is read, as they are most of what
+    a study asks for.
+    """
     if not token:
         return None
-    return (
+    status = Participant.Status
+    found = (
         Participant.objects.filter(study__slug=slug, token_sha256=token_hash(token))
-        .exclude(status=Participant.Status.WITHDRAWN)
+        .filter(status__in=set(status) - {status.WITHDRAWN})
         .select_related("study")
         .prefetch_related("study__further_questions")
-        .first()
     )
+    return (found.only(*WHILE_RATING) if rating else found).first()
+
+
+WHILE_RATING = [
+    "status", "language", "seed", "planned", "practice", "pilot", "simulated",
+    "form_done_at", "checks_done_at",
+    *(
+        f"study__{name}"
+        for name in (
+            "slug", "title", "welcome", "consent", "thanks", "language", "question",
+            "experiment", "state", "method", "scale_points", "tie_allowed", "seed",
+            "trials_each", "target_half_width", "reserve_minutes", "apart",
+            "one_touch", "fit_to_viewport", "ask_comment",
+            *(f"check_{name}" for name in CHECKS),
+        )
+    ),
+]  # fmt: skip
+"""What is read of a participant and of their study while they rate."""
 
 
 def picture_name(slug: str, token: str, code: str) -> str | None:
@@ -290,7 +315,9 @@ def answer(
     NotThereYet, NotOnTheScale or StudyNotOpen.
     """
     with transaction.atomic():
-        held = _hold(participant)
+        now = timezone.now()
+        unchanged = _hold_unchanged(participant, now)
+        held = participant if unchanged else _hold(participant)
         if held.status == Participant.Status.WITHDRAWN:
             raise NotYourTrial(_("You have withdrawn from this study."))
         study = held.study
@@ -313,7 +340,6 @@ def answer(
             raise StudyNotOpen(REFUSED_JOINING["closed"]())
         if trial is not current:
             raise NotThereYet(_("This picture comes later in your session."))
-        now = timezone.now()
         rows = [method.rating(study, trial, name, given[name]) for name in names]
         for row in rows:
             row.client_id, row.response_ms, row.rated_at = client_id, response_ms, now
@@ -331,11 +357,12 @@ def answer(
         status = Participant.Status
         participant.status = status.FINISHED if finished else status.STARTED
         participant.planned = held.planned
-        Participant.objects.filter(pk=held.pk).update(
-            seen_at=now,
-            status=participant.status,
-            finished_at=now if finished else None,
-        )
+        if finished or not unchanged:
+            Participant.objects.filter(pk=held.pk).update(
+                seen_at=now,
+                status=participant.status,
+                finished_at=now if finished else None,
+            )
         return coming
 
 
@@ -344,6 +371,19 @@ CHANGING = [
     "checks_done_at", "finished_at",
 ]  # fmt: skip
 """What is read again of a participant who is held."""
+
+
+def _hold_unchanged(participant: Participant, now: dt.datetime) -> bool:
+    """Hold a participant's row by noting a sign of life in it, if that is enough.
+
+    It is with nearly every answer: who has started and still has needs not be read
+    again. A study that closed since this request began lets it through.
+    """
+    started = Participant.Status.STARTED
+    if participant.status != started or participant.study.dynamic:
+        return False
+    same = Participant.objects.filter(pk=participant.pk, status=started)
+    return bool(same.update(seen_at=now))
 
 
 def _hold(participant: Participant) -> Participant:

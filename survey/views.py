@@ -101,7 +101,7 @@ def _inside(
         @wraps(view)
         @never_cache
         def wrapped(request: HttpRequest, slug: str) -> HttpResponse:
-            participant = _get_participant(request, slug)
+            participant = _get_participant(request, slug, rating="rate" in pages)
             if participant is None:
                 return redirect("survey:welcome", slug=slug)
             with translation.override(participant.language):
@@ -121,8 +121,11 @@ def _inside(
     return decorate
 
 
-def _get_participant(request: HttpRequest, slug: str) -> Participant | None:
-    return services.participant_of(slug, request.COOKIES.get(COOKIE))
+def _get_participant(
+    request: HttpRequest, slug: str, *, rating: bool = False
+) -> Participant | None:
+    token = request.COOKIES.get(COOKIE)
+    return services.participant_of(slug, token, rating=rating)
 
 
 def _page(
