@@ -182,18 +182,17 @@ def _kept_sums(
         kind=Trial.Kind.RATING,
         answered_at__isnull=False,
     ).order_by()
-    stays = Q(participant__excluded=False)
-    recent = stays & Q(answered_at__gte=now - PACE)
     seen = answered.aggregate(
-        all=Count("pk"),
-        ratings=Count("pk", filter=stays),
-        recent=Count("pk", filter=recent),
-        first=Min("answered_at", filter=recent),
+        every=Count("pk"), left_out=Count("pk", filter=Q(participant__excluded=True))
     )
     items = study.items.values_list("stimulus", "second", "votes", "total", "squares")
     rows = list(items)
-    if sum(row[2] for row in rows) != seen.pop("all"):
+    if sum(row[2] for row in rows) != seen["every"]:
         return None
+    # A range of an index: days that are over cost nothing.
+    lately = answered.filter(
+        participant__excluded=False, answered_at__gte=now - PACE
+    ).aggregate(recent=Count("pk"), first=Min("answered_at"))
     of_pairs = study.method == Study.Method.PAIRS
     sums: Sums = {}
     for stimulus, second, *found in rows:
@@ -205,7 +204,7 @@ def _kept_sums(
     )
     for key, (n, total, squares) in _sums(study, excluded.order_by(), now)[0].items():
         _add(sums, key, (-n, -total, -squares))
-    return sums, Pace(**seen)
+    return sums, Pace(ratings=seen["every"] - seen["left_out"], **lately)
 
 
 def _add(sums: Sums, key: tuple[int, str], more: Sequence[int]) -> None:

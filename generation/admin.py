@@ -162,6 +162,9 @@ class PairInline(SeenChoices, admin.TabularInline):
     verbose_name_plural = "single pairs"
     autocomplete_fields = ["content", "style"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
+        return super().get_queryset(request).select_related("content", "style")
+
 
 @admin.register(Experiment)
 class ExperimentAdmin(QueuesRenders, OwnedAdmin):
@@ -212,10 +215,11 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
+        seen = desk.pictures_seen(request, self)
         for name in ("contents", "styles"):
             field: Any = form.base_fields.get(name)
             if field is not None:
-                field.queryset = field.widget.images = desk.pictures_seen(request, self)
+                field.queryset = field.widget.images = seen
                 field.widget.wanted = request.GET.get(f"{name}_search", "")
         return form
 
@@ -335,10 +339,15 @@ class ExperimentFilter(admin.SimpleListFilter):
 
 
 def chosen_experiment(request: HttpRequest) -> Experiment | None:
-    pk = request.GET.get(ExperimentFilter.parameter_name, "")
-    if not pk.isdecimal():
-        return None
-    return visible(Experiment, request.user).filter(pk=pk).first()
+    """The experiment a list is filtered by; every filter asks, one is looked up."""
+    known: dict[str, Any] = request.__dict__
+    if "_chosen_experiment" not in known:
+        pk = request.GET.get(ExperimentFilter.parameter_name, "")
+        seen = visible(Experiment, request.user)
+        chosen = seen.filter(pk=pk).first() if pk.isdecimal() else None
+        known["_chosen_experiment"] = chosen
+    found: Experiment | None = known["_chosen_experiment"]
+    return found
 
 
 class LevelFilter(admin.SimpleListFilter):

@@ -161,12 +161,12 @@ class PictureTiles(forms.CheckboxSelectMultiple):
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         context = forms.Widget.get_context(self, name, value, attrs)
         keys = [str(key) for key in value or [] if str(key).isdecimal()]
-        others = self.images.exclude(pk__in=keys)
+        others = self.images.exclude(pk__in=keys) if keys else self.images
         for word in self.wanted.split():
             others = others.filter(title__icontains=word)
         offered = list(others.order_by("-pk")[: OFFERED + 1])
         return context | {
-            "chosen": list(self.images.filter(pk__in=keys)),
+            "chosen": list(self.images.filter(pk__in=keys)) if keys else [],
             "offered": offered[:OFFERED],
             "more": others.count() - OFFERED if len(offered) > OFFERED else 0,
             "wanted": self.wanted,
@@ -193,10 +193,17 @@ class PairForm(forms.ModelForm):
 
 
 class PairFormSet(forms.BaseInlineFormSet):
-    """Rows of a table without visible labels: what they delete is said in words."""
+    """Rows of a table without visible labels: what they delete is said in words.
+
+    Their pictures are read with them, not one by one.
+    """
 
     def add_fields(self, form: forms.ModelForm, index: int | None) -> None:
         super().add_fields(form, index)
+        if form.instance.pk:
+            for name in ("content", "style"):
+                picture = getattr(form.instance, name)
+                form.fields[name].widget.widget.loaded[str(picture.pk)] = picture  # type: ignore[attr-defined]
         if removal := form.fields.get("DELETE"):
             removal.widget.attrs["aria-label"] = "Delete this pair"
 

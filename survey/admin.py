@@ -390,7 +390,8 @@ class RatingAdmin(ReadOnlyAdmin):
                     "rated_at"]  # fmt: skip
     list_filter = ["trial__participant__study", ScoreFilter]
     list_select_related = ["trial__participant", "trial__stimulus"]
-    show_full_result_count = False
+    # As somebody gave them, person by person.
+    ordering = ["trial__participant_id", "trial__index", "pk"]
 
     @admin.display(description="participant")
     def participant(self, rating: Rating) -> str:

@@ -727,7 +727,7 @@ class Trial(models.Model):
         RIGHT = "right", "right"
 
     participant = models.ForeignKey(
-        Participant, on_delete=models.CASCADE, related_name="trials"
+        Participant, on_delete=models.CASCADE, related_name="trials", db_index=False
     )
     index = models.PositiveIntegerField(help_text="1 is shown first.")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.RATING)
@@ -773,11 +773,15 @@ class Trial(models.Model):
             )
         ]
         indexes = [
+            # Who has answered how many, and when, without reading the rows.
+            models.Index(
+                fields=["participant", "kind", "answered_at"], name="answered_trials"
+            ),
             models.Index(
                 fields=["item"],
                 condition=Q(answered_at=None, item__isnull=False),
                 name="reserved_items",
-            )
+            ),
         ]
 
     def __str__(self) -> str:
@@ -795,7 +799,9 @@ class Rating(models.Model):
         SECOND = "second", "second"
         TIE = "tie", "tie"
 
-    trial = models.ForeignKey(Trial, on_delete=models.CASCADE, related_name="ratings")
+    trial = models.ForeignKey(
+        Trial, on_delete=models.CASCADE, related_name="ratings", db_index=False
+    )
     question = models.CharField(max_length=40, default="overall")
     rating = models.PositiveSmallIntegerField(null=True)
     choice = models.CharField(max_length=6, choices=Choice, blank=True)
@@ -807,6 +813,12 @@ class Rating(models.Model):
 
     class Meta:
         ordering = ["pk"]
+        # What sums over all answers read, without reading the rows.
+        indexes = [
+            models.Index(
+                fields=["trial", "rating", "response_ms"], name="answers_of_trials"
+            )
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["trial", "question"], name="one_rating_per_trial_and_question"
