@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from analysis import preregistration
 from analysis.models import Report
 from analysis.monitor import words
 from analysis.stats.flags import MEANINGS
-from survey.models import Stimulus, Study
+from survey.models import Study
 
 MOST_ROWS = 500  # of a table on a page; its CSV has all
 MOST_CHART_ROWS = 120
@@ -24,13 +28,17 @@ class Notes:
 
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def of(self, cell: str) -> list[int]:
-        """The numbers of a cell's flags, words joined by ``;``."""
-        return [
-            self.numbers.setdefault(word, len(self.numbers) + 1)
+    def of(self, cell: str) -> SafeString:
+        """Links to the notes on a cell's flags, words joined by ``;``."""
+        if not cell:
+            return SafeString()
+        numbers = (
+            (self.numbers.setdefault(word, len(self.numbers) + 1),)
             for word in cell.split(";")
             if word
-        ]
+        )
+        link = '<a href="#note-{0}" aria-label="Note {0}">{0}</a>'
+        return format_html_join(", ", link, numbers)
 
     def __iter__(self) -> Any:
         return ((number, MEANINGS[word]) for word, number in self.numbers.items())
@@ -53,6 +61,21 @@ class Table:
         shown = [[rounded(cell) for cell in row] for row in rows[:most]]
         return cls(header, shown, max(0, len(rows) - most))
 
+    @property
+    def body(self) -> SafeString:
+        """Its rows for a page."""
+        rows = (f"<tr>{_cells(row, '<td>')}</tr>" for row in self.rows)
+        return mark_safe("".join(rows))  # noqa: S308 - of escaped cells
+
+
+def _cells(
+    texts: Iterable[str], opening: str = '<td class="nst-number">'
+) -> SafeString:
+    """Cells of a table's row. A template, or format_html, takes ten times as long, and
+    a report has thousands of them."""
+    cells = (f"{opening}{escape(text)}</td>" for text in texts)
+    return mark_safe("".join(cells))  # noqa: S308 - every text is escaped
+
 
 def report_context(study: Study, report: Report) -> dict[str, Any]:
     """The rows, charts and notes of a computed report, for its template."""
@@ -68,13 +91,14 @@ def report_context(study: Study, report: Report) -> dict[str, Any]:
     }
     notes = Notes()
     mos = _dictionaries(texts.get("mos_by_stimulus.csv", ""))
-    stimuli = {each.code: each for each in study.stimuli.all()}
+    pictured = set(study.stimuli.exclude(picture="").values_list("code", flat=True))
+    has_dmos = any(row.get("dmos") for row in mos)
     raters = _dictionaries(texts.get("raters.csv", ""))
     return {
-        "rows": [_mos_row(row, stimuli, notes) for row in mos[:MOST_ROWS]],
+        "rows": [_mos_row(row, pictured, has_dmos, notes) for row in mos[:MOST_ROWS]],
         "more_rows": max(0, len(mos) - MOST_ROWS),
         "categories": _categories(mos),
-        "has_dmos": any(row.get("dmos") for row in mos),
+        "has_dmos": has_dmos,
         "several_questions": len({row.get("question") for row in mos}) > 1,
         "raters": [_rater_row(row, notes) for row in raters[:MOST_ROWS]],
         "more_raters": max(0, len(raters) - MOST_ROWS),
@@ -129,21 +153,24 @@ def _categories(rows: list[dict[str, str]]) -> list[int]:
 
 
 def _mos_row(
-    row: Mapping[str, str], stimuli: Mapping[str, Stimulus], notes: Notes
+    row: Mapping[str, str], pictured: Collection[str], has_dmos: bool, notes: Notes
 ) -> dict[str, Any]:
+    mos = _fixed(row["mos"])
+    numbers = [
+        _fixed(row["sd"]),
+        between(row["ci_low"], row["ci_high"]),
+        *([_fixed(row.get("dmos", ""))] if has_dmos else []),
+        *(row[f"n_{value}"] for value in _categories([dict(row)])),
+    ]
     return {
-        "stimulus": stimuli.get(row["stimulus"]),
+        "pictured": row["stimulus"] in pictured,
         "code": row["stimulus"],
         "question": row.get("question", ""),
         "made": made(row),
         "pair": " × ".join(filter(None, (row.get("content"), row.get("style")))),
-        "n": row["n"],
-        "n_missing": row["n_missing"],
-        "mos": _fixed(row["mos"]),
-        "sd": _fixed(row["sd"]),
-        "interval": between(row["ci_low"], row["ci_high"]),
-        "counts": [row[f"n_{value}"] for value in _categories([dict(row)])],
-        "dmos": _fixed(row.get("dmos", "")),
+        "cells": _cells([row["n"], row["n_missing"]])
+        + format_html('<td class="nst-number"><strong>{}</strong></td>', mos)
+        + _cells(numbers),
         "notes": notes.of(row["flags"]),
     }
 
@@ -167,13 +194,16 @@ def short(cell: str) -> str:
 
 
 def _rater_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
+    shown = ("mean", "bias", "inconsistency", "r_loo")
+    numbers = [
+        row["n"],
+        *(_fixed(row[name]) for name in shown),
+        _fixed(row["median_response_ms"], 0),
+    ]
     return {
-        **{name: _fixed(row[name]) for name in ("mean", "bias", "inconsistency")},
-        **{name: _fixed(row[name]) for name in ("r_loo", "share_fast")},
         "participant": row["participant"],
         "question": row.get("question", ""),
-        "n": row["n"],
-        "median_ms": _fixed(row["median_response_ms"], 0),
+        "cells": _cells(numbers),
         "notes": notes.of(row["flags"]),
     }
 

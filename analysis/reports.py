@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Max, Q
 from PIL import Image
 from redis.exceptions import RedisError
 from rq import Worker
@@ -31,7 +31,7 @@ from analysis.models import Bundle, Preregistration, Report
 from generation.services import picture_bytes
 from nstlab import broker
 from survey.methods import method_of
-from survey.models import Participant, Rating, Study
+from survey.models import Participant, Study, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,14 +51,15 @@ MOST_PICTURES = 200
 def fingerprint(study: Study) -> str:
     """Names the state of a study's data, cheaply: it changes when any row counts anew.
 
-    Ratings are written once, so their number, the last key and the sum tell them;
-    people come in, finish, withdraw and are excluded.
+    A trial is answered once, with all its ratings, and answers go only with their
+    person: by a withdrawal, or with the row. Who comes anew has a greater key.
     """
-    ratings = Rating.objects.filter(trial__participant__study=study).aggregate(
-        n=Count("pk"), last=Max("pk"), total=Sum("rating")
-    )
+    answered = Trial.objects.filter(
+        participant__study=study, answered_at__isnull=False
+    ).count()
     people = Participant.objects.filter(study=study).aggregate(
         n=Count("pk"),
+        last=Max("pk"),
         withdrawn=Count("pk", filter=Q(status=Participant.Status.WITHDRAWN)),
     )
     excluded = list(
@@ -68,7 +69,7 @@ def fingerprint(study: Study) -> str:
     )
     plan = preregistration.frozen(study)
     fixed = plan.sha256 if plan is not None else ""
-    state = [FORMAT, study.version, study.title, ratings, people, excluded, fixed]
+    state = [FORMAT, study.version, study.title, answered, people, excluded, fixed]
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 

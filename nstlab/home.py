@@ -106,6 +106,7 @@ def _failed(experiments: QuerySet[Experiment]) -> Iterator[Line]:
     wrong = Q(renders__status__in=[Render.Status.FAILED, Render.Status.REFUSED])
     found = (
         experiments.filter(wrong)
+        .values("pk", "name")
         .annotate(n=Count("renders"))
         .order_by("-pk")
         .values_list("pk", "name", "n")
@@ -155,6 +156,7 @@ def _grids(experiments: QuerySet[Experiment]) -> Iterator[Line]:
     running = Render.objects.unfinished().order_by().values("experiment")
     found = (
         experiments.filter(pk__in=running)
+        .values("pk", "name")
         .annotate(
             wanted=Count("renders"),
             done=Count("renders", filter=Q(renders__status=Render.Status.DONE)),
