@@ -59,7 +59,7 @@ SHARED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 PRIVATE: dict[str, tuple[str, ...]] = {
     "study": (
-        "id", "slug", "experiment", "all_renders", "state", "source",
+        "id", "slug", "experiment", "all_renders", "chosen", "state", "source",
         "max_participants", "opens_at", "closes_at", "completion_code",
         "completion_url", "screenout_code", "screenout_url", "delete_on", "owner",
         "created_at", "opened_at", "closed_at",

@@ -203,7 +203,7 @@ class PairFormSet(forms.BaseInlineFormSet):
         if form.instance.pk:
             for name in ("content", "style"):
                 picture = getattr(form.instance, name)
-                form.fields[name].widget.widget.loaded[str(picture.pk)] = picture  # type: ignore[attr-defined]
+                form.fields[name].widget.widget.loaded[str(picture.pk)] = picture
         if removal := form.fields.get("DELETE"):
             removal.widget.attrs["aria-label"] = "Delete this pair"
 

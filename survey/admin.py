@@ -184,6 +184,9 @@ class StudyAdmin(OwnedAdmin):
     def response_change(self, request: HttpRequest, obj: Study) -> HttpResponse:
         for name in ("open", "pilot", "close", "take_in", "unfreeze"):
             if f"_{name}" in request.POST and self.has_open_permission(request):
+                copies = name in ("open", "pilot", "take_in")
+                if copies and (page := desk.go_on_copying(obj, act=name)):
+                    return page
                 getattr(self, name)(request, Study.objects.filter(pk=obj.pk))
                 return HttpResponseRedirect(request.path)
         return super().response_change(request, obj)
@@ -237,7 +240,7 @@ class StudyAdmin(OwnedAdmin):
         self._each(request, queryset, opening.pilot_study, "“{}” can be piloted.")
 
     def take_in(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, opening.freeze_stimuli, "“{}” has its pictures.")
+        self._each(request, queryset, opening.take_in, "“{}” has its pictures.")
 
     def unfreeze(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
         self._each(request, queryset, opening.unfreeze, "“{}” is a draft again.")
@@ -249,7 +252,22 @@ class StudyAdmin(OwnedAdmin):
         act: Callable[[Study], object],
         sentence: str,
     ) -> None:
+        acts: dict[Any, str] = {
+            opening.open_study: "open", opening.pilot_study: "pilot",
+        }  # fmt: skip
         for study in queryset:
+            name = acts.get(act)
+            if name and (page := desk.go_on_copying(study, act=name)):
+                messages.warning(
+                    request,
+                    format_html(
+                        "“{}” has pictures to copy first: "
+                        '<a href="{}">copy them, then it is done</a>.',
+                        study,
+                        page["Location"],
+                    ),
+                )
+                continue
             try:
                 act(study)
             except CannotOpen as refused:

@@ -14,15 +14,19 @@ from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 
 from survey import opening, presets, services, uploads
 from survey.models import Recruit, Study
 from survey.refusals import CannotOpen
+from survey.steps import STEPS
 
 MOST_INVITATIONS = 5000
+COPY_SECONDS = 1.0
+"""How long a request copies pictures before it shows how far it is."""
 
 Page = Callable[..., HttpResponse]
 
@@ -36,6 +40,7 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
         ("approvals", approvals),
         ("upload", upload),
         ("form-preset", form_preset),
+        ("take-in", take_in),
     ]
     return [
         path(
@@ -60,7 +65,10 @@ def _for_study(page: Any, owner: ModelAdmin) -> Page:
     return view
 
 
-def _back(study: Study) -> HttpResponse:
+def _back(study: Study, step: str = "") -> HttpResponse:
+    """To a step of the wizard, else to the study's page."""
+    if step in STEPS:
+        return redirect("admin:survey_study_step", study.pk, step)
     return redirect("admin:survey_study_change", study.pk)
 
 
@@ -98,6 +106,79 @@ def version(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespon
         "it opens.",
     )
     return _back(draft)
+
+
+# Copying pictures -----------------------------------------------------------------
+
+
+def go_on_copying(
+    study: Study, *, act: str = "", step: str = ""
+) -> HttpResponse | None:
+    """Take pictures in for a moment; a page that goes on with it if some are left.
+
+    In the end that page does what `act` names, and leads to `step` of the wizard.
+    """
+    if study.state not in opening.UNFROZEN:
+        return None
+    if act == "open" and opening.lacking(study):
+        return None  # it will be refused anyway
+    try:
+        if not opening.take_in(study, COPY_SECONDS):
+            return None
+    except CannotOpen:
+        pass  # the page says so
+    address = reverse("admin:survey_study_take_in", args=[study.pk])
+    return redirect(f"{address}?{urlencode({'act': act, 'step': step})}")
+
+
+def take_in(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
+    """How many pictures are copied; each POST copies some more, the last one goes on.
+
+    The page posts by itself, or by a button where scripts do not run.
+    """
+    step = request.GET.get("step", "")
+    refused = ""
+    if request.method == "POST":
+        try:
+            if not opening.take_in(study, COPY_SECONDS):
+                return _taken_in(request, study, owner, step)
+        except CannotOpen as error:
+            refused = str(error)
+    left = opening.left_to_take_in(study)
+    if study.state not in opening.UNFROZEN or not (left or refused):
+        return _back(study, step)
+    there = study.stimuli.count()
+    context = {"there": there, "all": there + left, "refused": refused}
+    if request.headers.get("HX-Request"):
+        return render(request, "survey/desk/_take_in.html", {"study": study} | context)
+    return _page(request, study, owner, "take_in", "Copying pictures", **context)
+
+
+def _taken_in(
+    request: HttpRequest, study: Study, owner: Any, step: str
+) -> HttpResponse:
+    """What the copying was for."""
+    acts: dict[str, tuple[Callable[[Study], object], str]] = {
+        "open": (opening.open_study, "“{}” is open."),
+        "pilot": (opening.pilot_study, "“{}” can be piloted."),
+    }
+    sentence = "“{}” has its pictures."
+    try:
+        if owner.has_open_permission(request) and request.GET.get("act") in acts:
+            act, sentence = acts[request.GET["act"]]
+            act(study)
+            owner.log_change(request, study, sentence.format(study))
+    except CannotOpen as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, sentence.format(study))
+    response = _back(study, step)
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": response["Location"]})
+    return response
+
+
+# Recruiting -----------------------------------------------------------------------
 
 
 class InvitationForm(forms.Form):

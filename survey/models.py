@@ -109,6 +109,11 @@ class Study(Owned):
         default=True,
         help_text="Taken in when the study opens. Else only the pictures it has.",
     )
+    chosen = models.JSONField(
+        default=list,
+        editable=False,
+        help_text="Keys of the renders to show, where it is not every finished one.",
+    )
     state = models.CharField(
         max_length=10, choices=State, default=State.DRAFT, editable=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any
@@ -25,36 +26,54 @@ from survey.refusals import CannotOpen
 UNFROZEN = {Study.State.DRAFT, Study.State.PILOTING}
 
 MOST_CHOSEN = 1000
-"""Pictures that are copied while a page waits; a thousand small ones take seconds."""
+MOST_AT_ONCE = 50
+"""Pictures that are copied before their rows are written."""
 
 
-@transaction.atomic
-def freeze_stimuli(study: Study) -> int:
-    """Give the study its own copy of every finished render it does not show yet.
+def to_copy(study: Study) -> QuerySet[Render]:
+    """The finished renders that the study is to show and has no copy of yet."""
+    if study.experiment is None:
+        return Render.objects.none()
+    wanted = study.experiment.renders.ready()
+    if not study.all_renders:
+        wanted = wanted.filter(pk__in=study.chosen)
+    shown = study.stimuli.filter(render__isnull=False)
+    return wanted.exclude(pk__in=shown.values("render")).order_by("pk")
 
-    A study of chosen pictures gets none but those. Methods with a reference get the
-    content images too, at the pictures' size and through the filter the renders used.
-    Only in draft and pilot: what an open study shows never changes. Returns the number
-    of new stimuli.
+
+def left_to_take_in(study: Study) -> int:
+    """How many pictures `take_in` still has to copy, content images among them."""
+    return to_copy(study).count() + _lacking_references(study).count()
+
+
+def take_in(study: Study, seconds: float | None = None) -> int:
+    """Give the study its own copy of every finished render it is to show.
+
+    Methods with a reference get the content images too, at the pictures' size and
+    through the filter the renders used. Only in draft and pilot: what an open study
+    shows never changes.
+
+    With `seconds` it stops after about so many, one picture at least, and the next call
+    goes on there, beside others if need be. Returns how many pictures are left. Raises
+    CannotOpen, also for a picture that cannot be read; those before it are kept.
     """
+    end = None if seconds is None else time.monotonic() + seconds
     _check_unfrozen(study)
-    added = 0
-    if study.experiment is not None and study.all_renders:
-        new = _copies(study, study.experiment.renders.ready())
-        added = len(Stimulus.objects.bulk_create(new, batch_size=500))
-    if method_of(study).needs_references:
-        _add_references(study)
-    return added
+    while copied := _copy_some(study, end):
+        if _over(end):
+            break
+    if not copied:
+        _add_references(study, end)
+    return left_to_take_in(study)
 
 
-def choose_renders(study: Study, chosen: Collection[int]) -> int:
+def choose_renders(study: Study, chosen: Collection[int]) -> None:
     """Make these finished renders of the experiment the study's pictures, no others.
 
-    What is shown already keeps its code and its marks. Returns the number of pictures.
-    Raises CannotOpen for a study that is open, and for pictures that a pilot showed.
-    The copies are made before the database is held, for others write ratings meanwhile.
+    `take_in` then copies those that are new. What is shown already keeps its code and
+    its marks. Raises CannotOpen for a study that is open, and for pictures that a pilot
+    showed.
     """
-    _check_unfrozen(study)
     if study.experiment is None:
         raise CannotOpen(f"“{study}” shows pictures of your own, no renders.")
     if len(chosen) > MOST_CHOSEN:
@@ -62,30 +81,29 @@ def choose_renders(study: Study, chosen: Collection[int]) -> int:
             f"{len(chosen)} pictures are more than {MOST_CHOSEN}, which is more than "
             "people can rate: choose fewer."
         )
-    painted = study.stimuli.filter(render__isnull=False)
-    gone = painted.exclude(render__in=chosen)
-    tried = Trial.objects.filter(Q(stimulus__in=gone) | Q(second__in=gone))
-    if tried.exists():
-        raise CannotOpen(
-            f"The pilot of “{study}” has shown pictures that you took out: throw the "
-            "pilot away first."
-        )
-    new = _copies(study, study.experiment.renders.ready().filter(pk__in=chosen))
     with transaction.atomic():
+        _check_unfrozen(_held(study))
+        painted = study.stimuli.filter(render__isnull=False)
+        gone = painted.exclude(render__in=chosen)
+        tried = Trial.objects.filter(Q(stimulus__in=gone) | Q(second__in=gone))
+        if tried.exists():
+            raise CannotOpen(
+                f"The pilot of “{study}” has shown pictures that you took out: throw "
+                "the pilot away first."
+            )
         names = list(gone.values_list("picture", flat=True))
         gone.delete()
         lonely = study.stimuli.filter(is_reference=True, renderings=None)
         lonely = lonely.filter(trials=None)
         names += lonely.values_list("picture", flat=True)
         lonely.delete()
-        Stimulus.objects.bulk_create(new, batch_size=500)
         study.all_renders = False
-        study.save(update_fields=["all_renders"])
+        study.chosen = sorted(chosen)
+        study.save(update_fields=["all_renders", "chosen"])
         transaction.on_commit(partial(_delete_unused, names))
-    return painted.count()
 
 
-def _delete_unused(names: Iterable[str]) -> None:
+def _delete_unused(names: Iterable[str | None]) -> None:
     """Files of stimuli that are gone; versions of a study share theirs."""
     used = set(Stimulus.objects.filter(picture__in=names).values_list("picture"))
     for name in {name for name in names if name and (name,) not in used}:
@@ -97,26 +115,75 @@ def _check_unfrozen(study: Study) -> None:
         raise CannotOpen(f"“{study}” is {study.state}; its pictures are frozen.")
 
 
-def _copies(study: Study, renders: QuerySet[Render]) -> list[Stimulus]:
-    """Unsaved stimuli, with their files, of the renders that it does not show yet."""
-    shown = set(study.stimuli.values_list("render_id", flat=True))
-    copies = []
-    for render in renders.exclude(pk__in=shown).select_related("content", "style"):
-        with Image.open(picture_bytes(render.picture)) as picture:
-            pixels = picture.convert("RGB")
-        stimulus = Stimulus(
-            study=study,
-            render=render,
-            parameters={
-                "content": render.content.title,
-                "style": render.style.title,
-                **render.render_settings().columns(),
-                **_losses(render),
-            },
-        )
-        _write_picture(stimulus, pixels)
-        copies.append(stimulus)
-    return copies
+def _held(study: Study) -> Study:
+    """The study as it stands now, held until the transaction ends."""
+    return Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
+
+
+def _over(end: float | None) -> bool:
+    return end is not None and time.monotonic() >= end
+
+
+def _copy_some(study: Study, end: float | None) -> int:
+    """Copy a few renders and write their rows; how many were copied."""
+    copies: list[Stimulus] = []
+    renders = to_copy(study).select_related("content", "style")
+    try:
+        for render in renders[:MOST_AT_ONCE]:
+            copies.append(_copy(study, render))
+            if _over(end):
+                break
+    finally:
+        if copies:
+            _keep(study, copies)
+    return len(copies)
+
+
+def _copy(study: Study, render: Render) -> Stimulus:
+    """An unsaved stimulus with its own file."""
+    stimulus = Stimulus(
+        study=study,
+        render=render,
+        parameters={
+            "content": render.content.title,
+            "style": render.style.title,
+            **render.render_settings().columns(),
+            **_losses(render),
+        },
+    )
+    _write_picture(stimulus, _pixels(render.picture, f"render {render.pk}, {render}"))
+    return stimulus
+
+
+def _pixels(picture: Any, what: str) -> Image.Image:
+    """A stored picture, decoded. Raises CannotOpen with `what` it is."""
+    try:
+        with Image.open(picture_bytes(picture)) as opened:
+            return opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise CannotOpen(
+            f"The picture of {what} cannot be read ({error}). Retry the render, or "
+            "leave it out."
+        ) from error
+
+
+def _keep(study: Study, copies: list[Stimulus]) -> None:
+    """Save new stimuli, but those that somebody else has copied or taken out since.
+
+    The files were written before: the database is held for a moment only, for others
+    write ratings meanwhile.
+    """
+    with transaction.atomic():
+        held = _held(study)
+        wanted = set()
+        if held.state in UNFROZEN:
+            wanted = set(to_copy(held).values_list("pk", flat=True))
+        kept = [it for it in copies if it.render_id in wanted]
+        Stimulus.objects.bulk_create(kept, batch_size=500)
+        names = [it.picture.name for it in copies if it.render_id not in wanted]
+        transaction.on_commit(partial(_delete_unused, names))
+    study.refresh_from_db(fields=["state", "experiment", "all_renders", "chosen"])
+    _check_unfrozen(study)
 
 
 def keep_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
@@ -131,16 +198,24 @@ def _write_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
     stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
 
 
-def _add_references(study: Study) -> None:
-    """The content image for every picture of a render that has none beside it yet."""
+def _lacking_references(study: Study) -> QuerySet[Stimulus]:
+    """Pictures of renders that have no content image beside them yet."""
+    if not method_of(study).needs_references:
+        return Stimulus.objects.none()
+    return study.stimuli.filter(reference=None, render__isnull=False)
+
+
+def _add_references(study: Study, end: float | None) -> None:
+    """The content image for every picture that lacks it."""
     references = _References(study)
-    lacking = study.stimuli.filter(reference=None, render__isnull=False)
-    for stimulus in lacking.select_related("render__content"):
+    for stimulus in _lacking_references(study).select_related("render__content"):
         if (render := stimulus.render) is not None:
             size = stimulus.width, stimulus.height
             resample = render.render_settings().resample
             stimulus.reference = references.of(render.content, size, resample)
             stimulus.save(update_fields=["reference"])
+        if _over(end):
+            break
 
 
 class _References:
@@ -148,26 +223,36 @@ class _References:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._known = {
-            reference.pixel_sha256: reference
-            for reference in study.stimuli.filter(is_reference=True)
-        }
+        self._made: dict[tuple[Any, ...], Stimulus] = {}
 
     def of(self, content: SourceImage, size: tuple[int, int], how: str) -> Stimulus:
-        with Image.open(picture_bytes(content.picture)) as picture:
-            pixels = picture.convert("RGB")
+        key = content.pk, size, how
+        if key not in self._made:
+            self._made[key] = self._find_or_make(content, size, how)
+        return self._made[key]
+
+    def _find_or_make(
+        self, content: SourceImage, size: tuple[int, int], how: str
+    ) -> Stimulus:
+        pixels = _pixels(content.picture, f"content image “{content}”")
         if pixels.size != size:
             pixels = pixels.resize(size, Image.Resampling[how.upper()])
+        reference = Stimulus(
+            study=self._study, is_reference=True, parameters={"content": content.title}
+        )
         digest = pixel_sha256(pixels)
-        if digest not in self._known:
-            reference = Stimulus(
-                study=self._study,
-                is_reference=True,
-                parameters={"content": content.title},
-            )
-            keep_picture(reference, pixels)
-            self._known[digest] = reference
-        return self._known[digest]
+        known = self._study.stimuli.filter(is_reference=True, pixel_sha256=digest)
+        if found := known.first():
+            return found
+        _write_picture(reference, pixels)
+        with transaction.atomic():
+            _check_unfrozen(_held(self._study))
+            if found := known.first():
+                name = reference.picture.name
+                transaction.on_commit(partial(_delete_unused, [name]))
+                return found
+            reference.save()
+        return reference
 
 
 def _losses(render: Render) -> dict[str, float]:
@@ -178,13 +263,18 @@ def _losses(render: Render) -> dict[str, float]:
     return {f"{term}_loss": kept[term] for term in ("content", "style", "tv")}
 
 
-@transaction.atomic
-def prepare(study: Study) -> None:
-    """Take in the pictures and write down what will be asked about them.
+def _plan(study: Study) -> None:
+    """Write down what will be asked about the pictures, all of which are there.
 
-    Raises CannotOpen with everything that stands against it.
+    In the transaction that lets people in. Raises CannotOpen with everything that
+    stands against it.
     """
-    freeze_stimuli(study)
+    _check_unfrozen(_held(study))
+    if left := left_to_take_in(study):
+        raise CannotOpen(
+            f"“{study}” lacks {left} pictures that were chosen or painted just now: "
+            "open it again."
+        )
     stimuli = list(study.stimuli.select_related("reference").order_by("pk"))
     if not stimuli:
         why = "upload some"
@@ -224,10 +314,14 @@ def open_study(study: Study) -> None:
     """Freeze the pictures and let participants in. Raises CannotOpen."""
     if missing := lacking(study):
         raise CannotOpen(f"“{study}” cannot open without {', '.join(missing)}.")
-    if study.state in UNFROZEN:
-        prepare(study)
-    if not study.open():
-        raise CannotOpen(f"“{study}” is already open.")
+    unfrozen = study.state in UNFROZEN
+    if unfrozen:
+        take_in(study)
+    with transaction.atomic():
+        if unfrozen:
+            _plan(study)
+        if not study.open():
+            raise CannotOpen(f"“{study}” is already open.")
 
 
 def pilot_study(study: Study) -> None:
@@ -240,8 +334,10 @@ def pilot_study(study: Study) -> None:
             f"Version {taking.version} is open at the same address: people who come "
             "now would land in the pilot. Close it first."
         )
-    prepare(study)
-    study.pilot()
+    take_in(study)
+    with transaction.atomic():
+        _plan(study)
+        study.pilot()
 
 
 @transaction.atomic

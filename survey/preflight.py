@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,7 +17,7 @@ from survey import planning
 from survey.design import DesignError, student_t
 from survey.methods import CannotAsk, method_of
 from survey.models import Item, Stimulus, Study
-from survey.opening import lacking
+from survey.opening import lacking, to_copy
 from survey.steps import FORMS, label_of
 
 SECONDS_A_TRIAL = 9.0
@@ -59,7 +59,7 @@ def remarks(study: Study) -> list[Remark]:
     """Everything worth a look, what stops the study first."""
     shown = list(study.stimuli.select_related("reference").order_by("pk"))
     rated = [it for it in shown if it.rated and not it.is_reference]
-    coming = _coming(study, rated)
+    coming = to_copy(study).count()
     found = [
         Remark(
             f"It has not named {what}.",
@@ -90,14 +90,6 @@ def step_of(field: str) -> str:
     """The wizard's step with this field of a study, "" if it has none."""
     found = (step for step, form in FORMS.items() if field in form.base_fields)
     return next(found, "")
-
-
-def _coming(study: Study, rated: Iterable[Stimulus]) -> int:
-    """Finished renders that will be taken in when the study opens."""
-    if study.experiment is None or not study.all_renders:
-        return 0
-    known = {it.render_id for it in rated if it.render_id is not None}
-    return study.experiment.renders.ready().exclude(pk__in=known).count()
 
 
 def _about_pictures(

@@ -23,7 +23,7 @@ from django.urls import URLPattern, path, reverse
 
 from generation.admin import count_of
 from generation.models import Experiment, Render
-from survey import opening, preflight, services
+from survey import desk, opening, preflight, services
 from survey.models import Study
 from survey.refusals import CannotOpen
 from survey.steps import FORMS, MOST_MARKED, STEPS, marks, neighbours
@@ -133,13 +133,17 @@ def _page(
     return TemplateResponse(request, names, context)
 
 
-def _next(request: HttpRequest, study: Study, step: str) -> HttpResponse:
-    """Where the button leads that saved this step."""
+def _wanted(request: HttpRequest, step: str) -> str:
+    """The step to which the button leads that saved this one."""
     before, after = neighbours(step)
     wanted = request.POST.get("go", "")
     if wanted not in STEPS:
         wanted = before if wanted == "back" else after
-    return _to(study, wanted or step)
+    return wanted or step
+
+
+def _next(request: HttpRequest, study: Study, step: str) -> HttpResponse:
+    return _to(study, _wanted(request, step))
 
 
 def _changed(request: HttpRequest, study: Study, owner: ModelAdmin, step: str) -> None:
@@ -286,7 +290,7 @@ def begin(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
         except CannotOpen as refused:
             messages.error(request, str(refused))
         else:
-            return _next(request, study, "pictures")
+            return _copied(request, study)
     return _pick(request, None, owner, experiment, picker)
 
 
@@ -341,12 +345,13 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
     else:
         shown = study.stimuli.filter(render__isnull=False)
         known = {pk for pk in shown.values_list("render", flat=True) if pk is not None}
+        known |= set(opening.to_copy(study).values_list("pk", flat=True))
     picker = _picker(request, experiment, known)
     if request.method == "POST" and request.POST.get("act", "save") == "save":
         if not picker.chosen:
             messages.error(request, "Tick at least one picture.")
         elif picker.chosen == known and not study.all_renders:
-            return _next(request, study, "pictures")
+            return _copied(request, study)
         else:
             try:
                 opening.choose_renders(study, picker.chosen)
@@ -354,8 +359,14 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
                 messages.error(request, str(refused))
             else:
                 _changed(request, study, owner, "pictures")
-                return _next(request, study, "pictures")
+                return _copied(request, study)
     return _pick(request, study, owner, experiment, picker)
+
+
+def _copied(request: HttpRequest, study: Study) -> HttpResponse:
+    """On from the pictures, once they are copied."""
+    step = _wanted(request, "pictures")
+    return desk.go_on_copying(study, step=step) or _to(study, step)
 
 
 def _pick(
@@ -457,6 +468,8 @@ def review(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
 def _preview(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
     """To the welcome page as somebody who has never been there."""
     if study.state != Study.State.PILOTING:
+        if page := desk.go_on_copying(study, step="review"):
+            return page
         opening.pilot_study(study)
         owner.log_change(request, study, "Previewed from the wizard.")
     address = study.get_absolute_url()
@@ -479,6 +492,8 @@ def _throw_away(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
 
 
 def _open(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    if page := desk.go_on_copying(study, act="open", step="review"):
+        return page
     opening.open_study(study)
     owner.log_change(request, study, f"“{study}” is open.")
     messages.success(request, f"“{study}” is open.")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from survey.models import Study
-from survey.opening import freeze_stimuli, open_study
+from survey.opening import open_study, take_in
 from survey.refusals import CannotOpen
 from tests.conftest import put_on_wall
 
@@ -56,7 +56,7 @@ def test_a_new_render_does_not_change_an_open_study(study: Study) -> None:
     experiment.save()
     put_on_wall_more(experiment)
     with pytest.raises(CannotOpen, match="frozen"):
-        freeze_stimuli(study)
+        take_in(study)
     assert study.stimuli.count() == 3
 
 
