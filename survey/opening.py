@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.db import models, transaction
 from django.db.models import Q, QuerySet
 from PIL import Image
 
-from generation.engine.images import pixel_sha256, png_bytes
+from generation.engine.images import is_bare_png, pixel_sha256, png_bytes
 from generation.models import Render, SourceImage
 from generation.services import picture_bytes
 from survey import planning
@@ -151,19 +152,29 @@ def _copy(study: Study, render: Render) -> Stimulus:
             **_losses(render),
         },
     )
-    _write_picture(stimulus, _pixels(render.picture, f"render {render.pk}, {render}"))
+    with _reading(f"The picture of render {render.pk}, {render},"):
+        file = picture_bytes(render.picture)
+        # As a worker has written it: named by its pixels, and nothing to strip.
+        bare = bool(render.pixel_sha256) and is_bare_png(file.getvalue())
+        with Image.open(file) as picture:
+            pixels = picture if bare else picture.convert("RGB")
+    if not bare:
+        _write_picture(stimulus, pixels)
+        return stimulus
+    stimulus.width, stimulus.height = pixels.size
+    stimulus.pixel_sha256 = render.pixel_sha256
+    stimulus.picture.save("", ContentFile(file.getvalue()), save=False)
     return stimulus
 
 
-def _pixels(picture: Any, what: str) -> Image.Image:
-    """A stored picture, decoded. Raises CannotOpen with `what` it is."""
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Raises CannotOpen if a picture is not there or cannot be decoded."""
     try:
-        with Image.open(picture_bytes(picture)) as opened:
-            return opened.convert("RGB")
+        yield
     except (OSError, SyntaxError, ValueError) as error:
         raise CannotOpen(
-            f"The picture of {what} cannot be read ({error}). Retry the render, or "
-            "leave it out."
+            f"{what} cannot be read ({error}). Leave it out, or mend its file."
         ) from error
 
 
@@ -234,7 +245,11 @@ class _References:
     def _find_or_make(
         self, content: SourceImage, size: tuple[int, int], how: str
     ) -> Stimulus:
-        pixels = _pixels(content.picture, f"content image “{content}”")
+        with (
+            _reading(f"The content image “{content}”"),
+            Image.open(picture_bytes(content.picture)) as picture,
+        ):
+            pixels = picture.convert("RGB")
         if pixels.size != size:
             pixels = pixels.resize(size, Image.Resampling[how.upper()])
         reference = Stimulus(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -159,6 +160,22 @@ def png_bytes(image: Image.Image) -> bytes:
     file = io.BytesIO()
     Image.frombytes(image.mode, image.size, image.tobytes()).save(file, "PNG")
     return file.getvalue()
+
+
+def is_bare_png(data: bytes) -> bool:
+    """Whether a file is what `png_bytes` writes for RGB: eight bits a channel, no
+    metadata, no colour profile, and undamaged by its own check sums."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:26] != b"\x08\x02":
+        return False
+    kinds = []
+    at = 8
+    while at < len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4])
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            return False
+        kinds.append(data[at + 4 : at + 8])
+        at = end + 4
+    return [*dict.fromkeys(kinds)] == [b"IHDR", b"IDAT", b"IEND"]
 
 
 def pixel_sha256(image: Image.Image) -> str:

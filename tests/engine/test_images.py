@@ -8,9 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from generation.engine.errors import ImageRefused
-from generation.engine.images import open_picture, pixel_sha256, png_bytes
+from generation.engine.images import (
+    is_bare_png,
+    open_picture,
+    pixel_sha256,
+    png_bytes,
+)
 
 from .conftest import picture
 
@@ -181,6 +187,24 @@ def _chunks(data: bytes) -> list[int]:
         starts.append(at)
         at += 12 + struct.unpack(">I", data[at : at + 4])[0]
     return starts
+
+
+def test_it_knows_a_png_that_says_nothing_but_its_pixels() -> None:
+    image = picture(1)
+    data = png_bytes(image)
+    assert is_bare_png(data)
+    told = PngInfo()
+    told.add_text("Author", "Ada")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert not is_bare_png(saved(image, pnginfo=told))
+    assert not is_bare_png(saved(image, icc_profile=profile))
+    assert not is_bare_png(saved(image.convert("L")))
+    assert not is_bare_png(saved(image.convert("RGBA")))
+    assert not is_bare_png(saved(image, format="JPEG"))
+    damaged = bytearray(data)
+    damaged[len(data) // 2] ^= 1
+    for broken in (bytes(damaged), data[:-1], data[:20], data + b"Ada", b""):
+        assert not is_bare_png(broken)
 
 
 def test_it_names_pixels_by_mode_and_shape_too() -> None:
