@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import BrowserContext, expect
 
 from tests.conftest import put_on_wall
@@ -163,6 +166,53 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     expect(planned.get_by_role("row", name="content_layer")).to_have_count(2)
     expect(page.get_by_text("before the first rating")).to_be_visible()
     check("report with planned contrasts")
+    assert not check.found, "\n".join(check.found)
+
+
+def test_copying_many_pictures_shows_how_far_it_is_and_which_one_is_broken(
+    desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
+) -> None:
+    from survey.models import Study
+
+    experiment = make_experiment(alpha_beta=[0.01, 0.02, 0.03, 0.04])
+    *slow, broken = put_on_wall(experiment)
+    told = PngInfo()
+    told.add_text("Author", "Ada")  # so it must be decoded and written anew
+    large = Image.effect_noise((3000, 3000), 60).convert("RGB")
+    for render in slow:
+        with default_storage.open(render.picture.name, "wb") as file:
+            large.save(file, "PNG", pnginfo=told, compress_level=1)
+    with default_storage.open(broken.picture.name, "wb") as file:
+        file.write(b"no picture")
+    page = visit().new_page()
+    check = Readable(page, ("light", "dark"))
+    log_in(page, desk_lab)
+    held: list[Any] = []
+    looking = [True]
+
+    def hold(route: Any) -> None:
+        if looking and route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/take-in/**", hold)
+    page.goto(f"{desk_lab.base}/admin/survey/study/wizard/?experiment={experiment.pk}")
+    page.get_by_role("button", name="Save and go on").last.click()
+    expect(page.get_by_role("progressbar", name="Pictures copied")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("1 of 4 pictures are copied.")
+    check("pictures being copied")
+    looking.clear()
+    for route in held:
+        route.continue_()
+    # It goes on by itself, until one cannot be read.
+    expect(page.get_by_text("cannot be read")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("status")).to_have_text("3 of 4 pictures are copied.")
+    check("a picture that cannot be read")
+    page.get_by_role("link", name="Choose other pictures").click()
+    page.locator(f"input[name=render][value='{broken.pk}']").uncheck()
+    go_on(page, "Question")
+    assert Study.objects.get().stimuli.count() == 3
     assert not check.found, "\n".join(check.found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from generation.models import Render
-from generation.services import queue_experiment
-from tests.conftest import put_on_wall
+from generation.models import Pair, Render
+from generation.services import add_source_image, queue_experiment
+from tests.conftest import png, put_on_wall
 
 pytestmark = [pytest.mark.django_db]
 
@@ -84,3 +85,50 @@ def test_a_render_is_found_by_its_digest_and_by_its_pictures(
     assert found(render.pixel_sha256) == {render.pk}
     assert found("red") == found("red blue") == {render.pk, other.pk}
     assert found("green") == set()
+
+
+def test_the_form_of_many_pairs_takes_as_many_queries_as_that_of_one(
+    desk: Any, make_experiment: Callable[..., Any]
+) -> None:
+    experiment = make_experiment()
+    page = f"experiment/{experiment.pk}/change/"
+    queries(desk, page)
+    before = queries(desk, page)
+    assert before <= 15
+    for number in range(12):
+        pictures = [
+            add_source_image(
+                data=png((number, 9, style), (32, 32)),
+                title=f"Picture {number} {style}",
+                owner=experiment.owner,
+            )[0]
+            for style in (0, 1)
+        ]
+        Pair.objects.create(
+            experiment=experiment, content=pictures[0], style=pictures[1]
+        )
+    assert queries(desk, page) == before
+    shown = desk.get(f"/admin/generation/{page}").content.decode()
+    # Each is there as the choice of its pair.
+    for number in range(12):
+        assert re.search(rf"<option [^>]*selected>Picture {number} 1</option>", shown)
+
+
+def test_a_form_that_is_refused_shows_what_was_chosen_in_it(
+    desk: Any, make_experiment: Callable[..., Any]
+) -> None:
+    experiment = make_experiment()
+    pair = experiment.pairs.get()
+    page = desk.post(
+        "/admin/generation/experiment/add/",
+        {
+            "name": "",
+            "pairs-TOTAL_FORMS": "1",
+            "pairs-INITIAL_FORMS": "0",
+            "pairs-0-content": str(pair.content_id),
+            "pairs-0-style": "999999",
+        },
+    ).content.decode()
+    chosen = rf'<option value="{pair.content_id}"[^>]* selected>{pair.content}</option>'
+    assert len(re.findall(chosen, page)) == 1
+    assert "999999" not in page
