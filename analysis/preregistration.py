@@ -23,6 +23,7 @@ from analysis.stats.cells import csv_cell
 from analysis.stats.flags import FAST_MS
 from survey.methods import method_of
 from survey.models import Rating, Study, Trial
+from survey.preflight import NO_FACTORS
 
 FORMAT = 1
 LEVEL = 0.95
@@ -43,10 +44,6 @@ CORRECTIONS = {
     "holm-all": "Holm over all planned contrasts",
     "none": "none",
 }
-# What a picture's parameters hold that a study does not vary on purpose.
-NO_FACTORS = {
-    "seed", "file", "label", "content_loss", "style_loss", "tv_loss",
-}  # fmt: skip
 
 
 class CannotFreeze(Exception):

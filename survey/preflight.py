@@ -35,9 +35,9 @@ LONG_SESSION = 30
 MOST_RIGHTS = 10
 """Source images that are named one by one."""
 
-# What describes how a picture came about rather than what a study varies.
+# What a picture's parameters hold that a study does not vary on purpose.
 NO_FACTORS = {
-    "seed", "file", "weights", "content_loss", "style_loss", "tv_loss",
+    "seed", "file", "label", "content_loss", "style_loss", "tv_loss",
 }  # fmt: skip
 
 

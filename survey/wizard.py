@@ -23,6 +23,7 @@ from django.urls import URLPattern, path, reverse
 
 from generation.admin import count_of
 from generation.models import Experiment, Render
+from generation.sheet import factor_label, level_text
 from survey import desk, opening, preflight, services
 from survey.models import Study
 from survey.refusals import CannotOpen
@@ -183,10 +184,16 @@ class Picker:
         for name in FACTORS:
             levels = sorted({row[name] for row in self.rows})
             if len(levels) > 1:
-                texts = [_text(level) for level in levels]
+                texts = [level_text(level) for level in levels]
                 only = self.only.get(name, "")
-                varied.append({"name": name, "label": _label(name), "levels": texts,
-                               "only": only if only in texts else ""})  # fmt: skip
+                varied.append(
+                    {
+                        "name": name,
+                        "label": factor_label(name),
+                        "levels": texts,
+                        "only": only if only in texts else "",
+                    }
+                )
         return varied
 
     @cached_property
@@ -196,7 +203,7 @@ class Picker:
         return [
             row
             for row in self.rows
-            if all(_text(row[name]) == only for name, only in wanted.items())
+            if all(level_text(row[name]) == only for name, only in wanted.items())
         ]
 
     @property
@@ -210,7 +217,7 @@ class Picker:
                 "made": " · ".join(
                     row[name]
                     if isinstance(row[name], str)
-                    else f"{_label(name)} {_text(row[name])}"
+                    else f"{factor_label(name)} {level_text(row[name])}"
                     for name in varied
                     if name not in ("content", "style")
                 ),
@@ -237,15 +244,6 @@ class Picker:
             self.chosen |= matching
         elif name == "none":
             self.chosen -= matching
-
-
-def _text(level: Any) -> str:
-    return f"{level:.10g}" if isinstance(level, float) else str(level)
-
-
-def _label(name: str) -> str:
-    signs = {"alpha": "α", "beta": "β", "tv_weight": "TV"}
-    return signs.get(name, name.replace("_", " "))
 
 
 def _picker(request: HttpRequest, experiment: Experiment, known: set[int]) -> Picker:
