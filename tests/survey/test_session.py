@@ -90,6 +90,20 @@ def test_the_plan_is_rows_in_an_order_of_the_participants_own(study: Study) -> N
     assert len(orders) > 1
 
 
+def test_an_answer_asks_the_database_little(
+    client: Any, study: Study, django_assert_max_num_queries: Any
+) -> None:
+    """It is what a study asks for most; with a page of its own for the script."""
+    trial = current(join(client, study))
+    sent = {"trial": trial.pk, "answer-overall": 4}
+    with django_assert_max_num_queries(9):  # the test's two savepoints among them
+        page = client.post(
+            f"/s/{study.slug}/rate/", sent, headers={"X-Survey": "1"}
+        ).content.decode()
+    assert "2 / 3" in page
+    assert Rating.objects.get().rating == 4
+
+
 def test_a_reload_shows_the_same_picture(client: Any, study: Study) -> None:
     participant = join(client, study)
     trial = current(participant)
