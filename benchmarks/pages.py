@@ -40,6 +40,8 @@ PAGES = (
     "generation/batch/",
     "survey/study/",
     "survey/study/{study}/change/",
+    "survey/study/{study}/wizard/review/",
+    "survey/study/wizard/?experiment={experiment}",
     "survey/stimulus/",
     "survey/stimulus/?study__id__exact={study}",
     "survey/participant/",
@@ -53,9 +55,18 @@ PAGES = (
     "analysis/report/study/{study}/monitor/suspects/",
     "analysis/report/study/{study}/participants/",
     "analysis/report/study/{study}/participants/{person}/",
+    "analysis/report/study/{study}/preregistration/",
     "analysis/report/study/{study}/share/",
     "nstlab/entry/",
     "nstlab/entry/?q=Grid",
+)
+
+# With --report: files of a computed report, which its page shows or links.
+FILES = (
+    "analysis/report/study/{study}/mos_by_stimulus.csv",
+    "analysis/report/study/{study}/raters.csv",
+    "analysis/report/file/{report}/mos.svg",
+    "analysis/report/file/{report}/ratings.png",
 )
 
 
@@ -94,13 +105,14 @@ def measure(options: Any) -> None:
         from analysis.tasks import compute_report
         from survey.models import Study
 
-        study = Study.objects.get(pk=keys["study"])
-        compute_report(reports.request_report(study).pk)
+        report = reports.request_report(Study.objects.get(pk=keys["study"]))
+        compute_report(report.pk)
+        keys["report"] = report.pk
     client = Client()
     client.force_login(account)
     print(f"{database_name()}, load average {os.getloadavg()[0]:.1f}")
     print("| page | ms | ms of processor | queries |\n| --- | --- | --- | --- |")
-    for page in PAGES:
+    for page in PAGES + (FILES if options.report else ()):
         address = "/admin/" + page.format(**keys)
         if options.only in address:
             wall, processor, queries = cost(client, address)
