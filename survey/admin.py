@@ -409,7 +409,7 @@ class RatingAdmin(ReadOnlyAdmin):
     list_filter = ["trial__participant__study", ScoreFilter]
     list_select_related = ["trial__participant", "trial__stimulus"]
     # As somebody gave them, person by person.
-    ordering = ["trial__participant_id", "trial__index", "pk"]
+    ordering = ["trial__participant_id", "trial__index", "question"]
 
     @admin.display(description="participant")
     def participant(self, rating: Rating) -> str:
