@@ -2,7 +2,7 @@
 
     python -m benchmarks.engine --size 256 --size 300 \
         [--pystiche DIR] [--crowsonkb DIR] [--neural-style-pt DIR]
-    python -m benchmarks.engine --pyramid --size 256      (time to equal loss)
+    python -m benchmarks.engine --pyramid --size 256 --size 300   (to equal loss)
     python -m benchmarks.engine --grid                     (Experiment 1 on a GPU)
 
 Every engine runs in a process of its own, on the same seeded random weights (good for
@@ -344,52 +344,73 @@ def _table(
         )
 
 
+BUDGET = 240  # evaluations, of the single scale and of all levels together
+
+
 def time_to_equal_loss(options: argparse.Namespace) -> None:
-    """When a pyramid reaches the loss of single-scale evaluations, both from noise."""
+    """When a pyramid reaches the loss of single-scale evaluations, both from noise.
+
+    Where a search from noise ends is partly luck: the loss to be reached is the median
+    over seeds, and so are the times.
+    """
     from skimage import data
 
     from generation.engine.render import Painter
     from generation.engine.settings import RenderSettings
 
     torch.set_num_threads(options.threads)
-    print("| size | pair | single scale | pyramid | ratio of processor time |")
-    print("| --- | --- | --- | --- | --- |")
+    print(
+        f"{BUDGET} evaluations, {options.seeds} seeds, {options.levels} levels; CPU s"
+    )
+    print("| size | pair | α | loss (seeds apart) | single scale | pyramid | ratio |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     with Painter() as painter:
+
+        def run(
+            names: tuple[str, str], levels: int, **settings: Any
+        ) -> tuple[list[float], list[float]]:
+            """The losses on the finest level so far, and when they were known (s)."""
+            clock = Clock()
+            painted = painter.render(
+                RenderSettings(
+                    weights="random:0",
+                    pooling="average",
+                    pyramid=levels,
+                    evaluations=BUDGET,
+                    **settings,
+                ),
+                *(Image.fromarray(getattr(data, name)()) for name in names),
+                on_progress=clock,
+            )
+            totals = [
+                row["total"] if row["level"] == levels else np.inf
+                for row in painted.curve
+            ]
+            spent = [cpu - clock.ticks[0][1] for _, cpu in clock.ticks[1:]]
+            return list(np.minimum.accumulate(totals)), spent
+
         for size in options.size:
-            for content, style in (("astronaut", "retina"), ("chelsea", "coffee")):
-                pair = [
-                    Image.fromarray(getattr(data, name)()) for name in (content, style)
+            for names in (("astronaut", "retina"), ("chelsea", "coffee")):
+                seeds = [
+                    {"alpha": options.alpha, "size": size, "seed": seed}
+                    for seed in range(options.seeds)
                 ]
-                spent = {}
-                aim = 0.0
-                for levels, budget in ((1, 240), (options.levels, options.budget)):
-                    clock = Clock()
-                    painted = painter.render(
-                        RenderSettings(
-                            alpha=1e-4,
-                            weights="random:0",
-                            pooling="average",
-                            size=size,
-                            pyramid=levels,
-                            evaluations=budget,
-                        ),
-                        *pair,
-                        on_progress=clock,
+                single = [run(names, 1, **each) for each in seeds]
+                ends = [losses[-1] for losses, _ in single]
+                aim = median(ends)
+                whole = median(spent[-1] for _, spent in single)
+                reached = [
+                    next(
+                        (at for loss, at in zip(*each, strict=True) if loss <= aim),
+                        np.inf,
                     )
-                    totals = [
-                        row["total"] if row["level"] == levels else np.inf
-                        for row in painted.curve
-                    ]
-                    aim = aim or min(totals)
-                    reached = [at for at, total in enumerate(totals) if total <= aim]
-                    ticks = [cpu for _, cpu in clock.ticks]
-                    spent[levels] = (
-                        ticks[reached[0] + 1] - ticks[0] if reached else np.nan
-                    )
-                single, coarse_to_fine = spent[1], spent[options.levels]
+                    for each in (run(names, options.levels, **it) for it in seeds)
+                ]
+                apart = (max(ends) - min(ends)) / aim
                 print(
-                    f"| {size} | {content} × {style} | {single:.1f} s "
-                    f"| {coarse_to_fine:.1f} s | {coarse_to_fine / single:.2f} |",
+                    f"| {size} | {' × '.join(names)} | {options.alpha:g} "
+                    f"| {aim:.1f} ({apart:.1%}) | {whole:.0f} s "
+                    f"| {median(reached):.0f} s | {median(reached) / whole:.2f} |",
                     flush=True,
                 )
 
@@ -477,8 +498,9 @@ def main() -> None:
     for peer in ("pystiche", "crowsonkb", "neural-style-pt"):
         parser.add_argument(f"--{peer}", metavar="DIR", help="a checkout")
     parser.add_argument("--pyramid", action="store_true")
-    parser.add_argument("--levels", type=int, default=3)
-    parser.add_argument("--budget", type=int, default=300)
+    parser.add_argument("--levels", type=int, default=5, help="of the pyramid")
+    parser.add_argument("--alpha", type=float, default=2e-5, help="of its objective")
+    parser.add_argument("--seeds", type=int, default=3, help="of its noise")
     parser.add_argument("--grid", action="store_true")
     for hidden in ("--run", "--folder", "--checkout"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)

@@ -17,7 +17,7 @@ from generation.engine.errors import SettingsError
 from generation.engine.objectives import OBJECTIVES as OBJECTIVES
 
 # Part of every request's digest: raise it when the same settings paint differently.
-ENGINE_VERSION = "3"
+ENGINE_VERSION = "4"
 
 
 def _layers(*convolutions: int) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ OPTIMISERS = ("lbfgs", "adam", "scipy")
 PRECISIONS = ("float32", "float64", "tf32", "bf16")
 COLOURS = ("free", "luminance", "histogram")
 MIN_SIZE, MAX_SIZE = 8, 4096
-MAX_LEVELS = 6
+MAX_LEVELS = 9
 MAX_EVALUATIONS = 100_000
 
 Layers = tuple[tuple[str, float], ...]
@@ -76,8 +76,8 @@ class RenderSettings:
     | learning_rate | Adam's, in grey levels |
     | evaluations | how often the objective and its gradient may be computed, over
       all levels of the pyramid |
-    | pyramid | levels, each twice as fine as the one before and with half as many of
-      the evaluations |
+    | pyramid | levels, each with twice the pixels of the one before; the finest gets
+      half of the evaluations, the others as many each |
     | precision | of the network; `tf32` and `bf16` need a GPU |
     | colour | `free`, `luminance` (content keeps its colours) or `histogram` (style
       takes the content's mean and covariance of colour) |
@@ -246,31 +246,28 @@ class RenderSettings:
 
     def level_size(self, level: int) -> int:
         """`size` on a level of the pyramid, 0 being the coarsest."""
-        return round(self.size / 2 ** (self.pyramid - 1 - level))
+        return round(self.size / 2 ** ((self.pyramid - 1 - level) / 2))
 
     def at_level(self, level: int) -> RenderSettings:
-        """These settings with the α that keeps content and style in balance on a level.
+        """These settings with the α for a level.
 
         Where content sums over a feature map, a coarser level has fewer values to sum,
-        while Gram matrices are as large there as on the finest.
+        while Gram matrices are as large there as on the finest. And it weighs content
+        more, by the ratio of the sides, as enlarging keeps content and blurs style.
         """
         if OBJECTIVES[self.objective].content == "mean":
             return self
-        fewer = (self.size / self.level_size(level)) ** 2
-        return replace(self, alpha=self.alpha * fewer)
+        ratio = self.size / self.level_size(level)
+        return replace(self, alpha=self.alpha * ratio**3)
 
     def level_evaluations(self, level: int) -> int:
-        """A level's share of the evaluations: twice that of the next finer one, at a
-        quarter of the price each. What does not divide goes to the finest."""
-
-        def share(level: int) -> int:
-            spare, parts = self.evaluations - self.pyramid, 2**self.pyramid - 1
-            return 1 + spare * 2 ** (self.pyramid - 1 - level) // parts
-
+        """A level's share of the evaluations: the finest's is half of them, the others
+        have as many each, and what does not divide is the finest's too."""
         finest = self.pyramid - 1
-        if level < finest:
-            return share(level)
-        return self.evaluations - sum(map(share, range(finest)))
+        if finest == 0:
+            return self.evaluations
+        each = max(1, self.evaluations // 2 // finest)
+        return each if level < finest else self.evaluations - each * finest
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON has them: layers are lists of [name, weight]."""

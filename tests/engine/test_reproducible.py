@@ -170,23 +170,46 @@ def test_it_refuses_a_checkpoint_of_another_request(
 
 def test_it_counts_evaluations_over_the_levels_of_a_pyramid(network: Network) -> None:
     painted = render(
-        settings(pyramid=2, evaluations=9), picture(1), picture(2), network=network
+        settings(pyramid=3, evaluations=9), picture(1), picture(2), network=network
     )
-    assert [row["level"] for row in painted.curve] == [1] * 5 + [2] * 4
+    assert [row["level"] for row in painted.curve] == [1, 1, 2, 2, 3, 3, 3, 3, 3]
     assert painted.image.size == (32, 32)
-    assert painted.best_evaluation > 5
+    assert painted.best_evaluation > 4
 
 
 @pytest.mark.parametrize(
-    ("objective", "times"), [("paper", 4), ("notebook", 4), ("johnson", 1)]
+    ("levels", "budget", "shares"),
+    [
+        (1, 240, [240]),
+        (2, 9, [4, 5]),
+        (5, 200, [25, 25, 25, 25, 100]),
+        (5, 5, [1, 1, 1, 1, 1]),
+    ],
 )
-def test_a_coarser_level_weighs_a_sum_over_fewer_values_as_the_finest(
-    network: Network, objective: str, times: int
+def test_half_of_a_pyramids_evaluations_are_the_finest_levels(
+    levels: int, budget: int, shares: list[int]
 ) -> None:
-    asked = settings(objective=objective, pyramid=2, evaluations=6)
+    asked = settings(size=300, pyramid=levels, evaluations=budget)
+    assert [asked.level_evaluations(level) for level in range(levels)] == shares
+    sizes = [asked.level_size(level) for level in range(levels)]
+    assert sizes == [75, 106, 150, 212, 300][-levels:]
+
+
+# Levels of 16 and 23 pixels have fewer values than one of 32, and lean to content.
+LARGER = {1: 8.0, 2: (32 / 23) ** 3}
+
+
+@pytest.mark.parametrize(
+    ("objective", "times"),
+    [("paper", LARGER), ("notebook", LARGER), ("johnson", {})],
+)
+def test_a_coarser_level_weighs_a_content_that_is_a_sum_more(
+    network: Network, objective: str, times: dict[int, float]
+) -> None:
+    asked = settings(objective=objective, pyramid=3, evaluations=6)
     painted = render(asked, picture(1), picture(2), network=network)
     for row in painted.curve:
-        alpha = asked.alpha * (times if row["level"] == 1 else 1)
+        alpha = asked.alpha * times.get(int(row["level"]), 1)
         assert row["total"] == pytest.approx(
             alpha * row["content"] + asked.beta * row["style"], rel=1e-5
         )
