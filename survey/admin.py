@@ -178,6 +178,19 @@ class StudyAdmin(OwnedAdmin):
             return False
         return super().has_delete_permission(request, obj)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Pictures, plans and reports go with their study: nobody deletes them alone."""
+        gone, counts, lacking, kept = super().get_deleted_objects(objs, request)
+        own = {name for name in lacking if name == self.opts.verbose_name}
+        return gone, counts, own, kept
+
+    def delete_model(self, request: HttpRequest, obj: Study) -> None:
+        opening.delete_study(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
+        for study in queryset:
+            opening.delete_study(study)
+
     def has_open_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("survey.open_study")
 

@@ -104,6 +104,17 @@ def choose_renders(study: Study, chosen: Collection[int]) -> None:
         transaction.on_commit(partial(_delete_unused, names))
 
 
+@transaction.atomic
+def delete_study(study: Study) -> None:
+    """Delete a study that nobody has taken part in, with its pictures and their files.
+
+    Raises ProtectedError while it has participants.
+    """
+    names = list(study.stimuli.values_list("picture", flat=True))
+    study.delete()
+    transaction.on_commit(partial(_delete_unused, names))
+
+
 def _delete_unused(names: Iterable[str | None]) -> None:
     """Files of stimuli that are gone; versions of a study share theirs."""
     used = set(Stimulus.objects.filter(picture__in=names).values_list("picture"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from survey import opening
 from survey.models import Participant, Recruit, Study
 from tests.conftest import put_on_wall
 
@@ -107,6 +108,31 @@ def test_a_study_with_participants_cannot_be_deleted(desk: Any, study: Study) ->
     )
     assert response.status_code == 403
     assert Study.objects.filter(pk=study.pk).exists()
+
+
+def test_a_draft_goes_with_its_pictures_and_leaves_those_of_its_versions(
+    desk: Any, draft: Study, django_capture_on_commit_callbacks: Any
+) -> None:
+    opening.take_in(draft)
+    own, shared = draft.stimuli.all()
+    other = Study.objects.create(title="Other", owner=draft.owner)
+    shared.pk, shared.study, shared.render = None, other, None
+    shared.save()
+    address = f"/admin/survey/study/{draft.pk}/delete/"
+    assert own.code in desk.get(address).content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        page = desk.post(address, {"post": "yes"}, follow=True).content.decode()
+    assert "was deleted successfully" in page
+    assert not Study.objects.filter(pk=draft.pk).exists()
+    assert not own.picture.storage.exists(str(own.picture))
+    assert shared.picture.storage.exists(str(shared.picture))
+
+
+def test_drafts_are_deleted_from_the_list(desk: Any, draft: Study) -> None:
+    opening.take_in(draft)
+    asked = {"action": "delete_selected", "_selected_action": [draft.pk], "post": "yes"}
+    desk.post("/admin/survey/study/", asked)
+    assert not Study.objects.exists()
 
 
 def test_a_participants_token_is_not_on_any_page(desk: Any, study: Study) -> None:
