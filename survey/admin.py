@@ -179,7 +179,7 @@ class StudyAdmin(OwnedAdmin):
         return super().has_delete_permission(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Pictures, plans and reports go with their study: nobody deletes them alone."""
+        """Pictures, plans and reports go with their study, and never alone."""
         gone, counts, lacking, kept = super().get_deleted_objects(objs, request)
         own = {name for name in lacking if name == self.opts.verbose_name}
         return gone, counts, own, kept
@@ -321,6 +321,15 @@ class StimulusAdmin(SaysRandomWeights):
             return True
         unfrozen = obj.study.state in opening.UNFROZEN
         return unfrozen and may_change(request.user, obj.study)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if obj is not None and "reference" in form.base_fields:
+            choice: Any = form.base_fields["reference"]
+            choice.queryset = obj.study.stimuli.filter(is_reference=True)
+        return form
 
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
         formset = super().get_changelist_formset(request, **kwargs)

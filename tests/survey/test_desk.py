@@ -135,6 +135,27 @@ def test_drafts_are_deleted_from_the_list(desk: Any, draft: Study) -> None:
     assert not Study.objects.exists()
 
 
+def test_a_picture_is_compared_with_a_content_image_of_its_own_study(
+    desk: Any, draft: Study
+) -> None:
+    twin = Study.objects.create(
+        title="Twin", experiment=draft.experiment, owner=draft.owner
+    )
+    for study in (draft, twin):
+        study.method = Study.Method.DCR
+        study.save()
+        opening.take_in(study)
+    shown = draft.stimuli.filter(is_reference=False).first()
+    theirs = twin.stimuli.get(is_reference=True)
+    assert shown is not None and shown.reference is not None
+    address = f"/admin/survey/stimulus/{shown.pk}/change/"
+    page = desk.get(address).content.decode()
+    assert shown.reference.code in page and theirs.code not in page
+    desk.post(address, {"rated": "on", "reference": theirs.pk})
+    shown.refresh_from_db()
+    assert shown.reference.study == draft
+
+
 def test_a_participants_token_is_not_on_any_page(desk: Any, study: Study) -> None:
     row = Participant.objects.create(
         study=study, token_sha256="f" * 64, study_version=1, consent_sha256="0", seed=0
