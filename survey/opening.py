@@ -234,8 +234,9 @@ def _add_references(study: Study, end: float | None) -> None:
         if (render := stimulus.render) is not None:
             size = stimulus.width, stimulus.height
             resample = render.render_settings().resample
-            stimulus.reference = references.of(render.content, size, resample)
-            stimulus.save(update_fields=["reference"])
+            reference = references.of(render.content, size, resample)
+            # It may have been taken out in another tab by now.
+            Stimulus.objects.filter(pk=stimulus.pk).update(reference=reference)
         if _over(end):
             break
 
