@@ -246,11 +246,11 @@ class StudyAdmin(OwnedAdmin):
 
     @admin.action(description="Open for participants", permissions=["open"])
     def open(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, opening.open_study, "“{}” is open.")
+        self._each(request, queryset, *desk.ACTS["open"], copying="open")
 
     @admin.action(description="Pilot (counts nothing)", permissions=["open"])
     def pilot(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, opening.pilot_study, "“{}” can be piloted.")
+        self._each(request, queryset, *desk.ACTS["pilot"], copying="pilot")
 
     def take_in(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
         self._each(request, queryset, opening.take_in, "“{}” has its pictures.")
@@ -264,13 +264,12 @@ class StudyAdmin(OwnedAdmin):
         queryset: QuerySet[Study],
         act: Callable[[Study], object],
         sentence: str,
+        *,
+        copying: str = "",
     ) -> None:
-        acts: dict[Any, str] = {
-            opening.open_study: "open", opening.pilot_study: "pilot",
-        }  # fmt: skip
+        """Do it to each; `copying` names it where its pictures are copied first."""
         for study in queryset:
-            name = acts.get(act)
-            if name and (page := desk.go_on_copying(study, act=name)):
+            if copying and (page := desk.go_on_copying(study, act=copying)):
                 messages.warning(
                     request,
                     format_html(

@@ -110,6 +110,12 @@ def version(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespon
 
 # Copying pictures -----------------------------------------------------------------
 
+ACTS: dict[str, tuple[Callable[[Study], object], str]] = {
+    "open": (opening.open_study, "“{}” is open."),
+    "pilot": (opening.pilot_study, "“{}” can be piloted."),
+}
+"""What pictures are copied for, by its name in addresses; what is said afterwards."""
+
 
 def go_on_copying(
     study: Study, *, act: str = "", step: str = ""
@@ -158,14 +164,10 @@ def _taken_in(
     request: HttpRequest, study: Study, owner: Any, step: str
 ) -> HttpResponse:
     """What the copying was for."""
-    acts: dict[str, tuple[Callable[[Study], object], str]] = {
-        "open": (opening.open_study, "“{}” is open."),
-        "pilot": (opening.pilot_study, "“{}” can be piloted."),
-    }
     sentence = "“{}” has its pictures."
     try:
-        if owner.has_open_permission(request) and request.GET.get("act") in acts:
-            act, sentence = acts[request.GET["act"]]
+        if owner.has_open_permission(request) and request.GET.get("act") in ACTS:
+            act, sentence = ACTS[request.GET["act"]]
             act(study)
             owner.log_change(request, study, sentence.format(study))
     except CannotOpen as refused:

@@ -180,10 +180,9 @@ def participant_of(
     """
     if not token:
         return None
-    status = Participant.Status
     found = (
         Participant.objects.filter(study__slug=slug, token_sha256=token_hash(token))
-        .filter(status__in=set(status) - {status.WITHDRAWN})
+        .exclude(status=Participant.Status.WITHDRAWN)
         .select_related("study")
         .prefetch_related("study__further_questions")
     )
