@@ -139,7 +139,7 @@ def cluster_bootstrap(
     a resample; the rows of all chunks come back stacked.
     """
     rng = np.random.default_rng(seed)
-    chunk = max(1, min(resamples, 20_000_000 // max(n_clusters, 1)))
+    chunk = max(1, min(resamples, 4_000_000 // max(n_clusters, 1)))
     even = np.full(n_clusters, 1 / n_clusters)
     rows = []
     for start in range(0, resamples, chunk):

@@ -56,24 +56,13 @@ def krippendorff(
     if metric not in METRICS:
         raise ValueError(f"α knows {', '.join(METRICS)}: {metric!r}")
     values, counts = votes.distribution
-    m = counts.sum(axis=1)
-    units = counts[m > 1].astype(float)
-    weight = 1 / (m[m > 1] - 1)
-
-    def alpha(times: np.ndarray) -> float:
-        """α when unit u counts times[u] times: ordered pairs of ratings over m - 1."""
-        weighted = units * (weight * times)[:, None]
-        pairs = units.T @ weighted - np.diag(weighted.sum(axis=0))
-        return _alpha(pairs, values, metric)
-
-    value = alpha(np.ones(len(units)))
+    units = counts[counts.sum(axis=1) > 1].astype(float)
+    alphas = _Alphas(units, values, metric)
+    value = float(alphas(np.ones((1, len(units))))[0])
     low = high = np.nan
     if resamples and len(units) > 1 and not np.isnan(value):
         resampled = intervals.cluster_bootstrap(
-            lambda drawn: np.array([alpha(times) for times in drawn]),
-            len(units),
-            resamples=resamples,
-            seed=seed,
+            alphas, len(units), resamples=resamples, seed=seed
         )
         low, high = intervals.middle(resampled, level)
     return Statistic(
@@ -87,22 +76,45 @@ def krippendorff(
     )
 
 
-def _alpha(coincidences: np.ndarray, values: np.ndarray, metric: str) -> float:
-    """α of a matrix of coincidences; NaN where nothing could disagree."""
-    marginal = coincidences.sum(axis=0)
-    if metric == "nominal":
-        distance = 1 - np.eye(len(values))
-    elif metric == "ratio":
-        total = values[:, None] + values
-        distance = np.nan_to_num(divide(values[:, None] - values, total)) ** 2
-    else:
-        # The ordinal distance is the interval one between the marginals' mid-ranks.
-        ordinal = np.cumsum(marginal) - marginal / 2
-        place = ordinal if metric == "ordinal" else values
-        distance = (place[:, None] - place) ** 2
-    observed = (coincidences * distance).sum()
-    expected = divide(marginal @ distance @ marginal, marginal.sum() - 1)
-    return float(1 - divide(observed, expected))
+class _Alphas:
+    """α for each row of `times`, resamples × units: unit u counts times[:, u] times.
+
+    Krippendorff's coincidences are pairs of ratings within a unit over its m - 1, and
+    their sum by value, the marginal, is how often a value was given. Disagreement is
+    summed unit by unit, so no matrix of coincidences is needed.
+    """
+
+    def __init__(self, units: np.ndarray, values: np.ndarray, metric: str) -> None:
+        """`units`, units × values: how often each value was given, twice at least."""
+        self.units, self.metric = units, metric
+        self.m = units.sum(axis=1)
+        if metric == "ordinal":
+            return
+        if metric == "nominal":
+            self.distance = 1 - np.eye(len(values))
+        else:
+            self.distance = (values[:, None] - values) ** 2
+        if metric == "ratio":
+            total = (values[:, None] + values) ** 2
+            self.distance = np.nan_to_num(divide(self.distance, total))
+
+    def __call__(self, times: np.ndarray) -> np.ndarray:
+        marginal = times @ self.units
+        total = marginal.sum(axis=1)
+        if self.metric == "ordinal":
+            # The ordinal distance is the interval one between the marginals' mid-ranks,
+            # here from their mean, so that unanimous ratings are exactly nothing apart.
+            place = np.cumsum(marginal, axis=1) - marginal / 2
+            place -= divide((marginal * place).sum(axis=1), total)[:, None]
+            sums, squares = place @ self.units.T, place**2 @ self.units.T
+            apart = 2 * (self.m * squares - sums**2)
+            observed = (times * apart / (self.m - 1)).sum(axis=1)
+            expected = 2 * total * (marginal * place**2).sum(axis=1)
+        else:
+            apart = ((self.units @ self.distance) * self.units).sum(axis=1)
+            observed = times @ (apart / (self.m - 1))
+            expected = ((marginal @ self.distance) * marginal).sum(axis=1)
+        return 1 - divide(observed * (total - 1), expected)
 
 
 def _note(value: float | np.ndarray, resamples: int, reason: str) -> str:
