@@ -662,12 +662,13 @@ def _without(chart: Chart, sentence: str) -> Chart:
 
 def _drawn(chart: Chart, figure: Figure, table: pd.DataFrame) -> Chart:
     svg, png = io.StringIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+    figure.set_layout_engine("none")  # laid out once, alike in both
     figure.savefig(
         svg,
         format="svg",
         metadata={"Date": None, "Creator": None, "Title": chart.title},
     )
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     return replace(
         chart,
         svg=svg.getvalue(),

@@ -17,7 +17,7 @@ from generation.engine.errors import SettingsError
 from generation.engine.objectives import OBJECTIVES as OBJECTIVES
 
 # Part of every request's digest: raise it when the same settings paint differently.
-ENGINE_VERSION = "4"
+ENGINE_VERSION = "5"
 
 
 def _layers(*convolutions: int) -> tuple[str, ...]:
@@ -44,6 +44,8 @@ PRECISIONS = ("float32", "float64", "tf32", "bf16")
 COLOURS = ("free", "luminance", "histogram")
 MIN_SIZE, MAX_SIZE = 8, 4096
 MAX_LEVELS = 9
+# How much more content weighs on the coarser levels of a pyramid.
+LEAN = 3.0
 MAX_EVALUATIONS = 100_000
 
 Layers = tuple[tuple[str, float], ...]
@@ -77,7 +79,7 @@ class RenderSettings:
     | evaluations | how often the objective and its gradient may be computed, over
       all levels of the pyramid |
     | pyramid | levels, each with twice the pixels of the one before; the finest gets
-      half of the evaluations, the others as many each |
+      two thirds of the evaluations, the others as many each |
     | precision | of the network; `tf32` and `bf16` need a GPU |
     | colour | `free`, `luminance` (content keeps its colours) or `histogram` (style
       takes the content's mean and covariance of colour) |
@@ -251,23 +253,23 @@ class RenderSettings:
     def at_level(self, level: int) -> RenderSettings:
         """These settings with the α for a level.
 
-        Where content sums over a feature map, a coarser level has fewer values to sum,
-        while Gram matrices are as large there as on the finest. And it weighs content
-        more, by the ratio of the sides, as enlarging keeps content and blurs style.
+        A coarser level leans to content, by `LEAN`, as enlarging keeps content and
+        blurs style. And where content sums over a feature map, a coarser level has
+        fewer values to sum, while Gram matrices are as large there as on the finest.
         """
-        if OBJECTIVES[self.objective].content == "mean":
+        if level == self.pyramid - 1:
             return self
-        ratio = self.size / self.level_size(level)
-        return replace(self, alpha=self.alpha * ratio**3)
+        alpha = self.alpha * LEAN
+        if OBJECTIVES[self.objective].content != "mean":
+            alpha *= (self.size / self.level_size(level)) ** 2
+        return replace(self, alpha=alpha)
 
     def level_evaluations(self, level: int) -> int:
-        """A level's share of the evaluations: the finest's is half of them, the others
-        have as many each, and what does not divide is the finest's too."""
-        finest = self.pyramid - 1
-        if finest == 0:
-            return self.evaluations
-        each = max(1, self.evaluations // 2 // finest)
-        return each if level < finest else self.evaluations - each * finest
+        """A level's share of the evaluations: the coarser ones have a third of them,
+        as many each, and what does not divide is the finest's."""
+        coarser = self.pyramid - 1
+        each = max(1, self.evaluations // 3 // coarser) if coarser else 0
+        return each if level < coarser else self.evaluations - each * coarser
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON has them: layers are lists of [name, weight]."""
