@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import CharField, QuerySet
 from django.db.models.functions import Cast
 
+from survey import planning
 from survey.models import Participant
 
 
@@ -38,6 +39,7 @@ def exclude(participant: Participant, *, reason: str, by: Any) -> None:
     )
     if not moved:
         raise CannotExclude(f"{participant} is excluded already.")
+    _recount(participant)
     _log(participant, by, f"Excluded: {reason}")
 
 
@@ -50,7 +52,14 @@ def lift(participant: Participant, *, by: Any) -> None:
     )
     if not moved:
         raise CannotExclude(f"{participant} is not excluded.")
+    _recount(participant)
     _log(participant, by, f"Exclusion lifted. The reason had been: {reason}")
+
+
+def _recount(participant: Participant) -> None:
+    """Let who sees what next, and what is precise enough, rest on what counts now."""
+    if participant.counts:
+        planning.recount(participant.study, planning.answered_items(participant))
 
 
 def _log(participant: Participant, by: Any, message: str) -> None:

@@ -191,7 +191,7 @@ def participant_of(
 
 WHILE_RATING = [
     "status", "language", "seed", "planned", "practice", "pilot", "simulated",
-    "form_done_at", "checks_done_at",
+    "excluded", "form_done_at", "checks_done_at",
     *(
         f"study__{name}"
         for name in (
@@ -348,7 +348,8 @@ def answer(
             displayed_scale=displayed_scale,
             load_failures=load_failures,
         )
-        if trial.item_id and trial.kind == Trial.Kind.RATING and held.counts:
+        counts = held.counts and not held.excluded
+        if trial.item_id and trial.kind == Trial.Kind.RATING and counts:
             planning.count_vote(trial.item_id, method.score(rows[0]), study)
         planning.decide(held, study)
         coming = held.unanswered(2) if study.dynamic else coming[1:]
@@ -366,8 +367,8 @@ def answer(
 
 
 CHANGING = [
-    "study", "status", "planned", "seed", "pilot", "simulated", "form_done_at",
-    "checks_done_at", "finished_at",
+    "study", "status", "planned", "seed", "pilot", "simulated", "excluded",
+    "form_done_at", "checks_done_at", "finished_at",
 ]  # fmt: skip
 """What is read again of a participant who is held."""
 
@@ -381,7 +382,9 @@ def _hold_unchanged(participant: Participant, now: dt.datetime) -> bool:
     started = Participant.Status.STARTED
     if participant.status != started or participant.study.dynamic:
         return False
-    same = Participant.objects.filter(pk=participant.pk, status=started)
+    same = Participant.objects.filter(
+        pk=participant.pk, status=started, excluded=participant.excluded
+    )
     return bool(same.update(seen_at=now))
 
 
@@ -456,11 +459,7 @@ def withdraw(participant: Participant) -> None:
 
 def _erase(participant: Participant) -> None:
     """Delete everything a participant said, and take back what it counted."""
-    items = set(
-        participant.trials.filter(answered_at__isnull=False)
-        .exclude(item=None)
-        .values_list("item_id", flat=True)
-    )
+    items = planning.answered_items(participant)
     participant.trials.all().delete()
     participant.form_answers.all().delete()
     Recruit.objects.filter(participant=participant).delete()
@@ -468,7 +467,7 @@ def _erase(participant: Participant) -> None:
     participant.viewport, participant.pixel_ratio = "", None
     participant.checks, participant.exclusion_reason = {}, ""
     if participant.counts:
-        planning.recount(participant.study, [pk for pk in items if pk])
+        planning.recount(participant.study, items)
 
 
 def settle_dropped(now: dt.datetime | None = None) -> int:
