@@ -89,15 +89,15 @@ def join(
     # Held, so that numbers, quotas and one-time links are counted one by one.
     held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
     token = readable_code(CODE_LENGTH)
-    if recruit and (known := _recruited(held, recruit)):
+    pilot = held.state == Study.State.PILOTING
+    simulated = _is_simulated(held, simulated_mark)
+    if recruit and (known := _recruited(held, recruit, pilot, simulated)):
         Participant.objects.filter(pk=known.pk).update(token_sha256=token_hash(token))
         return known, token
-    simulated = _is_simulated(held, simulated_mark)
     if reason := held.refuses_joining():
         raise StudyNotOpen(REFUSED_JOINING[reason]())
     if held.source == Study.Source.INVITATION and not simulated:
         _use_invitation(held, invitation)
-    pilot = held.state == Study.State.PILOTING
     participant = Participant.objects.create(
         study=held,
         token_sha256=token_hash(token),
@@ -133,11 +133,18 @@ REFUSED_JOINING = {
 }
 
 
-def _recruited(study: Study, recruit: tuple[str, str, str]) -> Participant | None:
+def _recruited(
+    study: Study, recruit: tuple[str, str, str], pilot: bool, simulated: bool
+) -> Participant | None:
+    """Who came from this platform before, not to the pilot if it is over."""
     platform, person, _session = recruit
     return (
         Participant.objects.filter(
-            study=study, recruit__platform=platform, recruit__person=person
+            study=study,
+            recruit__platform=platform,
+            recruit__person=person,
+            pilot=pilot,
+            simulated=simulated,
         )
         .exclude(status=Participant.Status.WITHDRAWN)
         .first()

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from survey import plates
+from survey import plates, services
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -315,6 +315,41 @@ def test_a_platforms_id_is_kept_apart_and_comes_back_to_the_same_session(
     join(again, study, **PROLIFIC)
     assert Participant.objects.count() == 1
     assert token_hash(token_of(again)) == Participant.objects.get().token_sha256
+
+
+def test_who_tried_the_pilot_takes_part_anew_when_the_study_opens(
+    make_study: Make,
+) -> None:
+    """What they answered in the pilot does not count; nor is it paid for."""
+    study = make_study(completion_code="C-1")
+    Study.objects.filter(pk=study.pk).update(state=Study.State.PILOTING)
+    tester = Client()
+    join(tester, study, **PROLIFIC)
+    pilot = Participant.objects.get()
+    while trial := pilot.next_trial():
+        sent = {"trial": trial.pk, "answer-overall": 3}
+        assert tester.post(f"/s/{study.slug}/rate/", sent).status_code == 302
+    study.refresh_from_db()
+    open_study(study)
+    again = Client()
+    join(again, study, **PROLIFIC)
+    page = again.get(f"/s/{study.slug}/thanks/", follow=True)
+    assert page.redirect_chain and "C-1" not in page.content.decode()
+    counted = Participant.objects.get(pilot=False)
+    assert counted.trials.filter(answered_at=None).count() == 3
+    once_more = Client()
+    join(once_more, study, **PROLIFIC)
+    assert Participant.objects.count() == 2
+    counted.refresh_from_db()
+    assert token_hash(token_of(once_more)) == counted.token_sha256
+
+
+def test_a_simulated_participant_gets_nobodys_session(make_study: Make) -> None:
+    study = make_study()
+    join(Client(), study, **PROLIFIC)
+    mark = services.simulated_mark(study)
+    join(Client(), study, simulated=mark, **PROLIFIC)
+    assert set(Participant.objects.values_list("simulated", flat=True)) == {False, True}
 
 
 def test_the_completion_code_comes_only_after_every_answer(make_study: Make) -> None:
