@@ -248,9 +248,9 @@ def resume(
     if request.method == "GET" or not form.is_valid():
         status = 200 if request.method == "GET" else 400
         return _page(request, study, "resume", status, form=form)
-    limits.count_code(request)
     token = form.cleaned_data["code"]
-    participant = services.resume(study.slug, token)
+    with limits.counting_wrong_codes(request):
+        participant = services.resume(study.slug, token)
     return _keep_code(_to_place(participant), study, token)
 
 
@@ -476,9 +476,9 @@ def withdraw(
             request, study, "withdraw", status, participant=participant, form=form
         )
     if participant is None:
-        limits.count_code(request)
         sent = form.cleaned_data["code"] if form is not None else ""
-        participant = services.resume(study.slug, sent)
+        with limits.counting_wrong_codes(request):
+            participant = services.resume(study.slug, sent)
     services.withdraw(participant)
     response = _page(request, study, "withdrawn")
     response.delete_cookie(COOKIE, path=study.get_absolute_url(), samesite="Lax")
