@@ -37,6 +37,10 @@ AHEAD = 2
 """How many trials are decided: the one shown, and the one its page preloads."""
 
 
+SUMS = ("votes", "total", "squares", "look_votes", "look_total", "look_squares")
+"""What an item sums up of the answers that count."""
+
+
 @dataclass(frozen=True)
 class _Check:
     """A catch trial: a picture with a known answer, or one that names its answer."""

@@ -496,14 +496,35 @@ def purge(today: dt.date, *, study: Study | None = None) -> tuple[int, int]:
     over = Study.objects.filter(delete_on__lte=today)
     sessions = 0
     for each in over.filter(pk=study.pk) if study else over:
-        with transaction.atomic():
-            people = Participant.objects.filter(study=each)
-            gone = people.count()
-            people.delete()
-            Study.objects.filter(pk=each.pk).update(
-                purged_count=F("purged_count") + gone
-            )
-            sessions += gone
+        gone = 0
+        while deleted := _purge_some(each):
+            gone += deleted
         if gone:
             answers_withdrawn.send(sender=Study, study=each)
+        sessions += gone
     return ids, sessions
+
+
+MOST_PURGED_AT_ONCE = 50
+"""People in one transaction, for others write ratings meanwhile."""
+
+
+@transaction.atomic
+def _purge_some(study: Study) -> int:
+    """Delete a few of a study's people and count them; no sum of answers stays."""
+    # People before items before the study, as whoever answers holds them.
+    people = study.participants.select_for_update(of=("self",)).order_by("pk")
+    held = list(people.values_list("pk", flat=True)[:MOST_PURGED_AT_ONCE])
+    if held:
+        Participant.objects.filter(pk__in=held).delete()
+        study.items.update(**dict.fromkeys(planning.SUMS, 0))
+        Study.objects.filter(pk=study.pk).update(
+            purged_count=F("purged_count") + len(held)
+        )
+    return len(held)
+
+
+def purge_due() -> None:
+    """What a lab does by itself: settle who dropped out, delete what is due today."""
+    settle_dropped()
+    purge(timezone.now().date())

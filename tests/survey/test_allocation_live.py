@@ -20,8 +20,6 @@ from tests.survey.test_racing import race
 
 pytestmark = pytest.mark.django_db
 
-SUMS = ("votes", "total", "squares", "look_votes", "look_total", "look_squares")
-
 
 def come(study: Study, **joining: Any) -> Participant:
     participant, _token = services.join(study, surroundings={}, **joining)
@@ -92,7 +90,9 @@ def recounted(study: Study) -> dict[int, tuple[int, ...]]:
 
 
 def stored(study: Study) -> dict[int, tuple[int, ...]]:
-    return {pk: tuple(sums) for pk, *sums in study.items.values_list("pk", *SUMS)}
+    return {
+        pk: tuple(sums) for pk, *sums in study.items.values_list("pk", *planning.SUMS)
+    }
 
 
 def test_votes_differ_by_two_at_most_although_a_third_goes_silently(
