@@ -79,6 +79,28 @@ def test_who_withdrew_cannot_be_excluded(study: Study, researcher: Any) -> None:
         exclusions.exclude(Participant.objects.get(), reason="x", by=researcher)
 
 
+def test_who_withdraws_or_is_deleted_leaves_no_word_in_the_history(
+    study: Study, desk: Any, researcher: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    people_answer(study, 1, 5, 3)
+    gone, purged, stays = Participant.objects.order_by("pk")
+    exclusions.exclude(gone, reason="told me of her illness", by=researcher)
+    exclusions.lift(Participant.objects.get(pk=gone.pk), by=researcher)
+    exclusions.exclude(purged, reason="is my neighbour", by=researcher)
+    exclusions.exclude(stays, reason="clicked through", by=researcher)
+    Participant.objects.filter(pk=purged.pk).delete()
+    with django_capture_on_commit_callbacks(execute=True):
+        withdraw(gone)
+    said = LogEntry.objects.order_by("pk").values_list("object_repr", "change_message")
+    assert list(said) == [
+        (gone.code, "Excluded."),
+        (gone.code, "Exclusion lifted."),
+        (purged.code, "Excluded."),
+        (stays.code, "Excluded: clicked through"),
+    ]
+    assert set(LogEntry.objects.values_list("user", flat=True)) == {researcher.pk}
+
+
 def votes(study: Study) -> list[int]:
     return list(study.items.values_list("votes", flat=True))
 
