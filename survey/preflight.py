@@ -18,7 +18,9 @@ from survey.design import DesignError, student_t
 from survey.methods import CannotAsk, method_of
 from survey.models import Item, Stimulus, Study
 from survey.opening import lacking, to_copy
+from survey.presets import P913_WORDS
 from survey.steps import FORMS, label_of
+from survey.texts import faults_of_forms, form_blocks
 
 SECONDS_A_TRIAL = 9.0
 """Looking and answering, as ACR sessions of still pictures usually take."""
@@ -31,6 +33,12 @@ USUAL_HALF_WIDTH = 0.25
 
 LONG_SESSION = 30
 """Minutes from which people tire (ITU-T P.910 asks for breaks within half an hour)."""
+
+TRANSLATED = {
+    "title": "a title", "question": "the question", "welcome": "the welcome text",
+    "consent": "the consent text", "thanks": "the thanks text",
+}  # fmt: skip
+"""What a translation may have, if the study itself has it."""
 
 MOST_RIGHTS = 10
 """Source images that are named one by one."""
@@ -70,6 +78,7 @@ def remarks(study: Study) -> list[Remark]:
         for what in lacking(study)
     ]
     found += _about_pictures(study, rated, coming)
+    found += _about_languages(study)
     refused = list(_about_design(study))
     items: list[Item] | None = None
     if not refused:
@@ -131,6 +140,42 @@ def _about_pictures(
             "weights and choose those.",
             step="pictures",
         )
+
+
+def _about_languages(study: Study) -> Iterator[Remark]:
+    address = reverse("admin:survey_study_change", args=[study.pk])
+    asked = {item.name: item for item in study.form_items.all()}
+    further = study.further_questions.count()
+    for own in study.translations.all():
+        language = own.get_language_display()
+        for fault in faults_of_forms(own):
+            yield Remark(
+                f"{language}: {fault}.",
+                stops=True,
+                mend="Write the block as the form has it: “name: the question”, then "
+                "each option on a line.",
+                address=address,
+            )
+        left = [
+            words
+            for field, words in TRANSLATED.items()
+            if getattr(study, field) and not getattr(own, field)
+        ]
+        if len(list(filter(str.strip, own.further_questions.splitlines()))) < further:
+            left.append("the further questions")
+        there = form_blocks(own)
+        left += [
+            f"{name} in a form"
+            for name, item in asked.items()
+            if name not in there and item.text not in P913_WORDS
+        ]
+        if left:
+            yield Remark(
+                f"{language} lacks {', '.join(left)}: people read these in "
+                f"{study.get_language_display()}.",
+                mend="Translate them, or leave the language out.",
+                address=address,
+            )
 
 
 def _about_design(study: Study) -> Iterator[Remark]:
