@@ -12,11 +12,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import translation
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -42,7 +43,14 @@ COOKIE = "participant"
 COOKIE_SECONDS = 30 * 24 * 3600
 
 BY_SCRIPT = "X-Survey"
-"""The header by which rate.js asks for the next trial alone, not for a whole page."""
+"""The header by which rate.js asks for the next trial alone, not for a whole page.
+
+Every page of a study carries it too, with its name: so the script knows the lab's own
+replies from those of a proxy or of a network's sign-in page.
+"""
+
+OUTBOX_SALT = "survey.outbox"
+"""For the name of a participant's outbox in a browser that several people use."""
 
 View = Callable[..., HttpResponse]
 
@@ -135,7 +143,9 @@ def _page(
     language = translation.get_language() or study.language
     context["texts"] = texts_of(study, language)
     context["rtl"] = translation.get_language_bidi()
-    return render(request, f"survey/{name}.html", context, status=status)
+    response = render(request, f"survey/{name}.html", context, status=status)
+    response[BY_SCRIPT] = name
+    return response
 
 
 def _refused(
@@ -340,8 +350,18 @@ def rate(request: HttpRequest, participant: Participant) -> HttpResponse:
         if pk := request.POST.get("break"):
             services.end_break(participant, int(pk) if pk.isdecimal() else 0)
             return _next(request, participant)
+        if "missing" in request.POST:
+            return _missing(participant, request.POST)
         return _answer(request, participant)
     return _rating_page(request, participant)
+
+
+def _missing(participant: Participant, sent: QueryDict) -> HttpResponse:
+    """A picture did not load. Who never sees it never says so with an answer."""
+    failed = SentAnswer.read(sent)
+    if failed.trial is not None:
+        services.note_missing(participant, failed.trial, failed.load_failures)
+    return HttpResponse(status=204)
 
 
 def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
@@ -421,6 +441,7 @@ def _trial_context(
         "instruction": expected.spoken if trial.instructed and expected else "",
         "training": is_training,
         "first_counted": 0 < participant.practice == trial.index - 1,
+        "person": salted_hmac(OUTBOX_SALT, str(participant.pk)).hexdigest()[:16],
         "on_break": trial.break_before and trial.break_ended_at is None,
     }
 
