@@ -92,7 +92,7 @@ def join(
     # Held, so that numbers, quotas and one-time links are counted one by one.
     held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
     token = readable_code(CODE_LENGTH)
-    if recruit and (known := _recruited(held, recruit)):
+    if recruit and (known := recruited(held, recruit)):
         Participant.objects.filter(pk=known.pk).update(token_sha256=token_hash(token))
         return known, token
     simulated = _is_simulated(held, simulated_mark)
@@ -136,7 +136,8 @@ REFUSED_JOINING = {
 }
 
 
-def _recruited(study: Study, recruit: tuple[str, str, str]) -> Participant | None:
+def recruited(study: Study, recruit: tuple[str, str, str]) -> Participant | None:
+    """Whom a recruiting platform sent to this study before, unless withdrawn."""
     platform, person, _session = recruit
     return (
         Participant.objects.filter(

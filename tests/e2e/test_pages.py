@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
@@ -20,7 +20,7 @@ LARGEST_FIRST_PAGE = 30_000
 SMALLEST_TARGET = 44
 
 TARGETS = """() => [...document.querySelectorAll(
-    "button, a.button, .choice, .consent label, footer a, input[type=submit]"
+    "button, main a:not(.link), .choice, .consent label, footer a, input[type=submit]"
 )].filter(target => target.checkVisibility())
   .map(target => [target.textContent.trim(), target.getBoundingClientRect().height])"""
 
@@ -43,6 +43,14 @@ def send_unchecked(page: Page, selector: str) -> None:
             form.requestSubmit();
         }"""
     )
+
+
+def sign_in_page(route: Route) -> None:
+    """What some networks reply in a server's place."""
+    if route.request.method == "POST":
+        route.fulfill(body="<h1>Sign in</h1>", content_type="text/html")
+    else:
+        route.continue_()
 
 
 def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterator[
@@ -84,6 +92,15 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
 
     page.goto(address + "rate/")
     expect_picture(page, 1)
+    page.route("**/rate/", sign_in_page)
+    click_answer(page, 5)
+    expect(page.get_by_text("did not come from this study")).to_be_visible()
+    yield "rate with an unsent answer", page
+    page.unroute("**/rate/")
+    page.evaluate("() => localStorage.clear()")
+
+    page.goto(address + "rate/")
+    expect_picture(page, 1)
     forgotten = context.new_page()
     forgotten.goto(page.url)
     expect_picture(forgotten, 1)
@@ -113,6 +130,10 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
     yield "thanks", page
 
+    page.goto(address)
+    expect(page.get_by_text("right after you finished")).to_be_visible()
+    yield "thanks, later", page
+
     page.goto(address + "withdraw/")
     yield "withdraw", page
 
@@ -128,6 +149,17 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     yield "resume with a wrong code", outside
     outside.goto(address + "declined/")
     yield "declined", outside
+    outside.goto(address)
+    outside.get_by_role("checkbox").check()
+    stranger.clear_cookies()
+    outside.get_by_role("button", name="Start").click()
+    expect(outside.get_by_role("heading", name="has expired")).to_be_visible()
+    yield "403, the page has expired", outside
+    study.close()
+    outside.goto(address)
+    expect(outside.get_by_role("heading", name="This study is closed")).to_be_visible()
+    yield "closed for a stranger", outside
+    study.open()
     outside.close()
 
     page.get_by_role("button", name="Delete my answers").click()
@@ -157,7 +189,7 @@ def test_every_page_in_every_state_can_be_read_and_touched_by_everybody(
             found += barriers(page, state)
         found += too_wide(page, state) + too_small(page, state)
     assert not found, "\n".join(found)
-    assert len(seen) == 17
+    assert len(seen) == 21
 
 
 def each_state_of_a_full_study(
