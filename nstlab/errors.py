@@ -1,36 +1,58 @@
-"""Error pages: one sentence and where to go, never a traceback."""
+"""Error pages: one sentence and where to go, never a traceback.
+
+In the browser's language where participants meet them; the desk is English.
+"""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import (
+    get_language_bidi,
+    get_language_from_request,
+    gettext,
+    override,
+)
+from django.utils.translation import gettext_noop as _
+
+PARTICIPANTS = "/s/"
 
 
 def _page(request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
-    context = {"title": title, "sentence": sentence}
-    return render(request, "error.html", context, status=status)
+    theirs = request.path.startswith(PARTICIPANTS)
+    language = get_language_from_request(request) if theirs else "en"
+    with override(language):
+        context = {
+            "title": gettext(title),
+            "sentence": gettext(sentence),
+            "language": language,
+            "rtl": get_language_bidi(),
+        }
+        return render(request, "error.html", context, status=status)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    sentence = str(exception) or "You do not have the right to see this page."
-    return _page(request, 403, "Not allowed", sentence)
+    sentence = str(exception) or _("You do not have the right to see this page.")
+    return _page(request, 403, _("Not allowed"), sentence)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    sentence = "There is nothing at this address. Please check the link you were given."
-    return _page(request, 404, "Not found", sentence)
+    sentence = _(
+        "There is nothing at this address. Please check the link you were given."
+    )
+    return _page(request, 404, _("Not found"), sentence)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    sentence = (
+    sentence = _(
         "Something went wrong here. What you did before is kept; reload the page."
     )
-    return _page(request, 500, "Something went wrong", sentence)
+    return _page(request, 500, _("Something went wrong"), sentence)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    sentence = (
+    sentence = _(
         "The page was open for too long, or your browser does not keep cookies. "
         "Please go back, reload the page and try again."
     )
-    return _page(request, 403, "The page has expired", sentence)
+    return _page(request, 403, _("The page has expired"), sentence)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from survey.models import FormItem, Participant, Recruit, Study
+from survey.texts import FormWords
 
 PLAUSIBLE_RESPONSE_MS = 24 * 3600 * 1000
 
@@ -114,12 +115,13 @@ class QuestionnaireForm(forms.Form):
         self,
         *args: Any,
         items: Sequence[FormItem],
+        words: Mapping[str, FormWords],
         comment: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         for item in items:
-            self.fields[item.name] = _field(item)
+            self.fields[item.name] = _field(item, words[item.name])
         if comment:
             self.fields["comment"] = forms.CharField(
                 label=_("Is there anything you want to tell us?"),
@@ -136,12 +138,12 @@ class QuestionnaireForm(forms.Form):
         }
 
 
-def _field(item: FormItem) -> forms.Field:
-    common: dict[str, Any] = {"label": item.text, "required": item.required}
+def _field(item: FormItem, words: FormWords) -> forms.Field:
+    common: dict[str, Any] = {"label": words.text, "required": item.required}
     if item.kind == FormItem.Kind.CHOICE:
         return forms.ChoiceField(
             **common,
-            choices=[(option, option) for option in item.option_list()],
+            choices=list(words.options.items()),
             widget=forms.RadioSelect,
         )
     if item.kind == FormItem.Kind.NUMBER:

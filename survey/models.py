@@ -446,6 +446,12 @@ class Translation(models.Model):
     further_questions = models.TextField(
         blank=True, help_text="One line for each further question, in their order."
     )
+    forms = models.TextField(
+        blank=True,
+        help_text="A block for each question of the forms, an empty line between them: "
+        "“name: the question”, then its options, one a line, in their order. What "
+        "P.913's form asks is translated already.",
+    )
     welcome = models.TextField("welcome text", blank=True)
     consent = models.TextField("consent text", blank=True)
     thanks = models.TextField("thanks text", blank=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.http import HttpRequest
+from django.utils.translation import gettext, override
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from survey.methods import method_of
-from survey.models import Study
+from survey.models import FormItem, Study, Translation
+from survey.presets import P913_WORDS
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,64 @@ def texts_of(study: Study, language: str) -> Texts:
         ),
         language,
     )
+
+
+@dataclass(frozen=True)
+class FormWords:
+    """A question of a form in one language, and its options by what is stored."""
+
+    text: str
+    options: dict[str, str]
+
+
+def form_words(study: Study, language: str) -> dict[str, FormWords]:
+    """The forms' questions by name: as the study translates them, P.913's as the pages
+    are translated, else as they stand. Answers are stored as they stand."""
+    own = None
+    if language != study.language:
+        own = study.translations.filter(language=language).first()
+    blocks = form_blocks(own) if own else {}
+    words = {}
+    with override(language):
+        for item in study.form_items.all():
+            lines = [item.text, *item.option_list()]
+            shown = blocks.get(item.name, [])
+            if len(shown) != len(lines):
+                shown = [gettext(it) if it in P913_WORDS else it for it in lines]
+            options = dict(zip(lines[1:], shown[1:], strict=True))
+            words[item.name] = FormWords(shown[0], options)
+    return words
+
+
+def form_blocks(translation: Translation) -> dict[str, list[str]]:
+    """The lines by name of form question: the question, then its options."""
+    blocks: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in map(str.strip, translation.forms.splitlines()):
+        if not line:
+            lines = []
+        elif lines:
+            lines.append(line)
+        else:
+            name, _, text = line.partition(":")
+            lines = blocks[name.strip()] = [text.strip()]
+    return blocks
+
+
+def faults_of_forms(translation: Translation) -> list[str]:
+    """What of a translation's forms fits no question of the study, as sentences."""
+    items: dict[str, FormItem] = {
+        it.name: it for it in translation.study.form_items.all()
+    }
+    faults = []
+    for name, (text, *options) in form_blocks(translation).items():
+        if name not in items:
+            faults.append(f"the forms ask nothing called “{name}”")
+        elif not text:
+            faults.append(f"{name} has no question")
+        elif len(options) != (needed := len(items[name].option_list())):
+            faults.append(f"{name} has {needed} options and {len(options)} translated")
+    return faults
 
 
 def languages_of(study: Study) -> list[str]:

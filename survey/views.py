@@ -39,7 +39,7 @@ from survey.forms import (
 from survey.methods import method_of
 from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
 from survey.refusals import StudyNotOpen, SurveyRefusal
-from survey.texts import choose_language, languages_of, texts_of
+from survey.texts import choose_language, form_words, languages_of, texts_of
 
 COOKIE = "participant"
 COOKIE_SECONDS = 30 * 24 * 3600
@@ -349,6 +349,7 @@ def _questionnaire(
     form = QuestionnaireForm(
         request.POST or None,
         items=services.form_items(study, placement),
+        words=form_words(study, participant.language),
         comment=placement == "after" and study.ask_comment,
     )
     if request.method == "POST" and form.is_valid():

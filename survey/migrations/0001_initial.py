@@ -204,6 +204,7 @@ class Migration(migrations.Migration):
                 ('title', models.CharField(blank=True, max_length=120)),
                 ('question', models.CharField(blank=True, max_length=200)),
                 ('further_questions', models.TextField(blank=True, help_text='One line for each further question, in their order.')),
+                ('forms', models.TextField(blank=True, help_text="A block for each question of the forms, an empty line between them: “name: the question”, then its options, one a line, in their order. What P.913's form asks is translated already.")),
                 ('welcome', models.TextField(blank=True, verbose_name='welcome text')),
                 ('consent', models.TextField(blank=True, verbose_name='consent text')),
                 ('thanks', models.TextField(blank=True, verbose_name='thanks text')),

@@ -1,7 +1,8 @@
 """The participant's words in other languages: `make messages`.
 
-Collects what is marked for translation in `survey/`, writes it into the `django.po` of
-every language in `settings.LANGUAGES`, new messages empty, and compiles `django.mo`.
+Collects what is marked for translation in `survey/` and on error pages, writes it into
+the `django.po` of every language in `settings.LANGUAGES`, new messages empty, and
+compiles `django.mo`.
 Django's own makemessages needs the GNU gettext programs; this needs Babel alone.
 """
 
@@ -51,7 +52,7 @@ def _sources() -> Iterator[tuple[str, str]]:
         # tokenizer its line starts would be indentation.
         text = templatize(path.read_text(encoding="utf-8"), origin=str(path))
         yield path.relative_to(ROOT).as_posix(), f"({text}\n)"
-    for path in sorted(SURVEY.rglob("*.py")):
+    for path in [ROOT / "nstlab" / "errors.py", *sorted(SURVEY.rglob("*.py"))]:
         yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
 
 

@@ -17,7 +17,9 @@ from django.utils.html import escape
 
 from survey.methods.acr import FIVE
 from survey.methods.dcr import IMPAIRMENT
-from survey.models import Study, Translation
+from survey.models import FormAnswer, FormItem, Study, Translation
+from survey.preflight import remarks
+from survey.presets import add_p913_form
 from tests.survey import messages
 
 LANGUAGES = messages.languages()
@@ -217,6 +219,85 @@ def test_who_joined_in_a_language_keeps_it(
         f"/s/{german_and_more.slug}/rate/?lang=ar", headers={"accept-language": "ar"}
     )
     assert html_tag(again.content.decode()) == '<html lang="fr">'
+
+
+FORM_IN_FRENCH = """device: Quel appareil ?
+téléphone
+ordinateur
+
+years: Depuis combien d'années ?
+"""
+
+
+@pytest.fixture
+def with_forms(german_and_more: Study) -> Study:
+    """P.913's questions and two of the study's own, translated into French."""
+    study = german_and_more
+    add_p913_form(study)
+    for fields in (
+        {"name": "device", "text": "Welches Gerät?", "options": "Handy\nRechner"},
+        {"name": "years", "text": "Seit wie vielen Jahren?", "kind": "number"},
+    ):
+        FormItem.objects.create(study=study, **fields)
+    study.translations.filter(language="fr").update(forms=FORM_IN_FRENCH)
+    return study
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        ("de", ["Wie alt sind Sie?", "65 oder älter", "Welches Gerät?", "Rechner"]),
+        ("fr", ["Quel âge avez-vous ?", "65 ans ou plus", "Quel appareil ?",
+                "ordinateur", "Depuis combien d&#x27;années ?"]),
+        ("ar", ["كم عمرك؟", "Welches Gerät?", "Rechner"]),
+    ],
+)  # fmt: skip
+def test_forms_are_asked_in_the_language_of_the_page_and_stored_as_they_stand(
+    client: Client, with_forms: Study, language: str, shown: list[str]
+) -> None:
+    page = start(client, with_forms, lang=language)
+    assert all(text in page for text in shown)
+    assert "How old are you?" not in page
+    answers = {"age_band": "65 or older", "device": "Rechner", "years": "3"}
+    sent = client.post(f"/s/{with_forms.slug}/before/", answers)
+    assert sent.status_code == 302
+    stored = dict(FormAnswer.objects.values_list("name", "answer"))
+    assert stored.items() >= answers.items()
+
+
+@pytest.mark.django_db
+def test_a_form_half_translated_is_asked_as_it_stands_and_said_to_the_researcher(
+    client: Client, with_forms: Study
+) -> None:
+    blocks = "device: Quel appareil ?\ntéléphone\n\nshoes: Pointure ?"
+    with_forms.translations.filter(language="fr").update(forms=blocks)
+    page = start(client, with_forms, lang="fr")
+    assert "Welches Gerät?" in page and "Quel appareil" not in page
+    stopping = [it.text for it in remarks(with_forms) if it.stops]
+    assert "Français: device has 2 options and 1 translated." in stopping
+    assert "Français: the forms ask nothing called “shoes”." in stopping
+    said = [
+        it.text for it in remarks(with_forms) if it.text.startswith("العربية lacks")
+    ]
+    assert "device in a form, years in a form" in said[0]
+    assert "age_band" not in said[0] and said[0].endswith("read these in Deutsch.")
+
+
+@pytest.mark.django_db
+def test_an_error_is_said_in_the_browsers_language_where_participants_meet_it(
+    client: Client,
+) -> None:
+    ask = {"headers": {"accept-language": "ar"}}
+    page = client.get("/s/nothing/", **ask).content.decode()
+    assert html_tag(page) == '<html lang="ar" dir="rtl">'
+    assert "غير موجود" in page
+    strict = Client(enforce_csrf_checks=True)
+    refused = strict.post("/s/nothing/join/", headers={"accept-language": "de"})
+    assert refused.status_code == 403
+    assert "Die Seite ist abgelaufen" in refused.content.decode()
+    desk = client.get("/nothing/", **ask).content.decode()
+    assert html_tag(desk) == '<html lang="en">' and "Not found" in desk
 
 
 def test_the_desk_stays_english_whatever_the_browser_asks_for(client: Any) -> None:
