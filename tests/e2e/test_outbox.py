@@ -403,6 +403,7 @@ def test_one_touch_is_confirmed_by_next_too(
     page.wait_for_timeout(600)
     page.get_by_role("radio").first.focus()
     page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("radio").nth(1)).to_be_checked()
     page.get_by_role("button", name="Next").click()
     expect_picture(page, 2)
     assert Rating.objects.get().rating == 4

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import django_rq
 import pytest
+from django.test import RequestFactory
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from survey import limits
+from survey.refusals import TooMany
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import barriers, too_wide
@@ -51,6 +56,20 @@ def sign_in_page(route: Route) -> None:
         route.fulfill(body="<h1>Sign in</h1>", content_type="text/html")
     else:
         route.continue_()
+
+
+@contextmanager
+def too_many_codes() -> Iterator[None]:
+    """As if as many codes had come from this machine as one place may send."""
+    request = RequestFactory().post("/", REMOTE_ADDR="127.0.0.1")
+    try:
+        with suppress(TooMany):
+            for _code in range(limits.CODES_PER_HOUR):
+                limits.count_code(request)
+        yield
+    finally:
+        broker = django_rq.get_connection("render")
+        broker.delete(*broker.keys("survey:code:*"))
 
 
 def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterator[
@@ -147,6 +166,12 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     outside.get_by_role("button", name="Go on").click()
     expect(outside.get_by_role("alert")).to_contain_text("No session has this code")
     yield "resume with a wrong code", outside
+    with too_many_codes():
+        outside.goto(address + "resume/")
+        outside.get_by_label("Your code").fill("wrong")
+        outside.get_by_role("button", name="Go on").click()
+        expect(outside.get_by_role("alert")).to_contain_text("Too many people")
+    yield "429, too many", outside
     outside.goto(address + "declined/")
     yield "declined", outside
     outside.goto(address)
@@ -189,7 +214,7 @@ def test_every_page_in_every_state_can_be_read_and_touched_by_everybody(
             found += barriers(page, state)
         found += too_wide(page, state) + too_small(page, state)
     assert not found, "\n".join(found)
-    assert len(seen) == 21
+    assert len(seen) == 22
 
 
 def each_state_of_a_full_study(
