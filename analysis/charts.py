@@ -366,7 +366,7 @@ def interaction(
     line, along = pair
     if len(cells):
         line, along = sorted(
-            pair, key=lambda name: (_ordered(cells[name]), cells[name].nunique())
+            pair, key=lambda name: (_ordered(cells, name), cells[name].nunique())
         )
         if cells[line].nunique() > len(OKABE_ITO):
             line, along = along, line
@@ -821,9 +821,9 @@ def _levels(column: pd.Series) -> list[Any]:
     return sorted(column.unique(), key=lambda value: (isinstance(value, str), value))
 
 
-def _ordered(column: pd.Series) -> bool:
+def _ordered(table: pd.DataFrame, name: str) -> bool:
     """Whether a line between two levels means something: numbers, depths."""
-    return pd.api.types.is_numeric_dtype(column) or column.name == "content_layer"
+    return name == "content_layer" or table.dtypes[name].kind in "iuf"
 
 
 def _alone(table: pd.DataFrame, pair: tuple[str, str]) -> dict[tuple[Any, Any], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,8 @@ from survey.refusals import (
     UnknownCode,
 )
 from survey.signals import answers_withdrawn
+
+log = logging.getLogger(__name__)
 
 SIMULATED_SALT = "survey.simulated"
 
@@ -89,15 +92,15 @@ def join(
     # Held, so that numbers, quotas and one-time links are counted one by one.
     held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
     token = readable_code(CODE_LENGTH)
-    pilot = held.state == Study.State.PILOTING
     simulated = _is_simulated(held, simulated_mark)
-    if recruit and (known := _recruited(held, recruit, pilot, simulated)):
+    if recruit and (known := recruited(held, recruit, simulated=simulated)):
         Participant.objects.filter(pk=known.pk).update(token_sha256=token_hash(token))
         return known, token
     if reason := held.refuses_joining():
         raise StudyNotOpen(REFUSED_JOINING[reason]())
     if held.source == Study.Source.INVITATION and not simulated:
         _use_invitation(held, invitation)
+    pilot = held.state == Study.State.PILOTING
     participant = Participant.objects.create(
         study=held,
         token_sha256=token_hash(token),
@@ -133,17 +136,20 @@ REFUSED_JOINING = {
 }
 
 
-def _recruited(
-    study: Study, recruit: tuple[str, str, str], pilot: bool, simulated: bool
+def recruited(
+    study: Study, recruit: tuple[str, str, str], *, simulated: bool = False
 ) -> Participant | None:
-    """Who came from this platform before, not to the pilot if it is over."""
+    """Whom a recruiting platform sent to this study before, unless withdrawn.
+
+    Nobody of the pilot once it is over: what they answered there does not count.
+    """
     platform, person, _session = recruit
     return (
         Participant.objects.filter(
             study=study,
             recruit__platform=platform,
             recruit__person=person,
-            pilot=pilot,
+            pilot=study.state == Study.State.PILOTING,
             simulated=simulated,
         )
         .exclude(status=Participant.Status.WITHDRAWN)
@@ -205,7 +211,7 @@ WHILE_RATING = [
             "slug", "title", "welcome", "consent", "thanks", "language", "question",
             "experiment", "state", "method", "scale_points", "tie_allowed", "seed",
             "trials_each", "target_half_width", "reserve_minutes", "apart",
-            "one_touch", "fit_to_viewport", "ask_comment",
+            "one_touch", "fit_to_viewport", "ask_comment", "contact",
             *(f"check_{name}" for name in CHECKS),
         )
     ),
@@ -298,6 +304,16 @@ def end_break(participant: Participant, trial_pk: int) -> None:
         break_ended_at=timezone.now()
     )
     Participant.objects.filter(pk=held.pk).update(seen_at=timezone.now())
+
+
+def note_missing(participant: Participant, trial_pk: int, failures: int) -> None:
+    """A picture of an open trial has failed to load so often, all told."""
+    trials = participant.trials.filter(pk=trial_pk, answered_at=None)
+    if trials.filter(load_failures__lt=failures).update(load_failures=failures):
+        log.warning(
+            "Study %s: a picture of trial %d did not load (failures so far: %d).",
+            participant.study.slug, trial_pk, failures,
+        )  # fmt: skip
 
 
 # Answering ----------------------------------------------------------------------
