@@ -21,7 +21,6 @@ PLATFORMS = {
     Recruit.Platform.PROLIFIC: ("PROLIFIC_PID", "SESSION_ID"),
     Recruit.Platform.MTURK: ("workerId", "assignmentId"),
 }
-MTURK_PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 
 
 class JoinForm(forms.Form):

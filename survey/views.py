@@ -28,7 +28,6 @@ from generation.views import send_picture
 from nstlab.people import seen_by
 from survey import limits, plates, services
 from survey.forms import (
-    MTURK_PREVIEW,
     PLATFORMS,
     CodeForm,
     JoinForm,
@@ -268,7 +267,6 @@ def _welcome(
         status,
         form=form,
         carried=list(carried.items()),
-        preview=carried.get("assignmentId") == MTURK_PREVIEW,
         languages=[
             (code, translation.get_language_info(code)["name_local"])
             for code in languages_of(study)

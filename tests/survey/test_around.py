@@ -365,17 +365,6 @@ def test_the_completion_code_comes_only_after_every_answer(make_study: Make) -> 
     assert "C-1" in carrier.get(f"{base}thanks/").html
 
 
-def test_mturks_preview_shows_and_takes_nobody(client: Any, study: Study) -> None:
-    page = client.get(
-        study.get_absolute_url(),
-        {"assignmentId": "ASSIGNMENT_ID_NOT_AVAILABLE", "hitId": "h"},
-    ).content.decode()
-    assert "This is a preview" in page and "Start" not in page
-
-
-# Languages, versions, retention -------------------------------------------------------
-
-
 def test_texts_come_in_the_language_of_browser_or_link(
     client: Any, study: Study
 ) -> None:
