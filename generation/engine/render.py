@@ -81,7 +81,8 @@ class Painted:
     `image` is the best iterate (evaluation `best_evaluation`), `last` the last one.
     `curve` has a row per evaluation: `evaluation`, the pyramid's `level` from 1,
     `content`, `style` (Eq. 6) and `tv` before alpha, beta and the TV weight, and the
-    weighted `total`. `digests` name what went in: the pixels of both pictures, the
+    weighted `total`; a term that is not finite is None, since JSON has no word for
+    it. `digests` name what went in: the pixels of both pictures, the
     weights, and the caller's keys.
     """
 
@@ -89,7 +90,7 @@ class Painted:
     pixel_sha256: str
     evaluations: int
     seconds: float
-    curve: list[dict[str, float]]
+    curve: list[dict[str, float | None]]
     environment: dict[str, Any]
     notes: tuple[str, ...]
     last: Image.Image
@@ -366,7 +367,7 @@ class _Painting:
     error: EngineError | None = None
     level: int = 0
     level_first: int = 0
-    curve: list[dict[str, float]] = field(default_factory=list)
+    curve: list[dict[str, float | None]] = field(default_factory=list)
     best_loss: float = math.inf
     best_evaluation: int = 0
     batch: int = 1
@@ -459,8 +460,12 @@ class _Painting:
         settings = self.request.settings
         terms = dict(zip(TERMS, values, strict=True))
         self.last = self.minimiser.ask()
+        finite = {
+            name: value if math.isfinite(value) else None
+            for name, value in terms.items()
+        }
         self.curve.append(
-            {"evaluation": len(self.curve) + 1, "level": self.level + 1, **terms}
+            {"evaluation": len(self.curve) + 1, "level": self.level + 1, **finite}
         )
         if terms["total"] < self.best_loss:
             self.best, self.best_loss = self.last.clone(), terms["total"]
