@@ -8,7 +8,9 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import PIL
+import scipy
 import torch
 from PIL import Image, PngImagePlugin
 
@@ -85,7 +87,9 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         "engine": ENGINE_VERSION,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
         "pillow": PIL.__version__,
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "cuda": torch.version.cuda if on_gpu else None,

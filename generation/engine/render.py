@@ -395,7 +395,9 @@ class _Painting:
     def begin(self) -> None:
         """Set the first level up, or the one a checkpoint left."""
         try:
-            kept = read_checkpoint(self.request.checkpoint, self._identity())
+            kept = read_checkpoint(
+                self.request.checkpoint, self._identity(), self._environment()
+            )
             if kept is None:
                 self._enter(0, None)
             else:
@@ -438,6 +440,9 @@ class _Painting:
         """What a checkpoint must have been written for."""
         digests = ",".join(self.digests.values())
         return f"{self.request.settings.digest()},{digests}"
+
+    def _environment(self) -> dict[str, Any]:
+        return environment(self.network.device)
 
     def stopped(self) -> bool:
         """Whether there is nothing more to evaluate; asks `should_stop`."""
@@ -499,6 +504,7 @@ class _Painting:
         write_checkpoint(
             path,
             self._identity(),
+            self._environment(),
             {
                 "level": self.level,
                 "level_first": self.level_first,
@@ -551,7 +557,7 @@ class _Painting:
             evaluations=len(self.curve),
             seconds=time.perf_counter() - self.began,
             curve=self.curve,
-            environment=environment(self.network.device)
+            environment=self._environment()
             | {"batch": self.batch, "evaluation": self.how},
             notes=_notes(settings, self.minimiser.finished),
             last=last,
