@@ -35,7 +35,8 @@ class Objective:
     # Half the sum of squared differences, or their mean.
     content: Literal["half-sum", "mean"]
     # "l1-sum": sum |dx| + |dy|; "power-sum": sum (dx^2 + dy^2)^1.25 and
-    # "square-mean": mean dx^2 + dy^2, both without the last row and column.
+    # "square-mean": mean dx^2 + dy^2, both without the last row and column, the
+    # latter of a picture in 0-1.
     tv: Literal["l1-sum", "power-sum", "square-mean"] | None
     # The w_l of style layers that are not given weights: 1/L or 1.
     layer_mix: Literal["mean", "sum"] = "mean"
