@@ -81,9 +81,9 @@ class Painted:
     `image` is the best iterate (evaluation `best_evaluation`), `last` the last one.
     `curve` has a row per evaluation: `evaluation`, the pyramid's `level` from 1,
     `content`, `style` (Eq. 6) and `tv` before alpha, beta and the TV weight, and the
-    weighted `total`; a term that is not finite is None, since JSON has no word for
-    it. `digests` name what went in: the pixels of both pictures, the
-    weights, and the caller's keys.
+    weighted `total`. Content and style without weight are not computed but 0; what is
+    not finite is None, since JSON has no word for it. `digests` name what went in: the
+    pixels of both pictures, the weights, and the caller's keys.
     """
 
     image: Image.Image
