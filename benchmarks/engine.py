@@ -4,6 +4,8 @@
         [--pystiche DIR] [--crowsonkb DIR] [--neural-style-pt DIR]
     python -m benchmarks.engine --pyramid --size 256 --size 300   (to equal loss)
     python -m benchmarks.engine --grid                     (Experiment 1 on a GPU)
+    python -m benchmarks.engine --grid --device cpu --size 16 --evaluations 2
+                                                           (whether that runs, no more)
 
 Every engine runs in a process of its own, on the same seeded random weights (good for
 time and memory, and for nothing else), the same two pictures, VGG-16 with the paper's
@@ -383,7 +385,9 @@ def time_to_equal_loss(options: argparse.Namespace) -> None:
                 on_progress=clock,
             )
             totals = [
-                row["total"] if row["level"] == levels else np.inf
+                np.inf
+                if row["level"] != levels or row["total"] is None
+                else row["total"]
                 for row in painted.curve
             ]
             spent = [cpu - clock.ticks[0][1] for _, cpu in clock.ticks[1:]]
@@ -420,57 +424,103 @@ GRID_TFLOP = 614
 
 
 def grid(options: argparse.Namespace) -> None:
-    """Experiment 1 after a warm-up, beside the matrix rate of the same run."""
+    """Experiment 1 after a warm-up, beside the matrix rate of the same run.
+
+    No time without its check: the finished pictures of every precision are evaluated
+    again in float32 and held against those that were painted in float32. On a CPU
+    there is nothing to claim, and only the check is printed.
+    """
     from generation.engine.render import Painted, Painter, Request
     from generation.engine.settings import RenderSettings
 
-    if not torch.cuda.is_available():
+    on_gpu = options.device == "cuda"
+    if on_gpu and not torch.cuda.is_available():
         print("No GPU here: nothing is measured and nothing is claimed.")
         return
-    rate = matrix_rate()
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, bf16 matrices")
-    print(f"of 8192 x 8192 at {rate:.0f} TFLOP/s; 25 cells x 240 evaluations")
-    print("| precision | s | TFLOP/s | of the matrix rate | together, how |")
-    print("| --- | --- | --- | --- | --- |")
-    content, style = pictures(300)
-    for precision in ("float32", "tf32", "bf16"):
+    size, evaluations = options.size[-1], options.evaluations
+    content, style = pictures(size)
 
-        def cells(evaluations: int, precision: str = precision) -> list[Request]:
-            return [
-                Request(
-                    settings=RenderSettings(
-                        alpha=alpha,
-                        weights="random:0",
-                        content_layers=((layer, 1.0),),
-                        evaluations=evaluations,
-                        precision=precision,
-                    ),
-                    content=content,
-                    style=style,
-                )
-                for layer in STYLE
-                for alpha in (1e-3, 1e-2, 1e-1, 0.25, 0.5)
-            ]
+    def cells(evaluations: int, precision: str) -> list[Request]:
+        return [
+            Request(
+                settings=RenderSettings(
+                    alpha=alpha,
+                    weights="random:0",
+                    content_layers=((layer, 1.0),),
+                    size=size,
+                    evaluations=evaluations,
+                    precision=precision,
+                ),
+                content=content,
+                style=style,
+            )
+            for layer in STYLE
+            for alpha in (1e-3, 1e-2, 1e-1, 0.25, 0.5)
+        ]
 
-        with Painter(device="cuda") as painter:
-            list(painter.render_many(cells(10)))
-            torch.cuda.synchronize()
+    print(f"25 cells of {size} x {size} x {evaluations} evaluations")
+    rate = 0.0
+    if on_gpu:
+        rate = matrix_rate()
+        print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, bf16")
+        print(f"matrices of 8192 x 8192 at {rate:.0f} TFLOP/s")
+    print("| precision | s | TFLOP/s | of the matrix rate | together, how", end=" ")
+    print("| float32 losses of its pictures against float32's: median, worst |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    exact = np.ones(25)
+    for precision in ("float32", "tf32", "bf16") if on_gpu else ("float32", "float64"):
+        with Painter(device=options.device) as painter:
+            list(painter.render_many(cells(min(10, evaluations), precision)))
+            _wait(on_gpu)
             began = time.perf_counter()
-            results = [each for _, each in painter.render_many(cells(240))]
-            torch.cuda.synchronize()
+            results = dict(painter.render_many(cells(evaluations, precision)))
+            _wait(on_gpu)
             seconds = time.perf_counter() - began
-        painted = [each for each in results if isinstance(each, Painted)]
-        spent = sum(each.evaluations for each in painted) / (25 * 240)
-        speed = spent * GRID_TFLOP / seconds
+        painted = [results[at] for at in range(25)]
+        if refused := [each for each in painted if not isinstance(each, Painted)]:
+            raise SystemExit(f"{precision}: {refused[0]}")
+        done = [each for each in painted if isinstance(each, Painted)]
+        losses = _losses(done, cells(evaluations, "float32"), options.device)
+        if precision == "float32":
+            exact = losses
+        apart = np.abs(losses / exact - 1)
+        spent = sum(each.evaluations for each in done) / (25 * 240)
+        speed = spent * GRID_TFLOP * (size / 300) ** 2 / seconds
         how = {
-            (each.environment["batch"], each.environment["evaluation"])
-            for each in painted
+            (each.environment["batch"], each.environment["evaluation"]) for each in done
         }
+        reached = f"{speed:.0f} | {speed / rate:.0%}" if on_gpu else "- | -"
+        took = f"{seconds:.2f}" if on_gpu else "-"
         print(
-            f"| {precision} | {seconds:.2f} | {speed:.0f} | {speed / rate:.0%} "
-            f"| {sorted(how)} |",
+            f"| {precision} | {took} | {reached} | {sorted(how)} "
+            f"| {np.median(apart):.2%}, {apart.max():.2%} |",
             flush=True,
         )
+
+
+def _losses(painted: list[Any], requests: list[Any], device: str) -> np.ndarray:
+    """The total of each finished picture, evaluated in float32."""
+    from generation.engine.canvas import to_tensor
+    from generation.engine.problem import Problem
+    from generation.engine.render import Painter
+
+    totals = []
+    with Painter(device=device) as painter, torch.no_grad():
+        for each, request in zip(painted, requests, strict=True):
+            settings = request.settings
+            network = painter.network(settings)
+            cell, _ = painter.cell(
+                settings, network, request.content, request.style, settings.size
+            )
+            pixels = to_tensor(each.image).to(network.device)
+            terms = Problem([cell], network).terms(pixels)
+            totals.append(terms[0, 0].item())
+    return np.array(totals)
+
+
+def _wait(on_gpu: bool) -> None:
+    if on_gpu:
+        torch.cuda.synchronize()
 
 
 def matrix_rate() -> float:
@@ -492,7 +542,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--size", type=int, action="append")
-    parser.add_argument("--evaluations", type=int, default=12)
+    parser.add_argument("--evaluations", type=int, help="[12; 240 for --grid]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     for peer in ("pystiche", "crowsonkb", "neural-style-pt"):
@@ -502,10 +552,12 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=2e-5, help="of its objective")
     parser.add_argument("--seeds", type=int, default=3, help="of its noise")
     parser.add_argument("--grid", action="store_true")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     for hidden in ("--run", "--folder", "--checkout"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.size = options.size or [256, 300]
+    options.evaluations = options.evaluations or (240 if options.grid else 12)
     if options.run:
         measure(options)
     elif options.pyramid:

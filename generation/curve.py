@@ -53,8 +53,8 @@ def chart(curve: Sequence[Mapping[str, Any]], weights: Mapping[str, float]) -> C
     """Draw a render's `curve`. `weights` are α, β and the TV weight by the terms
     `content`, `style` and `tv`, which are drawn as they add up to the `total`.
 
-    A term of weight 0 has no line, nor has a value of 0, or one MOST_DECADES below the
-    largest, a point on a logarithmic axis.
+    A term of weight 0 has no line, nor has a value of 0, one MOST_DECADES below the
+    largest, or one that was not finite (None), a point on a logarithmic axis.
     """
     step = max(1, -(-len(curve) // MOST_POINTS))
     rows = [*curve[::step]] + ([curve[-1]] if (len(curve) - 1) % step else [])
@@ -63,7 +63,7 @@ def chart(curve: Sequence[Mapping[str, Any]], weights: Mapping[str, float]) -> C
         points = [
             (float(row["evaluation"]), weight * float(row[name]))
             for row in rows
-            if name in row and weight * float(row[name]) > 0
+            if row.get(name) is not None and weight * float(row[name]) > 0
         ]
         if points:
             series[name] = points

@@ -692,7 +692,7 @@ class Render(models.Model):
         token: uuid.UUID,
         png: bytes,
         pixel_sha256: str,
-        curve: list[dict[str, float]],
+        curve: list[dict[str, float | None]],
         environment: dict[str, Any],
         seconds: float,
     ) -> bool:

@@ -43,12 +43,14 @@ def picture_title(file: str) -> str:
 
 
 def fixed_settings(objective: str) -> dict[str, Any]:
-    """The settings an objective was published with; 300 pixels and 240 evaluations
-    where nothing is printed."""
+    """The settings an objective was published with, but those that the experiments
+    vary; 300 pixels and 240 evaluations where nothing is printed."""
+    varied = ("content_layers", "alpha", "beta", "tv_weight")
+    published = AS_PUBLISHED.get(objective, {})
     return {
         "size": 300,
         "evaluations": 240,
-        **AS_PUBLISHED.get(objective, {}),
+        **{name: published[name] for name in published if name not in varied},
         "objective": objective,
     }
 

@@ -289,7 +289,8 @@ class _References:
 
 def _losses(render: Render) -> dict[str, float]:
     """The losses of the picture that was kept: the evaluation of least total."""
-    kept = min(render.curve, key=lambda point: point["total"], default=None)
+    finite = [point for point in render.curve if point["total"] is not None]
+    kept = min(finite, key=lambda point: point["total"], default=None)
     if kept is None:
         return {}
     return {f"{term}_loss": kept[term] for term in ("content", "style", "tv")}

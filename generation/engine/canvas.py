@@ -19,15 +19,18 @@ Size = tuple[int, int]  # width, height
 
 def canvas_size(settings: RenderSettings, content: Image.Image, side: int) -> Size:
     """The generated picture's size when its (long) side is `side`."""
-    return _fitted(settings, content, side)
+    return _fitted(settings, content, side, "content")
 
 
 def style_size(settings: RenderSettings, style: Image.Image, side: int) -> Size:
     """The size at which the style is read beside a canvas of side `side`."""
-    return _fitted(settings, style, round(side * settings.style_scale))
+    side = round(side * settings.style_scale)
+    return _fitted(settings, style, side, "style")
 
 
-def _fitted(settings: RenderSettings, picture: Image.Image, side: int) -> Size:
+def _fitted(
+    settings: RenderSettings, picture: Image.Image, side: int, role: str
+) -> Size:
     if settings.fit == "square":
         return side, side
     width, height = picture.size
@@ -36,7 +39,7 @@ def _fitted(settings: RenderSettings, picture: Image.Image, side: int) -> Size:
     if min(size) < (needed := least_side(settings.layers)):
         raise SettingsError(
             "size",
-            f"size must be larger: a picture of {width} × {height} becomes "
+            f"size must be larger: the {role} picture of {width} × {height} becomes "
             f"{size[0]} × {size[1]}, and the deepest layer needs {needed}.",
         )
     return size

@@ -13,32 +13,41 @@ from typing import Any
 import torch
 
 from generation.engine.errors import EngineError
+from generation.engine.provenance import differences
 
 
 class CheckpointRefused(EngineError, ValueError):
-    """A checkpoint that is broken or belongs to another request."""
+    """A checkpoint that is broken, or of another request, engine or machine."""
 
 
-def write_checkpoint(path: Path, identity: str, values: dict[str, Any]) -> None:
-    """Replace the checkpoint at once: a reader sees the old one or the new one."""
+def write_checkpoint(
+    path: Path, identity: str, environment: dict[str, Any], values: dict[str, Any]
+) -> None:
+    """Replace the checkpoint at once: a reader sees the old one or the new one.
+
+    `identity` names the request, `environment` what else its bits depend on.
+    """
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
-        torch.save({"identity": identity, **values}, file)
+        torch.save({"identity": identity, "environment": environment, **values}, file)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
 
 
-def read_checkpoint(path: Path | None, identity: str) -> dict[str, Any] | None:
+def read_checkpoint(
+    path: Path | None, identity: str, environment: dict[str, Any]
+) -> dict[str, Any] | None:
     """What was written for the same request, or None where nothing was.
 
+    Going on in another environment would paint what neither paints alone.
     Raises `CheckpointRefused`.
     """
     if path is None or not path.exists():
         return None
     try:
         values: dict[str, Any] = torch.load(path, weights_only=True)
-        written_for = values["identity"]
+        written_for, written_in = values["identity"], values["environment"]
     except Exception as error:  # unpickling broken data raises anything
         raise CheckpointRefused(
             f"The checkpoint {path.name} cannot be read: remove it to start anew."
@@ -47,5 +56,10 @@ def read_checkpoint(path: Path | None, identity: str) -> dict[str, Any] | None:
         raise CheckpointRefused(
             f"The checkpoint {path.name} belongs to another request: "
             "remove it to start anew."
+        )
+    if changed := differences(written_in, environment):
+        raise CheckpointRefused(
+            f"The checkpoint {path.name} was written in another environment "
+            f"({'; '.join(changed)}): remove it to start anew."
         )
     return values

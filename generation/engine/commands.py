@@ -6,14 +6,17 @@ import argparse
 import csv
 import itertools
 import json
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from generation.engine.errors import EngineError, SettingsError
+from PIL import Image
+
+from generation.engine.errors import EngineError, ImageRefused, SettingsError
 from generation.engine.images import open_picture, pixel_sha256
 from generation.engine.objectives import AS_PUBLISHED, OBJECTIVES
 from generation.engine.settings import (
@@ -24,15 +27,14 @@ from generation.engine.settings import (
     POOLINGS,
     PRECISIONS,
     RESAMPLES,
+    STARTS,
     Layers,
     RenderSettings,
     request_digest,
 )
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from generation.engine.render import Painted, Painter, Progress
+    from generation.engine.render import Painted, Painter, Progress, Request
 
 DESCRIPTION = """\
 Neural style transfer by named conventions, reproducible to the bit on one machine.
@@ -43,7 +45,7 @@ Neural style transfer by named conventions, reproducible to the bit on one machi
   rerender  paint a picture again from what it carries, and compare
 
 Every number that decides a picture is a setting; the ratio alpha/beta alone decides
-none, so both are given. Budgets count evaluations of the objective and its gradient.
+none, so both are settings. Budgets count evaluations of the objective and its gradient.
 """
 
 EXAMPLES = {
@@ -64,12 +66,14 @@ spec.json, with paths relative to it; every factor is a setting and its levels:
    "settings": {"weights": "imagenet", "size": 300},
    "factors": {"alpha": [0.001, 0.01, 0.1],
                "content_layers": ["conv1_1", "conv3_1"]}}
-"contents" and "styles" instead of "pairs" are crossed. DIR gets a PNG and a JSON per
-render and grid.csv; what is there already is not painted again.
+"contents" and "styles" instead of "pairs" are crossed. weights and start may be paths
+too. DIR gets a PNG and a JSON per render and grid.csv; what is there already, whole and
+with its story, is not painted again. A cell that fails does not stop the others.
 """,
     "losses": """\
 prints one JSON object: content and style give each layer's value as the objective
-defines it, before alpha, beta and w_l; tv is before its weight. Computed in float64
+defines it, before alpha, beta and w_l, which may be 0; tv is before its weight, null
+where the objective has none, as is every value that is not finite. Computed in float64
 unless --precision says otherwise.
 """,
     "rerender": """\
@@ -77,6 +81,11 @@ The source pictures are looked for where they lay, seen from here and from the
 picture's folder, unless --content and --style name them.
 """,
 }
+
+# What the paper mostly takes beside a beta of 1, under its own objective.
+ALPHA = 0.01
+SPEC = ("pairs", "contents", "styles", "settings", "factors")
+MOST_THREADS = 1024
 
 _CHOICES = {
     "network": tuple(NETWORK_LAYERS),
@@ -120,13 +129,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0, or 2 when the engine refused, 1 when pixels differ."""
     options = _parser().parse_args(arguments)
     try:
-        if options.threads:
+        _check_files(options)
+        if options.threads is not None:
             import torch
 
+            if not 1 <= options.threads <= MOST_THREADS:
+                raise SettingsError(
+                    "threads",
+                    f"--threads must be between 1 and {MOST_THREADS}; "
+                    f"got {options.threads}.",
+                )
             torch.set_num_threads(options.threads)
         result: int = options.run(options)
         return result
-    except EngineError as refusal:
+    except (EngineError, OSError) as refusal:
         print(f"{options.command}: {refusal}", file=sys.stderr)
         return 2
 
@@ -159,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         "render",
         _render,
         "Paint one picture.",
-        "--content C --style S --out PNG --alpha A",
+        "--content C --style S --out PNG",
     )
     _add_pictures(render, required=True)
     render.add_argument("--out", type=Path, required=True, metavar="PNG")
@@ -168,7 +184,11 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint", type=Path, metavar="FILE", help="go on from here if it is there"
     )
     render.add_argument("--checkpoint-seconds", type=float, default=60, metavar="S")
-    _add_settings(render)
+    _add_settings(
+        render,
+        alpha=f"{ALPHA:g}: the paper's most frequent, for its own objective; the "
+        "other objectives want others",
+    )
 
     grid = command(
         "grid",
@@ -179,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("spec", type=Path)
     grid.add_argument("--out", type=Path, required=True, metavar="DIR")
     grid.add_argument("--weights", help="for settings that name none")
+    _add_weights_input(grid)
 
     losses = command(
         "losses",
@@ -189,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_pictures(losses, required=True)
     losses.add_argument("--image", type=Path, required=True, help="the picture judged")
     losses.add_argument("--json", action="store_true", help="on one line")
-    _add_settings(losses)
+    _add_settings(losses, alpha="1")
 
     rerender = command(
         "rerender", _rerender, "Paint a picture again and compare.", "PICTURE"
@@ -209,30 +230,35 @@ def _add_pictures(parser: argparse.ArgumentParser, *, required: bool) -> None:
         )
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("settings")
-    defaults = {each.name: each.default for each in fields(RenderSettings)}
-    for name, text in _HELP.items():
-        flags = ["--" + name.replace("_", "-")]
-        if name.endswith("_layers"):
-            flags.append(flags[0][:-1])
-        default = defaults[name]
-        kind = type(default) if isinstance(default, int | float) else str
-        shown = "" if name in ("style_layers", "alpha") else f" [{_shown(default)}]"
-        group.add_argument(
-            *flags,
-            dest=name,
-            type=float if name == "alpha" else kind,
-            choices=_CHOICES.get(name),
-            help=text + shown,
-        )
-    group.add_argument(
+def _add_weights_input(parser: Any) -> None:
+    parser.add_argument(
         "--weights-input",
         choices=("features", "v1"),
         default="features",
         help="what a weights file expects: IMAGENET1K_FEATURES's input, or "
         "torchvision's usual one [features]",
     )
+
+
+def _add_settings(parser: argparse.ArgumentParser, *, alpha: str) -> None:
+    group = parser.add_argument_group("settings")
+    defaults = {each.name: each.default for each in fields(RenderSettings)}
+    for name, text in _HELP.items():
+        flags = ["--" + name.replace("_", "-")]
+        if name.endswith("_layers"):
+            flags.append(flags[0][:-1])
+        default = alpha if name == "alpha" else defaults[name]
+        kind = type(default) if isinstance(default, int | float) else str
+        group.add_argument(
+            *flags,
+            dest=name,
+            type=float if name == "alpha" else kind,
+            choices=_CHOICES.get(name),
+            # Asked for twice, layers are asked for together.
+            action="append" if name.endswith("_layers") else "store",
+            help=text if name == "style_layers" else f"{text} [{_shown(default)}]",
+        )
+    _add_weights_input(group)
     group.add_argument(
         "--as-published",
         action="store_true",
@@ -266,90 +292,198 @@ def _settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
     """Settings from options, then defaults; `--weights` and `--start` may be files."""
     given = {name: getattr(options, name) for name in _HELP}
     values = {name: value for name, value in given.items() if value is not None}
-    if options.as_published:
-        defaults |= AS_PUBLISHED.get(values.get("objective", "paper"), {})
-    values = defaults | values
     objective = values.get("objective", "paper")
-    if "style_layers" in values:
-        values["style_layers"] = layers(values["style_layers"], objective)
-    if "content_layers" in values:
-        read = layers(values["content_layers"], "johnson")  # each counts once
-        values["content_layers"] = read
-    return RenderSettings.from_dict(values)
+    if options.as_published:
+        if objective not in AS_PUBLISHED:
+            raise SettingsError(
+                "objective",
+                f"--as-published knows no settings of {objective}: "
+                f"--objective must be one of {', '.join(AS_PUBLISHED)} with it.",
+            )
+        defaults |= AS_PUBLISHED[objective]
+    for name, mix in _mixes(objective).items():
+        if name in values:
+            values[name] = layers(",".join(values[name]), mix)
+    return RenderSettings.from_dict(defaults | values)
+
+
+def _mixes(objective: str) -> dict[str, str]:
+    """Whose weights layers without weights get: each content layer counts once."""
+    return {"content_layers": "johnson", "style_layers": objective}
 
 
 def _painter(options: argparse.Namespace) -> Painter:
     """A painter on the device asked for. A path in `--weights` is read, and replaced
     by the name of the file that lies there."""
-    import torch
-
     from generation.engine.render import Painter
-    from generation.engine.weights import open_file
 
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    painter = Painter(device=device)
-    named = options.weights
-    if named and named.split(":")[0] not in ("imagenet", "imagenet-v1", "random"):
-        spec, network, state = open_file(Path(named))
-        if getattr(options, "weights_input", "features") == "v1":
-            spec += ":v1"
-        if getattr(options, "network", None) not in (None, network):
-            raise SettingsError("network", f"{named} holds the weights of a {network}.")
-        painter.states[spec] = state
+    painter = Painter(device=_device(options.device))
+    if options.weights and _is_path(options.weights):
+        spec, network = _read_weights(painter, Path(options.weights), options)
+        _check_network(getattr(options, "network", None), network, options.weights)
         options.weights, options.network = spec, network
     return painter
 
 
-def _opened(path: Path) -> Image.Image:
-    opened = open_picture(path)
+def _device(named: str | None) -> str:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if named is None:
+        return "cuda" if count else "cpu"
+    here = ["cpu", *["cuda"][:count], *(f"cuda:{index}" for index in range(count))]
+    if named not in here:
+        raise SettingsError(
+            "device",
+            f"--device must be one of {', '.join(here)} on this machine; "
+            f"got {named!r}.",
+        )
+    return named
+
+
+def _is_path(weights: str) -> bool:
+    return weights.split(":")[0] not in ("imagenet", "imagenet-v1", "random", "file")
+
+
+def _read_weights(
+    painter: Painter, path: Path, options: argparse.Namespace
+) -> tuple[str, str]:
+    """Give the painter a file's weights; their name and their network."""
+    from generation.engine.weights import open_file
+
+    spec, network, state = open_file(path)
+    if options.weights_input == "v1":
+        spec += ":v1"
+    painter.states[spec] = state
+    return spec, network
+
+
+def _check_network(asked: str | None, held: str, weights: str) -> None:
+    if asked not in (None, held):
+        raise SettingsError("network", f"{weights} holds the weights of a {held}.")
+
+
+def _opened(path: Path, role: str) -> Image.Image:
+    try:
+        opened = open_picture(path)
+    except ImageRefused as refusal:
+        raise ImageRefused(f"{role} {path}: {refusal}") from None
     for note in opened.notes:
-        print(f"{path.name}: {note}", file=sys.stderr)
+        print(f"{role} {path.name}: {note}", file=sys.stderr)
     return opened.image
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Refuse before painting what could not be written after it."""
+    asked = {
+        name: path
+        for name in ("out", "last", "checkpoint")
+        if isinstance(path := getattr(options, name, None), Path)
+    }
+    read = {
+        Path(path).resolve()
+        for name in ("content", "style", "picture", "start")
+        if (path := getattr(options, name, None))
+    }
+    for name, path in asked.items():
+        is_folder = (options.command, name) == ("grid", "out")
+        if path.exists() and path.is_dir() != is_folder:
+            kind = "folder" if is_folder else "file"
+            raise SettingsError(name, f"--{name} must name a {kind}; {path} is none.")
+        if any(above.exists() and not above.is_dir() for above in path.parents):
+            raise SettingsError(name, f"--{name}: {path.parent} is no folder.")
+        if name == "checkpoint" and not path.parent.is_dir():
+            raise SettingsError(name, f"--{name}: there is no folder {path.parent}.")
+        if path.resolve() in read:
+            raise SettingsError(name, f"--{name} would overwrite {path}.")
+        if name != "checkpoint" and path.suffix.lower() == ".json":
+            raise SettingsError(
+                name,
+                f"--{name} must not end in .json: the picture's story is written "
+                "there, beside it.",
+            )
+    if {"out", "last"} <= set(asked):
+        out, last = (asked[name].with_suffix("").resolve() for name in ("out", "last"))
+        if out == last:
+            raise SettingsError("last", "--last must have another name than --out.")
 
 
 def _render(options: argparse.Namespace) -> int:
     painter = _painter(options)
-    start_picture = _take_start(options)
-    settings = _settings(options)
+    start_picture = None
+    if options.start and _is_picture(options.start):
+        start_picture, options.start = _start_picture(Path(options.start))
+    settings = _settings(options, alpha=ALPHA)
+    content = _opened(options.content, "content")
+    style = _opened(options.style, "style")
     with _Bar() as bar:
         painted = painter.render(
             settings,
-            _opened(options.content),
-            _opened(options.style),
+            content,
+            style,
             start_picture=start_picture,
             checkpoint=options.checkpoint,
             checkpoint_seconds=options.checkpoint_seconds,
             on_progress=bar,
         )
-    _write(options.out, settings, painted, [options.content, options.style])
+    files = {"content": str(options.content), "style": str(options.style)}
+    _write(options.out, settings, painted, files)
     if options.last:
-        from generation.engine.images import png_bytes
-
-        options.last.write_bytes(png_bytes(painted.last))
+        _write(options.last, settings, painted, files, iterate="last")
     for note in painted.notes:
         print(note, file=sys.stderr)
     return 0
 
 
-def _take_start(options: argparse.Namespace) -> Image.Image | None:
-    if options.start is None or options.start in ("noise", "content", "style", "blend"):
-        return None
-    picture = _opened(Path(options.start))
-    options.start = f"picture:{pixel_sha256(picture)}"
-    return picture
+def _is_picture(start: str) -> bool:
+    """Whether a start is a picture's path."""
+    return start not in STARTS and not start.startswith("picture:")
+
+
+def _start_picture(path: Path) -> tuple[Image.Image, str]:
+    """The picture that a render starts from, and the start that names it."""
+    try:
+        picture = _opened(path, "start")
+    except ImageRefused as refusal:
+        names = ", ".join(STARTS[:-1])
+        raise ImageRefused(f"{refusal} start is {names} or a picture.") from None
+    return picture, f"picture:{pixel_sha256(picture)}"
 
 
 def _write(
-    out: Path, settings: RenderSettings, painted: Painted, sources: list[Path]
+    out: Path,
+    settings: RenderSettings,
+    painted: Painted,
+    files: Mapping[str, str],
+    *,
+    iterate: Literal["best", "last"] = "best",
 ) -> None:
-    """The picture with its story inside, and the story again beside it."""
+    """The picture with its story inside, and before it the story beside it, so that
+    where a picture is, everything is."""
     from generation.engine.provenance import signed_png, story
 
-    names = dict(zip(("content", "style"), map(str, sources), strict=True))
-    told = {**story(settings, painted), "files": names}
+    told = {**story(settings, painted, iterate), "files": dict(files)}
+    picture = painted.last if iterate == "last" else painted.image
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(signed_png(painted.image, told))
-    out.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
+    _replace(out.with_suffix(".json"), (json.dumps(told, indent=1) + "\n").encode())
+    _replace(out, signed_png(picture, told))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file at once: a reader sees the old one or the new one."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One render of a grid; `start` belongs to a start that is a picture."""
+
+    content: Path
+    style: Path
+    settings: RenderSettings
+    start: Image.Image | None
 
 
 def _grid(options: argparse.Namespace) -> int:
@@ -357,110 +491,245 @@ def _grid(options: argparse.Namespace) -> int:
 
     painter = _painter(options)
     try:
-        spec = json.loads(options.spec.read_text())
-        cells = list(_cells(spec, options))
+        cells = list(_cells(_spec(options.spec), options, painter))
     except EngineError:
         raise
     except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise SettingsError("spec", f"{options.spec} is no grid: {error}.") from error
     if not cells:
         raise SettingsError("spec", f"{options.spec} has no cells.")
-    paths = dict.fromkeys(path for cell in cells for path in cell[:2])
-    pictures = {path: _opened(path) for path in paths}
+    contents = dict.fromkeys(cell.content for cell in cells)
+    styles = dict.fromkeys(cell.style for cell in cells)
+    pictures = {path: _opened(path, "content") for path in contents}
+    pictures |= {
+        path: _opened(path, "style") for path in styles if path not in contents
+    }
     names = {path: pixel_sha256(picture) for path, picture in pictures.items()}
-    outs = [
-        options.out / f"{_request(settings, names[content], names[style])[:16]}.png"
-        for content, style, settings in cells
-    ]
+
+    def out(cell: _Cell) -> Path:
+        digest = request_digest(
+            cell.settings,
+            content_sha256=names[cell.content],
+            style_sha256=names[cell.style],
+        )
+        return options.out / f"{digest[:16]}.png"
+
+    outs = {out(cell): cell for cell in cells}
     options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "grid.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        for out, (content, style, settings) in zip(outs, cells, strict=True):
-            columns = settings.columns()
-            if out is outs[0]:
-                table.writerow(["picture", "content", "style", *columns])
-            table.writerow([out.name, content.name, style.name, *columns.values()])
-
-    todo = [at for at, out in enumerate(outs) if not out.exists()]
+    _write_table(options.out / "grid.csv", outs, options.spec.parent)
+    todo = [(path, cell) for path, cell in outs.items() if not _is_painted(path)]
     requests = [
-        Request(settings=settings, content=pictures[content], style=pictures[style])
-        for content, style, settings in (cells[at] for at in todo)
+        Request(
+            settings=cell.settings,
+            content=pictures[cell.content],
+            style=pictures[cell.style],
+            start_picture=cell.start,
+        )
+        for _, cell in todo
     ]
-    refused = 0
+    failed = 0
     with _Bar() as bar:
-        for index, result in painter.render_many(
-            requests,
-            on_progress=lambda index, step: bar(step, f"{index + 1}/{len(todo)} "),
+        for index, result in _results(painter, dict(enumerate(requests)), bar):
+            path, cell = todo[index]
+            files = {"content": str(cell.content), "style": str(cell.style)}
+            try:
+                if isinstance(result, Exception):
+                    raise result
+                _write(path, cell.settings, result, files)
+            except Exception as error:  # the others are painted nevertheless
+                failed += 1
+                reason = str(error) or type(error).__name__
+                print(f"{path.name} failed: {reason}", file=sys.stderr)
+    if failed:
+        print(f"{failed} of {len(todo)} cells failed.", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _results(
+    painter: Painter, requests: dict[int, Request], bar: _Bar
+) -> Iterator[tuple[int, Painted | Exception]]:
+    """Each request's result or what broke it; what breaks a wave is repeated in
+    smaller ones, down to one request."""
+    left = dict(requests)
+    keys = list(requests)
+    total = max(keys, default=0) + 1
+    try:
+        for at, result in painter.render_many(
+            list(requests.values()),
+            on_progress=lambda at, step: bar(step, f"{keys[at] + 1}/{total} "),
         ):
-            content, style, settings = cells[todo[index]]
-            if isinstance(result, EngineError):
-                refused += 1
-                print(f"{outs[todo[index]].name}: {result}", file=sys.stderr)
-            else:
-                _write(outs[todo[index]], settings, result, [content, style])
-    return 2 if refused else 0
+            del left[keys[at]]
+            yield keys[at], result
+        return
+    except Exception as error:  # memory ran out, or a fault of the engine
+        broke = error
+    if len(left) == 1:
+        yield next(iter(left)), broke
+        return
+    # One by one, it was the first of those left that broke.
+    cut = 1 if painter.together == 1 else len(left) // 2
+    parts = list(left.items())
+    yield from _results(painter, dict(parts[:cut]), bar)
+    yield from _results(painter, dict(parts[cut:]), bar)
 
 
-def _request(settings: RenderSettings, content: str, style: str) -> str:
-    return request_digest(settings, content_sha256=content, style_sha256=style)
+def _is_painted(out: Path) -> bool:
+    """Whether a picture is there whole and tells its story."""
+    from generation.engine.provenance import read_story
+
+    try:
+        told = read_story(out)
+    except ImageRefused:
+        return False
+    with Image.open(out) as picture:
+        return bool(told.get("pixel_sha256") == pixel_sha256(picture))
+
+
+def _write_table(path: Path, outs: Mapping[Path, _Cell], folder: Path) -> None:
+    """grid.csv: the usual columns, and every other setting in which cells differ."""
+    rows = []
+    for out, cell in outs.items():
+        settings = cell.settings
+        usual = settings.columns()
+        others = {
+            name: value
+            for name, value in settings.to_dict().items()
+            if name not in usual and name != "content_layers"
+        }
+        for name in ("content", "style"):
+            pairs = getattr(settings, f"{name}_layers")
+            others[f"{name}_weights"] = "|".join(f"{weight:g}" for _, weight in pairs)
+        named: dict[str, str | float | int] = {"picture": out.name}
+        for role in ("content", "style"):
+            source = getattr(cell, role)
+            inside = source.is_relative_to(folder)
+            named[role] = str(source.relative_to(folder) if inside else source)
+        rows.append((named | usual, others))
+    varied = [
+        name for name in rows[0][1] if len({others[name] for _, others in rows}) > 1
+    ]
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([*rows[0][0], *varied])
+        for usual, others in rows:
+            table.writerow([*usual.values(), *(others[name] for name in varied)])
+
+
+def _spec(path: Path) -> dict[str, Any]:
+    """A grid's specification, with nothing in it that means nothing."""
+    spec = json.loads(path.read_text())
+    if not isinstance(spec, dict):
+        raise SettingsError("spec", f"{path} is no grid: it must be a JSON object.")
+    if unknown := [name for name in spec if name not in SPEC]:
+        raise SettingsError(
+            "spec",
+            f"{path} has {', '.join(unknown)}, which no grid knows: it is made of "
+            f"{', '.join(SPEC)}.",
+        )
+    if ("pairs" in spec) == bool({"contents", "styles"} & set(spec)):
+        raise SettingsError(
+            "spec", f"{path} must have either pairs, or contents and styles."
+        )
+    for name, levels in spec.get("factors", {}).items():
+        if not isinstance(levels, list) or not levels:
+            raise SettingsError(
+                "spec", f"{path}: the factor {name} must be a list of its levels."
+            )
+    return spec
 
 
 def _cells(
-    spec: dict[str, Any], options: argparse.Namespace
-) -> Iterator[tuple[Path, Path, RenderSettings]]:
-    pairs = spec.get("pairs") or itertools.product(spec["contents"], spec["styles"])
-    given = {name: getattr(options, name, None) for name in ("weights", "network")}
-    base = {name: value for name, value in given.items() if value}
-    base |= spec.get("settings", {})
-    factors = spec.get("factors", {})
+    spec: dict[str, Any], options: argparse.Namespace, painter: Painter
+) -> Iterator[_Cell]:
+    pairs = spec.get("pairs") or itertools.product(
+        spec.get("contents", []), spec.get("styles", [])
+    )
+    settings, factors = spec.get("settings", {}), spec.get("factors", {})
+    base = dict(settings)
+    if options.weights and "weights" not in {*settings, *factors}:
+        base = {"weights": options.weights} | base
+        if held := getattr(options, "network", None):
+            _check_network(base.get("network"), held, "--weights")
+            base["network"] = held
     folder = options.spec.parent
+    files: dict[str, tuple[str, str]] = {}
+    starts: dict[str, tuple[Image.Image, str]] = {}
     for content, style in list(pairs):
         for levels in itertools.product(*factors.values()):
             values = base | dict(zip(factors, levels, strict=True))
+            weights, start = values.get("weights"), values.get("start")
+            if isinstance(weights, str) and _is_path(weights):
+                if weights not in files:
+                    files[weights] = _read_weights(painter, folder / weights, options)
+                spec_of_it, network = files[weights]
+                _check_network(values.get("network"), network, weights)
+                values |= {"weights": spec_of_it, "network": network}
+            picture = None
+            if isinstance(start, str) and _is_picture(start):
+                if start not in starts:
+                    starts[start] = _start_picture(folder / start)
+                picture, values["start"] = starts[start]
             objective = values.get("objective", "paper")
-            mixes = {"content_layers": "johnson", "style_layers": objective}
-            for name, mix in mixes.items():
+            for name, mix in _mixes(objective).items():
                 if isinstance(values.get(name), str):
                     values[name] = layers(values[name], mix)
-            yield folder / content, folder / style, RenderSettings.from_dict(values)
+            yield _Cell(
+                content=folder / content,
+                style=folder / style,
+                settings=RenderSettings.from_dict(values),
+                start=picture,
+            )
 
 
 def _losses(options: argparse.Namespace) -> int:
     import torch
 
     from generation.engine.canvas import prepared, resized, to_tensor
-    from generation.engine.problem import Problem, tv_loss
+    from generation.engine.problem import Problem
 
     painter = _painter(options)
     settings = _settings(options, alpha=1.0, precision="float64")
-    network = painter.network(settings)
-    content, style = prepared(
-        settings, _opened(options.content), _opened(options.style)
+    # A weight of 0 would leave the layers out that are to be told.
+    every = replace(
+        settings,
+        alpha=settings.alpha or float(bool(settings.content_layers)),
+        beta=settings.beta or float(bool(settings.style_layers)),
     )
-    cell, seen = painter.cell(settings, network, content, style, settings.size)
+    network = painter.network(every)
+    content, style = prepared(
+        settings, _opened(options.content, "content"), _opened(options.style, "style")
+    )
+    cell, seen = painter.cell(every, network, content, style, settings.size)
     size = seen.shape[3], seen.shape[2]
-    judged = resized(_opened(options.image), size, settings.resample)
+    judged = resized(_opened(options.image, "image"), size, settings.resample)
     pixels = to_tensor(judged).to(network.device, network.term_dtype)
     problem = Problem([cell], network)
     with torch.no_grad():
         by_content, by_style = problem.layer_losses(pixels)
-        total = problem.terms(pixels)[0, 0]
-        tv = tv_loss(pixels, OBJECTIVES[settings.objective])
+        terms = problem.terms(pixels)[0, 1:].tolist()
+    weights = (settings.alpha, settings.beta, settings.tv_weight)
+    weighed = zip(weights, terms, strict=True)
+    has_tv = OBJECTIVES[settings.objective].tv is not None
     printed = {
         "objective": settings.objective,
         "alpha": settings.alpha,
         "beta": settings.beta,
         "tv_weight": settings.tv_weight,
-        "content": {layer: value.item() for layer, value in by_content.items()},
-        "style": {layer: value.item() for layer, value in by_style.items()},
-        "tv": tv.item(),
-        "total": total.item(),
+        "content": {name: _finite(value.item()) for name, value in by_content.items()},
+        "style": {name: _finite(value.item()) for name, value in by_style.items()},
+        "tv": _finite(terms[2]) if has_tv else None,
+        "total": _finite(sum(weight * term for weight, term in weighed if weight)),
         "content_layers": dict(settings.content_layers),
         "style_layers": dict(settings.style_layers),
         "weights_sha256": network.weights_sha256,
     }
-    print(json.dumps(printed, indent=None if options.json else 1))
+    print(json.dumps(printed, indent=None if options.json else 1, allow_nan=False))
     return 0
+
+
+def _finite(value: float) -> float | None:
+    """A value as JSON can tell it."""
+    return value if math.isfinite(value) else None
 
 
 def _rerender(options: argparse.Namespace) -> int:
@@ -470,10 +739,11 @@ def _rerender(options: argparse.Namespace) -> int:
     settings = RenderSettings.from_dict(told["settings"])
     options.weights_input = "v1" if settings.weights.endswith(":v1") else "features"
     painter = _painter(options)
-    pictures = {}
+    painter.network(settings)
+    pictures, files = {}, {}
     for role in ("content", "style"):
         path = getattr(options, role) or _found(told, role, options.picture.parent)
-        pictures[role] = _opened(path)
+        pictures[role], files[role] = _opened(path, role), str(path)
         if pixel_sha256(pictures[role]) != told["digests"][role]:
             raise SettingsError(
                 role, f"{path} is not the {role} picture this was painted from."
@@ -483,14 +753,14 @@ def _rerender(options: argparse.Namespace) -> int:
             settings,
             pictures["content"],
             pictures["style"],
-            start_picture=_opened(options.start) if options.start else None,
+            start_picture=_opened(options.start, "start") if options.start else None,
             on_progress=bar,
         )
+    iterate = told.get("iterate", "best")
     if options.out:
-        from generation.engine.images import png_bytes
-
-        options.out.write_bytes(png_bytes(painted.image))
-    if painted.pixel_sha256 == told["pixel_sha256"]:
+        _write(options.out, settings, painted, files, iterate=iterate)
+    picture = painted.last if iterate == "last" else painted.image
+    if pixel_sha256(picture) == told["pixel_sha256"]:
         print("The pixels match.")
         return 0
     then = told["environment"] | {"weights": told["digests"]["weights"]}
@@ -506,7 +776,10 @@ def _found(told: dict[str, Any], role: str, folder: Path) -> Path:
     for path in (name, folder / name, folder / name.name):
         if path.is_file():
             return path
-    raise SettingsError(role, f"The {role} picture is not here: name it by --{role}.")
+    raise SettingsError(
+        role,
+        f"The {role} picture {name.name} is not here: name it by --{role}.",
+    )
 
 
 class _Bar:

@@ -55,17 +55,21 @@ class Evaluation:
 
     def _capture(self) -> str:
         """Warm up on a side stream and capture, as torch's notes on graphs have it."""
-        side, current = torch.cuda.Stream(), torch.cuda.current_stream()
-        side.wait_stream(current)
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UPS):
-                self._function(self._points)
-        current.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph, pool=self._pool):
-                self._results = self._function(self._points)
-        except RuntimeError as error:
-            return f"eager, as no graph could be captured: {str(error).splitlines()[0]}"
+        # Streams are of the current device, which need not be the points' own.
+        with torch.cuda.device(self._points.device):
+            side, current = torch.cuda.Stream(), torch.cuda.current_stream()
+            side.wait_stream(current)
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UPS):
+                    self._function(self._points)
+            current.wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            try:
+                # Without a stream it takes one of the device that captured first.
+                with torch.cuda.graph(graph, pool=self._pool, stream=side):
+                    self._results = self._function(self._points)
+            except RuntimeError as error:
+                reason = str(error).splitlines()[0]
+                return f"eager, as no graph could be captured: {reason}"
         self._graph = graph
         return "CUDA graph"

@@ -61,6 +61,8 @@ def _refusing() -> Iterator[None]:
         raise ImageRefused(_too_large()) from None
     except FileNotFoundError:
         raise ImageRefused("There is no such file.") from None
+    except IsADirectoryError:
+        raise ImageRefused("It is a folder, not a picture.") from None
     except Exception as error:  # a decoder may raise anything on broken data
         raise ImageRefused("The picture is damaged or cut short.") from error
 
@@ -86,6 +88,11 @@ def _decode(picture: Image.Image) -> OpenedPicture:
         kind = "has several pages" if name == "TIFF" else "is animated"
         first = "page" if name == "TIFF" else "frame"
         notes.append(f"The picture {kind}; its first {first} is used.")
+    if picture.mode == "F" or (name == "TIFF" and picture.mode == "I"):
+        raise ImageRefused(
+            "The picture holds fractions or 32-bit numbers, which do not say what "
+            "white is: save it with 8 or 16 bits per channel."
+        )
     sixteen = picture.mode.startswith("I") or _has_16_bit_channels(picture)
     profile = picture.info.get("icc_profile")
     picture.load()
@@ -98,13 +105,21 @@ def _decode(picture: Image.Image) -> OpenedPicture:
         if image.mode.startswith("I"):
             image = image.convert("I").point(lambda value: value / 257 + 0.5)
             image = image.convert("L")
+        if image.info.pop("transparency", None) is not None:
+            notes.append("Its transparent colour has 16 bits and was ignored.")
     alpha = None
+    had_palette = image.mode in ("P", "PA")
+    is_grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
-        image = image.convert("LA" if image.mode == "LA" else "RGBA")
+        image = image.convert("LA" if is_grey else "RGBA")
         alpha = image.getchannel("A")
         image = image.convert(image.mode[:-1])
-    elif image.mode in ("P", "1", "F", "YCbCr", "HSV"):
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode in ("P", "YCbCr", "HSV"):
         image = image.convert("RGB")
+    if had_palette and len({band.tobytes() for band in image.split()}) == 1:
+        notes.append("Converted from grey to sRGB.")
     image = _to_srgb(image, profile, notes)
     if alpha is not None and alpha.getextrema() != (255, 255):
         notes.append("Its transparency was laid on white.")

@@ -35,7 +35,8 @@ class Objective:
     # Half the sum of squared differences, or their mean.
     content: Literal["half-sum", "mean"]
     # "l1-sum": sum |dx| + |dy|; "power-sum": sum (dx^2 + dy^2)^1.25 and
-    # "square-mean": mean dx^2 + dy^2, both without the last row and column.
+    # "square-mean": mean dx^2 + dy^2, both without the last row and column, the
+    # latter of a picture in 0-1.
     tv: Literal["l1-sum", "power-sum", "square-mean"] | None
     # The w_l of style layers that are not given weights: 1/L or 1.
     layer_mix: Literal["mean", "sum"] = "mean"
@@ -111,15 +112,38 @@ OBJECTIVES: dict[str, Objective] = {
     ),
 }
 
-# The other settings with which an objective's source ran, where it fixes them.
+# The other settings with which an objective's source ran, where it fixes them. What
+# is called weights is the nearest that can be had: nobody offers VGG-19's own ones.
 AS_PUBLISHED: dict[str, dict[str, object]] = {
     "notebook": {
+        "content_layers": (("conv2_1", 1.0),),
+        "alpha": 0.1,
+        "tv_weight": 1.0,
         "size": 300,
         "resample": "nearest",
         "optimiser": "scipy",
         "evaluations": 240,
     },
-    "gatys-paper": {"network": "vgg19", "pooling": "average"},
-    "gatys-code": {"network": "vgg19", "start": "content"},
-    "johnson": {"network": "vgg19", "fit": "aspect"},
+    "gatys-paper": {
+        "network": "vgg19",
+        "weights": "imagenet-v1",
+        "pooling": "average",
+        "content_layers": (("conv4_2", 1.0),),
+    },
+    "gatys-code": {
+        "network": "vgg19",
+        "weights": "imagenet-v1",
+        "content_layers": (("conv4_2", 1.0),),
+        "alpha": 1.0,
+        "start": "content",
+    },
+    "johnson": {
+        "network": "vgg19",
+        "weights": "imagenet-v1",
+        "content_layers": (("conv4_2", 1.0),),
+        "alpha": 5.0,
+        "beta": 100.0,
+        "tv_weight": 1e-3,
+        "fit": "aspect",
+    },
 }

@@ -260,5 +260,5 @@ def tv_loss(pictures: Tensor, objective: Objective) -> Tensor:
         return down.abs().flatten(1).sum(1) + right.abs().flatten(1).sum(1)
     squares = (down[..., :-1].square() + right[:, :, :-1].square()).flatten(1)
     if objective.tv == "square-mean":
-        return squares.mean(1)
+        return squares.mean(1) / 255**2
     return squares.pow(1.25).sum(1)

@@ -6,13 +6,16 @@ import io
 import json
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import PIL
+import scipy
 import torch
 from PIL import Image, PngImagePlugin
 
 from generation.engine.errors import ImageRefused
+from generation.engine.images import pixel_sha256
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import ENGINE_VERSION, RenderSettings
 
@@ -24,12 +27,17 @@ CHUNK = "nstlab"
 INCIDENTAL = ("python",)
 
 
-def story(settings: RenderSettings, painted: Painted) -> dict[str, Any]:
+def story(
+    settings: RenderSettings,
+    painted: Painted,
+    iterate: Literal["best", "last"] = "best",
+) -> dict[str, Any]:
     """Everything there is to tell of a render, as JSON has it.
 
     `rounding` says how the pixels became 8 bits; the picture is the iterate of
-    `best_evaluation`, clipped to 0-255 first.
+    `best_evaluation`, or the last one, clipped to 0-255 first.
     """
+    best = iterate == "best"
     return {
         "engine": ENGINE_VERSION,
         "settings": settings.to_dict(),
@@ -37,7 +45,8 @@ def story(settings: RenderSettings, painted: Painted) -> dict[str, Any]:
         "digests": painted.digests,
         "environment": painted.environment,
         "rounding": OBJECTIVES[settings.objective].rounding,
-        "pixel_sha256": painted.pixel_sha256,
+        "iterate": iterate,
+        "pixel_sha256": painted.pixel_sha256 if best else pixel_sha256(painted.last),
         "evaluations": painted.evaluations,
         "best_evaluation": painted.best_evaluation,
         "seconds": round(painted.seconds, 3),
@@ -63,7 +72,7 @@ def read_story(picture: Path) -> dict[str, Any]:
             image.load()
             told: dict[str, Any] = json.loads(image.info[CHUNK])
             return told
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, SyntaxError, KeyError, ValueError) as error:
         raise ImageRefused(
             f"{picture.name} is not a PNG that this engine has painted."
         ) from error
@@ -85,7 +94,9 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         "engine": ENGINE_VERSION,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
         "pillow": PIL.__version__,
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "cuda": torch.version.cuda if on_gpu else None,

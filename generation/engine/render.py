@@ -81,15 +81,16 @@ class Painted:
     `image` is the best iterate (evaluation `best_evaluation`), `last` the last one.
     `curve` has a row per evaluation: `evaluation`, the pyramid's `level` from 1,
     `content`, `style` (Eq. 6) and `tv` before alpha, beta and the TV weight, and the
-    weighted `total`. `digests` name what went in: the pixels of both pictures, the
-    weights, and the caller's keys.
+    weighted `total`. Content and style without weight are not computed but 0; what is
+    not finite is None, since JSON has no word for it. `digests` name what went in: the
+    pixels of both pictures, the weights, and the caller's keys.
     """
 
     image: Image.Image
     pixel_sha256: str
     evaluations: int
     seconds: float
-    curve: list[dict[str, float]]
+    curve: list[dict[str, float | None]]
     environment: dict[str, Any]
     notes: tuple[str, ...]
     last: Image.Image
@@ -366,7 +367,7 @@ class _Painting:
     error: EngineError | None = None
     level: int = 0
     level_first: int = 0
-    curve: list[dict[str, float]] = field(default_factory=list)
+    curve: list[dict[str, float | None]] = field(default_factory=list)
     best_loss: float = math.inf
     best_evaluation: int = 0
     batch: int = 1
@@ -394,7 +395,9 @@ class _Painting:
     def begin(self) -> None:
         """Set the first level up, or the one a checkpoint left."""
         try:
-            kept = read_checkpoint(self.request.checkpoint, self._identity())
+            kept = read_checkpoint(
+                self.request.checkpoint, self._identity(), self._environment()
+            )
             if kept is None:
                 self._enter(0, None)
             else:
@@ -438,6 +441,9 @@ class _Painting:
         digests = ",".join(self.digests.values())
         return f"{self.request.settings.digest()},{digests}"
 
+    def _environment(self) -> dict[str, Any]:
+        return environment(self.network.device)
+
     def stopped(self) -> bool:
         """Whether there is nothing more to evaluate; asks `should_stop`."""
         if self.error is None and self._spent():
@@ -459,8 +465,12 @@ class _Painting:
         settings = self.request.settings
         terms = dict(zip(TERMS, values, strict=True))
         self.last = self.minimiser.ask()
+        finite = {
+            name: value if math.isfinite(value) else None
+            for name, value in terms.items()
+        }
         self.curve.append(
-            {"evaluation": len(self.curve) + 1, "level": self.level + 1, **terms}
+            {"evaluation": len(self.curve) + 1, "level": self.level + 1, **finite}
         )
         if terms["total"] < self.best_loss:
             self.best, self.best_loss = self.last.clone(), terms["total"]
@@ -494,6 +504,7 @@ class _Painting:
         write_checkpoint(
             path,
             self._identity(),
+            self._environment(),
             {
                 "level": self.level,
                 "level_first": self.level_first,
@@ -546,7 +557,7 @@ class _Painting:
             evaluations=len(self.curve),
             seconds=time.perf_counter() - self.began,
             curve=self.curve,
-            environment=environment(self.network.device)
+            environment=self._environment()
             | {"batch": self.batch, "evaluation": self.how},
             notes=_notes(settings, self.minimiser.finished),
             last=last,

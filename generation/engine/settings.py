@@ -167,7 +167,7 @@ class RenderSettings:
             raise SettingsError(name, f"{name} must be a whole number; got {value!r}.")
         if not low <= value <= high:
             raise SettingsError(
-                name, f"{name} must be between {low} and {high}; got {value}."
+                name, f"{name} must be between {low} and {high}; got {_told(value)}."
             )
 
     def _check_weights(self) -> None:
@@ -222,12 +222,17 @@ class RenderSettings:
                 f"{name} may be empty only when {weighed_by} is 0; "
                 f"choose from {', '.join(known)}.",
             )
-        weighed = tuple((layer, _number(name, weight)) for layer, weight in pairs)
-        if any(weight == 0 for _, weight in weighed):
-            raise SettingsError(
-                name, f"{name} needs weights above 0; leave a layer out instead."
-            )
-        self._set(name, weighed)
+        weighed = []
+        for layer, weight in pairs:
+            value = _number(name, weight, -math.inf)
+            if value <= 0:
+                raise SettingsError(
+                    name,
+                    f"{name} needs a weight above 0 for {layer}; got {value:g}. "
+                    "Leave the layer out instead.",
+                )
+            weighed.append((layer, value))
+        self._set(name, tuple(weighed))
 
     def _check_depth(self) -> None:
         needed = least_side(self.layers)
@@ -353,12 +358,21 @@ def _number(
 ) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingsError(field, f"{field} must be a number; got {value!r}.")
-    if not math.isfinite(value) or not low <= value <= high:
-        allowed = f"of {low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+    try:
+        number = float(value) + 0.0  # + 0.0 makes -0.0 the same request as 0.0
+    except OverflowError:  # a whole number that no float holds
+        number = math.inf
+    if not math.isfinite(number) or not low <= number <= high:
+        allowed = f"{low:g} to {high:g}" if high < math.inf else f"of {low:g} or more"
         raise SettingsError(
-            field, f"{field} must be a finite number {allowed}; got {value!r}."
+            field, f"{field} must be a finite number {allowed}; got {number!r}."
         )
-    return float(value) + 0.0  # + 0.0 makes -0.0 the same request as 0.0
+    return number
+
+
+def _told(value: int) -> str:
+    """A whole number in a sentence; Python writes none of thousands of digits."""
+    return str(value) if abs(value) < 10**30 else "a number of more than 30 digits"
 
 
 def _canonical(value: object) -> str:

@@ -81,7 +81,12 @@ def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
         return _random(network, int(rest))
     if kind == "file":
         sha256 = rest.removesuffix(":v1")
-        if folder is None or not (path := folder / f"{sha256}.pth").is_file():
+        if folder is None:
+            raise WeightsMissing(
+                f"The weights file with the sha256 {sha256} is not at hand: "
+                "name it by `--weights FILE`."
+            )
+        if not (path := folder / f"{sha256}.pth").is_file():
             raise WeightsMissing(
                 f"The weights file {sha256[:12]}… is not on this machine. "
                 "Add it with `manage.py weights add FILE`."

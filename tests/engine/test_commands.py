@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from PIL import Image
 
 from generation.engine.commands import layers, main
 from generation.engine.images import pixel_sha256
+from generation.engine.objectives import AS_PUBLISHED
 from generation.engine.provenance import differences, read_story
+from generation.engine.render import Painter
+from generation.engine.settings import RenderSettings
 from generation.engine.weights import state_dict
 
 from .conftest import picture
@@ -56,6 +61,34 @@ def test_it_paints_a_picture_that_tells_its_story(folder: Path) -> None:
         assert pixel_sha256(image) == told["pixel_sha256"]
         assert "srgb" in image.info
     assert (folder / "l.png").exists()
+
+
+def test_the_last_iterate_and_a_picture_painted_again_tell_their_stories(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaping = ["--optimiser", "adam", "--learning-rate", "200", "--start", "content"]
+    paint("o.png", "--last", "l.png", *leaping)
+    last = read_story(folder / "l.png")
+    assert last["iterate"] == "last"
+    assert last["pixel_sha256"] != read_story(folder / "o.png")["pixel_sha256"]
+    for name in ("l.png", "o.png"):
+        assert main(["rerender", name, "--out", "again.png"]) == 0
+        for out in (name, "again.png"):
+            told = read_story(folder / out)
+            with Image.open(folder / out) as image:
+                assert pixel_sha256(image) == told["pixel_sha256"]
+                assert "srgb" in image.info
+
+
+def test_it_paints_without_further_numbers(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = ["--content", "c.png", "--style", "s.png", "--out", "o.png"]
+    assert main(["render", *pair, *QUICK]) == 0
+    assert read_story(folder / "o.png")["settings"]["alpha"] == 0.01
+    with pytest.raises(SystemExit):
+        main(["render", "--help"])
+    assert "weight of content [0.01" in " ".join(capsys.readouterr().out.split())
 
 
 def test_it_paints_a_picture_again_and_compares(
@@ -105,6 +138,124 @@ def test_it_evaluates_an_objective_on_a_finished_picture(
     assert values["total"] == pytest.approx(total + 0.5 * values["tv"])
 
 
+@pytest.mark.parametrize("weightless", ["content", "style"])
+def test_it_tells_the_layers_of_a_term_without_weight_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], weightless: str
+) -> None:
+    picture(3).save(folder / "g.png")
+    asked = "losses --content c.png --style s.png --image g.png --size 32 --json "
+    asked += "--weights random:0 --content-layer conv1_1 --content-layer conv2_1 "
+
+    def printed(more: str) -> dict[str, Any]:
+        assert main((asked + more).split()) == 0
+        values: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return values
+
+    whole = printed("")
+    assert list(whole["content"]) == ["conv1_1", "conv2_1"]
+    weight, other = ("alpha", "style")
+    if weightless == "style":
+        weight, other = ("beta", "content")
+    bare = printed(f"--{weight} 0")
+    assert {name: bare[name] for name in ("content", "style", "tv")} == {
+        name: whole[name] for name in ("content", "style", "tv")
+    }
+    mixed = 0.2 if other == "style" else 1.0
+    assert bare["total"] == pytest.approx(mixed * sum(bare[other].values()))
+
+
+def test_it_tells_no_total_variation_where_the_objective_has_none(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = "losses --content c.png --style s.png --image s.png --size 32 --json "
+    assert main([*asked.split(), "--objective", "gatys-code", *QUICK[:4]]) == 0
+    assert json.loads(capsys.readouterr().out)["tv"] is None
+
+
+def grid(folder: Path, factors: dict[str, Any], **settings: Any) -> int:
+    spec = {
+        "pairs": [["c.png", "s.png"]],
+        "settings": {
+            "weights": "random:0", "size": 32, "evaluations": 2, "alpha": 1e-3,
+        } | settings,
+        "factors": factors,
+    }  # fmt: skip
+    (folder / "spec.json").write_text(json.dumps(spec))
+    return main(["grid", "spec.json", "--out", "grid"])
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "grid" / "grid.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_cell_of_a_grid_that_fails_does_not_stop_the_others(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert grid(folder, {"alpha": [1e38, 1e-3]}) == 2
+    bad, good = (folder / "grid" / row["picture"] for row in table(folder))
+    assert f"{bad.name} failed: The objective is not finite" in capsys.readouterr().err
+    assert (bad.exists(), good.exists()) == (False, True)
+    good.unlink()
+    good.mkdir()
+    assert grid(folder, {"alpha": [1e-3, 1e-2]}) == 2
+    said = capsys.readouterr().err
+    assert f"{good.name} failed: " in said
+    assert "1 of 2 cells failed." in said
+
+
+def test_what_breaks_the_engine_costs_its_own_cell_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Real memory does not run out on demand."""
+    cell = Painter.cell
+
+    def broken(self: Painter, settings: RenderSettings, *arguments: Any) -> Any:
+        if settings.alpha == 2:
+            raise RuntimeError("out of memory")
+        return cell(self, settings, *arguments)
+
+    monkeypatch.setattr(Painter, "cell", broken)
+    assert grid(folder, {"alpha": [1, 2, 3]}) == 2
+    there = [(folder / "grid" / row["picture"]).exists() for row in table(folder)]
+    assert there == [True, False, True]
+    assert "failed: out of memory" in capsys.readouterr().err
+
+
+def test_a_grids_table_tells_its_cells_apart(folder: Path) -> None:
+    factors = {
+        "optimiser": ["lbfgs", "adam"],
+        "colour": ["free", "luminance"],
+        "style_layers": ["conv1_1=1|conv2_1=2", "conv1_1=2|conv2_1=1"],
+    }
+    assert grid(folder, factors) == 0
+    rows = table(folder)
+    cells = {(row["optimiser"], row["colour"], row["style_weights"]) for row in rows}
+    assert len(cells) == 8
+    assert "pyramid" not in rows[0]
+
+
+def test_a_damaged_picture_of_a_grid_is_painted_again(folder: Path) -> None:
+    assert grid(folder, {"seed": [0, 1]}) == 0
+    first, second = (folder / "grid" / row["picture"] for row in table(folder))
+    whole = read_story(first)
+    first.write_bytes(first.read_bytes()[:-500])
+    picture(3).save(second)
+    assert grid(folder, {"seed": [0, 1]}) == 0
+    assert read_story(first)["pixel_sha256"] == whole["pixel_sha256"]
+    assert read_story(second)["settings"]["seed"] == 1
+    assert not list((folder / "grid").glob("*.part"))
+
+
+def test_a_grid_takes_starts_and_weights_from_files(folder: Path) -> None:
+    torch.save(state_dict("random:0", network="vgg16", folder=None), folder / "w.pth")
+    assert grid(folder, {"start": ["s.png", "noise"]}, weights="w.pth") == 0
+    starts = [row["start"] for row in table(folder)]
+    assert starts == [f"picture:{pixel_sha256(picture(2))}", "noise"]
+    told = read_story(folder / "grid" / table(folder)[0]["picture"])
+    assert told["settings"]["weights"].startswith("file:")
+
+
 def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
     spec = {
         "contents": ["c.png"],
@@ -136,6 +287,22 @@ def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
         (["--precision", "bf16"], "precision must be float32 or float64"),
         (["--objective", "gatys-code", "--tv-weight", "1"], "tv_weight must be 0"),
         (["--style-layers", "conv1_1=many"], "not LAYER or LAYER=WEIGHT"),
+        (["--content", "none.png"], "content none.png: There is no such file."),
+        (["--style", "none.png"], "style none.png: There is no such file."),
+        (["--start", "nois"], "start is noise, content, style, blend or a picture"),
+        (["--content-layers", "conv1_1=-1"], "above 0 for conv1_1; got -1"),
+        (["--device", "foo"], "--device must be one of cpu"),
+        (["--device", "cuda:99"], "--device must be one of cpu"),
+        (["--threads", "-1"], "--threads must be between 1 and"),
+        (["--threads", "0"], "--threads must be between 1 and"),
+        (["--out", "there"], "--out must name a file; there is none"),
+        (["--out", "c.png/o.png"], "--out: c.png is no folder"),
+        (["--out", "o.json"], "--out must not end in .json"),
+        (["--out", "c.png"], "--out would overwrite c.png"),
+        (["--last", "o.jpg"], "--last must have another name than --out"),
+        (["--checkpoint", "no/x.pt"], "--checkpoint: there is no folder no"),
+        (["--as-published"], "--as-published knows no settings of paper"),
+        (["--weights", f"file:{'0' * 64}"], f"{'0' * 64} is not at hand"),
     ],
 )
 def test_it_refuses_in_a_sentence(
@@ -144,13 +311,26 @@ def test_it_refuses_in_a_sentence(
     arguments: list[str],
     sentence: str,
 ) -> None:
+    (folder / "there").mkdir()
+    before = sorted(folder.iterdir())
     assert paint("o.png", *arguments) == 2
     assert sentence in capsys.readouterr().err
-    assert not (folder / "o.png").exists()
+    assert sorted(folder.iterdir()) == before
 
 
 @pytest.mark.parametrize(
-    "spec", ["", "[]", "{}", '{"pairs": []}', '{"pairs": [["c.png"]]}', '{"pairs": 3}']
+    "spec",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"pairs": []}',
+        '{"pairs": [["c.png"]]}',
+        '{"pairs": 3}',
+        '{"pairs": [["c.png", "s.png"]], "factors": {"alpha": 1}}',
+        '{"pairs": [["c.png", "s.png"]], "styles": ["s.png"]}',
+        '{"pairs": [["c.png", "s.png"]], "factor": {"alpha": [1]}}',
+    ],
 )
 def test_it_refuses_what_is_no_grid(
     folder: Path, capsys: pytest.CaptureFixture[str], spec: str
@@ -158,6 +338,57 @@ def test_it_refuses_what_is_no_grid(
     (folder / "spec.json").write_text(spec)
     assert main(["grid", "spec.json", "--out", "grid"]) == 2
     assert "spec.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("pair", "settings", "sentence"),
+    [
+        (["none.png", "s.png"], {}, "content none.png: There is no such file."),
+        (["c.png", "none.png"], {}, "style none.png: There is no such file."),
+        (["c.png", "s.png"], {"start": "none.png"}, "start none.png: There is no"),
+        (["c.png", "s.png"], {"weights": "none.pth"}, "no file none.pth"),
+        (["c.png", "s.png"], {"weights": f"file:{'0' * 64}"}, "by `--weights FILE`"),
+    ],
+)
+def test_a_grid_names_the_file_that_is_not_there(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    pair: list[str],
+    settings: dict[str, Any],
+    sentence: str,
+) -> None:
+    usual = {"weights": "random:0", "size": 32, "alpha": 1}
+    spec = {"pairs": [pair], "settings": usual | settings}
+    (folder / "spec.json").write_text(json.dumps(spec))
+    assert main(["grid", "spec.json", "--out", "grid"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_it_names_the_weights_file_that_a_picture_was_painted_with(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(state_dict("random:0", network="vgg16", folder=None), folder / "w.pth")
+    paint("o.png", "--weights", "w.pth")
+    sha256 = hashlib.sha256((folder / "w.pth").read_bytes()).hexdigest()
+    assert main(["rerender", "o.png"]) == 2
+    said = capsys.readouterr().err
+    assert f"sha256 {sha256} is not at hand: name it by `--weights FILE`" in said
+    assert main(["rerender", "o.png", "--weights", "w.pth"]) == 0
+
+
+@pytest.mark.parametrize("objective", AS_PUBLISHED)
+def test_what_was_published_can_be_painted(objective: str) -> None:
+    settings = {"alpha": 1.0, "objective": objective, **AS_PUBLISHED[objective]}
+    RenderSettings.from_dict(settings)
+
+
+def test_it_takes_published_settings_where_none_is_given(folder: Path) -> None:
+    published = ["--objective", "johnson", "--as-published"]
+    pair = ["--content", "c.png", "--style", "s.png", "--out", "o.png"]
+    assert main(["render", *pair, *published, *QUICK, "--beta", "7"]) == 0
+    told = read_story(folder / "o.png")["settings"]
+    assert (told["alpha"], told["beta"], told["tv_weight"]) == (5, 7, 1e-3)
+    assert (told["network"], told["content_layers"]) == ("vgg19", [["conv4_2", 1]])
 
 
 def test_it_starts_from_a_picture_and_rerenders_from_it(folder: Path) -> None:

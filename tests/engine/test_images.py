@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,49 @@ def test_it_reduces_sixteen_bits_to_eight_and_says_so() -> None:
     assert "Converted from grey to sRGB." in opened.notes
 
 
-def deep_png(width: int, height: int) -> bytes:
+@pytest.mark.parametrize("transparent", [False, True])
+def test_it_says_so_when_it_converts_any_kind_of_grey(transparent: bool) -> None:
+    left = Image.new("L", (32, 32), 255)
+    left.paste(0, (0, 0, 16, 32))
+    greys = {"1": left.convert("1"), "L": left, "P": left.convert("RGB").quantize(4)}
+    for mode, image in greys.items():
+        assert image.mode == mode
+        clear: dict[str, object] = {"transparency": 0} if transparent else {}
+        if transparent and mode == "P":
+            clear["transparency"] = image.getpixel((0, 0))
+        opened = open_picture(saved(image, **clear))
+        assert "Converted from grey to sRGB." in opened.notes
+        white = (255, 255, 255)
+        assert opened.image.getpixel((0, 0)) == (white if transparent else (0, 0, 0))
+        assert opened.image.getpixel((31, 0)) == white
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int16])
+def test_it_refuses_numbers_that_do_not_say_what_white_is(dtype: type) -> None:
+    values = np.linspace(0, 1, 32 * 32).reshape(32, 32).astype(dtype)
+    file = io.BytesIO()
+    if dtype is np.int16:  # which Pillow reads and does not write
+        Image.fromarray(values.astype(np.uint16)).save(file, "TIFF", tiffinfo={339: 2})
+    else:
+        Image.fromarray(values).save(file, "TIFF")
+    with pytest.raises(ImageRefused, match="8 or 16 bits per channel"):
+        open_picture(file.getvalue())
+
+
+def test_it_says_that_a_transparent_colour_of_sixteen_bits_is_ignored() -> None:
+    clear = struct.pack(">HHH", 0x8040, 0x8040, 0x8040)
+    opened = open_picture(deep_png(20, 20, [(b"tRNS", clear)]))
+    assert "Its transparent colour has 16 bits and was ignored." in opened.notes
+    assert opened.image.getpixel((0, 0)) == (128, 128, 128)
+    ramp = np.full((32, 32), 0x8040, np.uint16)
+    opened = open_picture(saved(Image.fromarray(ramp), transparency=0x8040))
+    assert "Its transparent colour has 16 bits and was ignored." in opened.notes
+    assert opened.image.getpixel((0, 0)) == (128, 128, 128)
+
+
+def deep_png(
+    width: int, height: int, more: Sequence[tuple[bytes, bytes]] = ()
+) -> bytes:
     """A 16-bit RGB PNG, which Pillow reads and does not write."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -123,7 +166,8 @@ def deep_png(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
     row = b"\0" + b"\x80\x40" * (3 * width)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * height))
+    body = chunk(b"IHDR", header) + b"".join(chunk(*each) for each in more)
+    body += chunk(b"IDAT", zlib.compress(row * height))
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 

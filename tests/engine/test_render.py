@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from generation.engine.errors import Cancelled, ImageRefused, NotFinite
 from generation.engine.network import Network
+from generation.engine.provenance import story
 from generation.engine.render import Painter, Progress, render
 from generation.engine.settings import RenderSettings
 
@@ -141,6 +143,22 @@ def test_it_says_when_the_objective_is_not_finite(network: Network) -> None:
             picture(2),
             network=network,
         )
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_an_evaluation_that_is_not_finite_does_not_spoil_the_picture(
+    network: Network, optimiser: str
+) -> None:
+    """The start is the content, so its first evaluation has no content loss."""
+    asked = settings(alpha=1e37, evaluations=6, optimiser=optimiser)
+    painted = render(asked, picture(1), picture(2), network=network)
+
+    totals = [row["total"] for row in painted.curve]
+    assert painted.best_evaluation == 1
+    assert totals[0] is not None
+    assert None in totals
+    told = story(asked, painted)
+    assert json.loads(json.dumps(told, allow_nan=False))["curve"] == painted.curve
 
 
 def test_it_refuses_a_picture_that_was_not_opened_as_rgb(network: Network) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from generation.engine.canvas import canvas_size, prepared, start_pixels, to_tensor
@@ -165,6 +167,33 @@ def test_it_refuses_a_checkpoint_of_another_request(
         )
     file.write_bytes(b"nonsense")
     with pytest.raises(CheckpointRefused, match="cannot be read"):
+        render(settings(), picture(1), picture(2), network=network, checkpoint=file)
+
+
+@pytest.mark.parametrize(
+    "changed", ["engine", "torch", "numpy", "scipy", "threads", "device"]
+)
+def test_it_refuses_a_checkpoint_of_another_environment(
+    network: Network, tmp_path: Path, changed: str
+) -> None:
+    file = tmp_path / "half.pt"
+    with pytest.raises(Cancelled):
+        render(
+            settings(),
+            picture(1),
+            picture(2),
+            network=network,
+            checkpoint=file,
+            checkpoint_seconds=0,
+            should_stop=file.exists,
+        )
+    kept = torch.load(file, weights_only=True)
+    now = kept["environment"][changed]
+    kept["environment"][changed] = "another"
+    torch.save(kept, file)
+    with pytest.raises(
+        CheckpointRefused, match=rf"{changed}: another then, {re.escape(str(now))} now"
+    ):
         render(settings(), picture(1), picture(2), network=network, checkpoint=file)
 
 

@@ -54,6 +54,13 @@ def test_a_loss_of_zero_has_no_point() -> None:
     assert len(points(content)) == 1
 
 
+def test_a_loss_that_was_not_finite_has_no_point() -> None:
+    broken = row(2, 10, 10) | {"content": None, "total": None}
+    drawn = chart([row(1, 10, 10), broken, row(3, 10, 10)], WEIGHTS)  # type: ignore[list-item]
+    counts = {line.name: len(points(line)) for line in drawn.lines}
+    assert counts == {"total": 2, "content": 2, "style": 3}
+
+
 def test_long_curves_are_thinned_but_keep_their_ends() -> None:
     curve = [row(n, 1000 / n, 10) for n in range(1, 2002)]
     line = next(it for it in chart(curve, WEIGHTS).lines if it.name == "content")

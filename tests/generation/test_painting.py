@@ -37,6 +37,20 @@ def test_it_paints_every_render_of_its_batch(experiment: Any) -> None:
         assert render.weights == "random:0"
 
 
+def test_evaluations_that_are_not_finite_are_null_in_the_curve(
+    make_experiment: Callable[..., Any],
+) -> None:
+    experiment = make_experiment(
+        alpha_beta=[1e37], more_axes={"start": ["content"], "evaluations": [6]}
+    )
+    queue_experiment(experiment)
+    render_batch(Batch.objects.get().pk, 1)
+    render = experiment.renders.get()
+    assert (render.status, render.reason) == ("done", "")
+    assert render.curve[0]["total"] is not None
+    assert None in [point["total"] for point in render.curve]
+
+
 def test_a_third_picture_is_where_a_render_may_start(
     make_experiment: Callable[..., Any],
 ) -> None:

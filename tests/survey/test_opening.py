@@ -36,6 +36,21 @@ def test_it_does_not_open_without_a_picture(experiment: Any) -> None:
         open_study(study)
 
 
+def test_a_stimulus_has_the_losses_of_the_least_total_that_was_finite(
+    experiment: Any,
+) -> None:
+    put_on_wall(experiment)
+    terms = {"level": 1, "content": 1.0, "style": 2.0, "tv": 0.0}
+    curve = [{"evaluation": 1, "total": None, **terms, "content": None}]
+    curve.append({"evaluation": 2, "total": 3.0, **terms})
+    experiment.renders.update(curve=curve)
+    study = Study.objects.create(title="S", experiment=experiment, **REQUIRED)
+    take_in(study)
+    stimulus = study.stimuli.first()
+    assert stimulus is not None
+    assert stimulus.parameters["content_loss"] == 1.0
+
+
 def test_a_stimulus_is_a_copy_without_metadata_under_a_random_name(
     study: Study,
 ) -> None:
