@@ -288,8 +288,14 @@ class _References:
 
 
 def _losses(render: Render) -> dict[str, float]:
-    """The losses of the picture that was kept: the evaluation of least total."""
-    finite = [point for point in render.curve if point["total"] is not None]
+    """The losses of the picture that was kept: on the pyramid's finest level the
+    evaluation of least total."""
+    finest = max((point["level"] for point in render.curve), default=1)
+    finite = [
+        point
+        for point in render.curve
+        if point["level"] == finest and point["total"] is not None
+    ]
     kept = min(finite, key=lambda point: point["total"], default=None)
     if kept is None:
         return {}

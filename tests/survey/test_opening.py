@@ -36,13 +36,17 @@ def test_it_does_not_open_without_a_picture(experiment: Any) -> None:
         open_study(study)
 
 
-def test_a_stimulus_has_the_losses_of_the_least_total_that_was_finite(
+def test_a_stimulus_has_the_losses_of_the_finest_levels_least_finite_total(
     experiment: Any,
 ) -> None:
     put_on_wall(experiment)
-    terms = {"level": 1, "content": 1.0, "style": 2.0, "tv": 0.0}
-    curve = [{"evaluation": 1, "total": None, **terms, "content": None}]
-    curve.append({"evaluation": 2, "total": 3.0, **terms})
+    terms = {"level": 2, "content": 1.0, "style": 2.0, "tv": 0.0}
+    curve = [
+        # A coarser level's totals are of another picture, and of another α.
+        {"evaluation": 1, "total": 0.5, **terms, "level": 1, "content": 9.0},
+        {"evaluation": 2, "total": None, **terms, "content": None},
+        {"evaluation": 3, "total": 3.0, **terms},
+    ]
     experiment.renders.update(curve=curve)
     study = Study.objects.create(title="S", experiment=experiment, **REQUIRED)
     take_in(study)
