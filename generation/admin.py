@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.forms import ModelForm
@@ -19,6 +20,14 @@ from generation.forecast import check_room, duration, forecast
 from generation.forms import ExperimentForm, PairForm, PairFormSet, UploadForm
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Experiment, Pair, Render, SourceImage
+from generation.removal import (
+    InUse,
+    at_work,
+    delete_experiment,
+    delete_source_image,
+    experiments_with,
+    users_of,
+)
 from generation.services import (
     add_source_image,
     duplicate_experiment,
@@ -27,7 +36,7 @@ from generation.services import (
 )
 from generation.sheet import factor_label, level_text
 from nstlab.guard import OwnedAdmin, ReadOnly, SeenChoices
-from nstlab.people import may_change, root_row, visible
+from nstlab.people import may_change, may_see, root_row, visible
 
 
 def picture_tag(url: str, alt: str) -> SafeString:
@@ -80,6 +89,60 @@ class ReadOnlyAdmin(ReadOnly, OwnedAdmin):
     """Rows that only the lab itself writes, and that belong to somebody."""
 
 
+class DeletesWhole(OwnedAdmin):
+    """Rows that are deleted with all that is only theirs, or not at all; whoever may
+    delete the row may delete that, which has no pages of deletion of its own."""
+
+    def stands_against(self, row: Any) -> list[Any]:
+        """What keeps a row from being deleted: rows that use it, and sentences."""
+        raise NotImplementedError
+
+    def goes_with(self, row: Any) -> dict[str, int]:
+        """What is deleted with a row, and how much of it."""
+        raise NotImplementedError
+
+    def delete_whole(self, row: Any) -> None:
+        """Delete a row and what goes with it. Raises InUse."""
+        raise NotImplementedError
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """In numbers, for thousands of renders have no use as a list."""
+        counts = dict[str, int]()
+        against = list[str]()
+        lacking = set[str]()
+        for row in objs:
+            if not self.has_delete_permission(request, row):
+                lacking.add(str(self.opts.verbose_name))
+            for name, count in self.goes_with(row).items():
+                counts[name] = counts.get(name, 0) + count
+            against += _in_words(request, row, self.stands_against(row))
+        return [str(row) for row in objs], counts, lacking, against
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        try:
+            self.delete_whole(obj)
+        except InUse as refused:  # since it was asked for
+            raise PermissionDenied(f"“{obj}” was not deleted. {refused}") from refused
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+
+def _in_words(request: HttpRequest, row: Any, against: list[Any]) -> list[str]:
+    """What stands against deleting a row; of what somebody may not see, the kind."""
+    said = []
+    for each in against:
+        if isinstance(each, str):
+            said.append(f"“{row}”: {each}")
+            continue
+        kind = each._meta.verbose_name
+        seen = may_see(request.user, each)
+        what = f"the {kind} “{each}”" if seen else f"somebody else's {kind}"
+        said.append(f"“{row}” is used by {what}.")
+    return list(dict.fromkeys(said))
+
+
 class SaysRandomWeights(ReadOnlyAdmin):
     """Lists and pages of pictures say which of them random features have painted."""
 
@@ -90,13 +153,16 @@ class SaysRandomWeights(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        random = self.get_queryset(request).filter(self.random_weights).exists()
-        context = {"random_weights": random, **(extra_context or {})}
-        return super().changelist_view(request, context)
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None) or {}
+        if listed := context.get("cl"):
+            shown = listed.queryset.filter(self.random_weights)
+            context["random_weights"] = shown.exists()
+        return response
 
 
 @admin.register(SourceImage)
-class SourceImageAdmin(OwnedAdmin):
+class SourceImageAdmin(DeletesWhole):
     list_display = ["thumb", "title", "size", "consent", "licence", "created_at"]
     list_display_links = ["thumb", "title"]
     list_filter = ["consent"]
@@ -139,7 +205,16 @@ class SourceImageAdmin(OwnedAdmin):
         if change:
             super().save_model(request, obj, form, change)
 
-    @admin.display(description="")
+    def stands_against(self, row: SourceImage) -> list[Any]:
+        return list(experiments_with(row))
+
+    def goes_with(self, row: SourceImage) -> dict[str, int]:
+        return {"source images": 1}
+
+    def delete_whole(self, row: SourceImage) -> None:
+        delete_source_image(row)
+
+    @admin.display(description="picture")
     def thumb(self, image: SourceImage) -> SafeString:
         url = reverse("generation:source_picture", args=[image.pk, "thumbnail"])
         return picture_tag(url, image.title)
@@ -167,7 +242,7 @@ class PairInline(SeenChoices, admin.TabularInline):
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(QueuesRenders, OwnedAdmin):
+class ExperimentAdmin(QueuesRenders, DeletesWhole):
     form = ExperimentForm
     inlines = [PairInline]
     list_display = ["name", "progress", "weights_note", "created_at"]
@@ -222,6 +297,21 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
                 field.queryset = field.widget.images = seen
                 field.widget.wanted = request.GET.get(f"{name}_search", "")
         return form
+
+    def stands_against(self, row: Experiment) -> list[Any]:
+        return [*users_of(row), *filter(None, [at_work(row)])]
+
+    def goes_with(self, row: Experiment) -> dict[str, int]:
+        return {
+            "experiments": 1,
+            "single pairs": row.pairs.count(),
+            "renders, with those pictures that no other experiment shows": (
+                row.renders.count()
+            ),
+        }
+
+    def delete_whole(self, row: Experiment) -> None:
+        delete_experiment(row)
 
     @admin.display(description="renders done")
     def progress(self, experiment: Any) -> SafeString:
@@ -425,7 +515,7 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
             )
         return queryset, False
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def thumb(self, row: Render) -> SafeString | str:
         if not row.picture:
             return "–"

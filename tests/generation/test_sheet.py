@@ -342,7 +342,7 @@ def test_who_painted_a_shared_picture_is_said_on_both_sides(
     there, here = render_page(desk, painted), render_page(desk, taken)
     assert re.search(rf'render/{taken.pk}/change/">Taker</a>\.', there)
     assert re.search(
-        rf'render/{painted.pk}/change/">Painter</a> \(which painted it\)', here
+        rf'render/{painted.pk}/change/">Painter</a> \(which keeps it\)', here
     )
     assert "was not painted here" in here
     assert "was not painted here" not in there
