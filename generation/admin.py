@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
@@ -16,10 +17,17 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from generation import desk
-from generation.forecast import check_room, duration, forecast
+from generation.forecast import check_room, duration, forecast, number_of_renders
 from generation.forms import ExperimentForm, PairForm, PairFormSet, UploadForm
 from generation.grid import ImpossibleGrid
-from generation.models import Batch, Experiment, Pair, Render, SourceImage
+from generation.models import (
+    Batch,
+    Experiment,
+    Pair,
+    Render,
+    RenderQuerySet,
+    SourceImage,
+)
 from generation.removal import (
     InUse,
     at_work,
@@ -29,6 +37,7 @@ from generation.removal import (
     users_of,
 )
 from generation.services import (
+    Queued,
     add_source_image,
     duplicate_experiment,
     queue_experiment,
@@ -81,8 +90,18 @@ class QueuesRenders(OwnedAdmin):
         counted = renders.order_by().values_list("experiment").annotate(n=Count("pk"))
         numbers = dict(counted)
         for experiment in Experiment.objects.filter(pk__in=numbers):
-            said = sentence.format(f"{numbers[experiment.pk]:,}")
+            said = sentence.format(number_of_renders(numbers[experiment.pk]))
             self.log_change(request, experiment, said)
+
+    def cancel_renders(self, request: HttpRequest, renders: RenderQuerySet) -> None:
+        """Cancel what has not ended of `renders`, and say how many that were."""
+        self.log_each(request, renders.unfinished(), "{} cancelled.")
+        count = renders.cancel()
+        if count:
+            were = "was" if count == 1 else "were"
+            messages.success(request, f"{number_of_renders(count)} {were} cancelled.")
+        else:
+            messages.info(request, "Nothing is left to cancel.")
 
 
 class ReadOnlyAdmin(ReadOnly, OwnedAdmin):
@@ -216,8 +235,7 @@ class SourceImageAdmin(DeletesWhole):
 
     @admin.display(description="picture")
     def thumb(self, image: SourceImage) -> SafeString:
-        url = reverse("generation:source_picture", args=[image.pk, "thumbnail"])
-        return picture_tag(url, image.title)
+        return _thumbnail(image)
 
     @admin.display(description="picture")
     def large(self, image: SourceImage) -> SafeString:
@@ -236,9 +254,52 @@ class PairInline(SeenChoices, admin.TabularInline):
     extra = 1
     verbose_name_plural = "single pairs"
     autocomplete_fields = ["content", "style"]
+    readonly_fields = ["pictures", "levels"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
         return super().get_queryset(request).select_related("content", "style")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        may = self.has_change_permission(request, obj)
+        if may and (obj is None or may_change(request.user, obj)):
+            return ["content", "style", "axes"]
+        return self.readonly_fields
+
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Pictures are chosen here; they are changed and deleted on their own pages."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+            for act in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{act}_related", False)
+        return field
+
+    @admin.display(description="content × style")
+    def pictures(self, pair: Pair) -> SafeString:
+        return _pair_of_thumbnails(pair)
+
+    @admin.display(description="levels of its own")
+    def levels(self, pair: Pair) -> SafeString | str:
+        return listed(pair.axes) if pair.axes else "–"
+
+
+def _thumbnail(image: SourceImage) -> SafeString:
+    url = reverse("generation:source_picture", args=[image.pk, "thumbnail"])
+    return picture_tag(url, image.title)
+
+
+def _pair_of_thumbnails(pair: Pair) -> SafeString:
+    return format_html(
+        "{} {}<br>{}", _thumbnail(pair.content), _thumbnail(pair.style), pair
+    )
+
+
+def _thumbnails(images: Iterable[SourceImage]) -> SafeString | str:
+    """Pictures with their titles, for somebody who only looks."""
+    rows = ((_thumbnail(image), image.title) for image in images)
+    items = format_html_join("", "<li>{}<span>{}</span></li>", rows)
+    return format_html('<ul class="nst-shown">{}</ul>', items) if items else "–"
 
 
 @admin.register(Experiment)
@@ -277,6 +338,41 @@ class ExperimentAdmin(QueuesRenders, DeletesWhole):
             },
         ),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """To somebody who only looks, in words and with the pictures."""
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        shown = request.user.has_perm("generation.view_sourceimage")
+        pictures = ["contents", "styles"]
+        return [
+            (None, {"fields": ["name", "description"]}),
+            (
+                "Pictures",
+                {"fields": [f"{it}_shown" for it in pictures] if shown else pictures},
+            ),
+            ("Grid", {"fields": ["axes_shown"]}),
+            ("The same for every render", {"fields": ["fixed_shown", "reuse"]}),
+        ]
+
+    @admin.display(description="content images")
+    def contents_shown(self, experiment: Experiment) -> SafeString | str:
+        return _thumbnails(experiment.contents.all())
+
+    @admin.display(description="style images")
+    def styles_shown(self, experiment: Experiment) -> SafeString | str:
+        return _thumbnails(experiment.styles.all())
+
+    @admin.display(description="levels")
+    def axes_shown(self, experiment: Experiment) -> SafeString:
+        levels = experiment.axes().items()
+        return listed({name: ", ".join(map(level_text, it)) for name, it in levels})
+
+    @admin.display(description="settings")
+    def fixed_shown(self, experiment: Experiment) -> SafeString:
+        varied = experiment.axes()
+        fixed = experiment.fixed_settings().items()
+        return listed({name: it for name, it in fixed if name not in varied})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
         its = Render.objects.filter(experiment=OuterRef("pk"))
@@ -369,18 +465,10 @@ class ExperimentAdmin(QueuesRenders, DeletesWhole):
         except ImpossibleGrid as refused:
             messages.error(request, f"{experiment}: {refused}")
         else:
-            self.log_change(request, experiment, f"{queued.new:,} renders queued.")
-            messages.success(
-                request,
-                f"{experiment}: {queued.new - queued.reused:,} of {queued.total:,} "
-                f"renders are queued now, about {duration(queued.seconds)} on one "
-                "worker; the others were already there"
-                + (
-                    f" ({queued.reused:,} pictures come from other experiments)."
-                    if queued.reused
-                    else "."
-                ),
-            )
+            if queued.new:
+                said = f"{number_of_renders(queued.new)} queued."
+                self.log_change(request, experiment, said)
+            messages.success(request, f"{experiment}: {_said(queued)}")
 
     @admin.action(description="Queue the renders", permissions=["queue"])
     def queue(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
@@ -390,9 +478,7 @@ class ExperimentAdmin(QueuesRenders, DeletesWhole):
     @admin.action(description="Cancel what is not painted yet", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
         renders = Render.objects.filter(experiment__in=list(queryset))
-        self.log_each(request, renders.unfinished(), "{} renders cancelled.")
-        count = renders.cancel()
-        messages.success(request, f"{count:,} renders were cancelled.")
+        self.cancel_renders(request, renders)
 
     @admin.action(description="Duplicate", permissions=["add"])
     def duplicate(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
@@ -403,6 +489,24 @@ class ExperimentAdmin(QueuesRenders, DeletesWhole):
 
     def get_urls(self) -> list[URLPattern]:
         return [*desk.urls(self), *super().get_urls()]
+
+
+def _said(queued: Queued) -> str:
+    """What queueing an experiment did, as a sentence or two."""
+    waiting, there = queued.new - queued.reused, queued.total - queued.new
+    said = "Nothing is left to paint."
+    if waiting:
+        are = "render is" if queued.total == 1 else "renders are"
+        said = (
+            f"{waiting:,} of {queued.total:,} {are} queued now, about "
+            f"{duration(queued.seconds)} on one worker."
+        )
+        if there:
+            said += f" {there:,} {'was' if there == 1 else 'were'} there already."
+    if queued.reused:
+        comes = "picture comes" if queued.reused == 1 else "pictures come"
+        said += f" {queued.reused:,} {comes} from other experiments."
+    return said
 
 
 class ExperimentFilter(admin.SimpleListFilter):
@@ -474,7 +578,7 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
     belongs_to = "experiment"
     random_weights = Q(weights__startswith="random:")
     list_display = [
-        "thumb", "pair", "content_layer", "alpha", "tv_weight", "weights",
+        "thumb", "pair", "content_layer", "weight", "tv_weight", "weights",
         "state", "evaluations_shown", "seconds_shown",
     ]  # fmt: skip
     list_display_links = ["thumb", "pair"]
@@ -526,6 +630,11 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
     def pair(self, row: Render) -> str:
         return f"{row.content} × {row.style}"
 
+    # A heading begins with a capital, and α's is an A.
+    @admin.display(description="weight α", ordering="alpha")
+    def weight(self, row: Render) -> str:
+        return f"{row.alpha:g}"
+
     @admin.display(description="state", ordering="status")
     def state(self, row: Render) -> SafeString:
         return format_html(
@@ -559,16 +668,19 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
     @admin.action(description="Cancel", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
         renders = Render.objects.filter(pk__in=queryset.values("pk"))
-        self.log_each(request, renders.unfinished(), "{} renders cancelled.")
-        count = renders.cancel()
-        messages.success(request, f"{count:,} renders were cancelled.")
+        self.cancel_renders(request, renders)
 
     @admin.action(description="Retry", permissions=["queue"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
         retried = queryset.filter(status__in=Render.RETRIABLE)
-        self.log_each(request, retried, "{} renders queued again.")
+        self.log_each(request, retried, "{} queued again.")
         count = retry_renders(queryset)
-        messages.success(request, f"{count:,} renders are queued again.")
+        if count:
+            are = "is" if count == 1 else "are"
+            said = f"{number_of_renders(count)} {are} queued again."
+            messages.success(request, said)
+        else:
+            messages.info(request, "None of them ended without a picture.")
 
 
 @admin.register(Batch)

@@ -406,7 +406,7 @@ def again(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
         renders = renders.filter(pk__in=_ticked(request.POST))
     there = renders.ready().count() if "all" not in request.POST else 0
     ended = renders.filter(status__in=Render.RETRIABLE)
-    owner.log_each(request, ended, "{} renders queued again.")
+    owner.log_each(request, ended, "{} queued again.")
     queued = retry_renders(renders)
     if queued:
         messages.success(request, f"{_renders(queued)} queued again.")
@@ -450,8 +450,8 @@ def compare(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
     if not 2 <= len(shown) <= MOST_COMPARED:
         messages.warning(
             request,
-            f"Tick two to {MOST_COMPARED} finished renders to compare; "
-            f"{len(shown)} of those ticked are finished.",
+            f"Tick 2 to {MOST_COMPARED} finished renders to compare; {len(shown)} of "
+            f"those ticked {'is' if len(shown) == 1 else 'are'} finished.",
         )
         return _back(request, experiment)
     if request.method == "POST":

@@ -285,7 +285,9 @@ def test_too_few_or_too_many_are_not_compared(
             {"render": [render.pk for render in renders[:count]]},
             follow=True,
         )
-        assert f"{count} of those ticked are finished" in answer.content.decode()
+        is_are = "is" if count == 1 else "are"
+        said = f"Tick 2 to 6 finished renders to compare; {count} of those ticked"
+        assert f"{said} {is_are} finished" in answer.content.decode()
 
 
 # A render's own page ----------------------------------------------------------
