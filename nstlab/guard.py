@@ -38,6 +38,10 @@ class Autocomplete(AutocompleteSelect):
         super().__init__(*args, **options)
         self.loaded: dict[str, models.Model] = {}  # that of all forms of a formset
 
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(js=["nstlab/searching.js"])
+
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         field = self.choices.field
         chosen = [key for key in value if key not in field.empty_values]
@@ -162,6 +166,10 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
 
     def _root(self, row: Any) -> people.Owned:
         return people.root_row(row, self.belongs_to)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Not where nothing was changed."""
+        return super().log_change(request, obj, message) if message else None
 
     # Actions --------------------------------------------------------------------
 
