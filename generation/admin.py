@@ -277,7 +277,7 @@ class PairInline(SeenChoices, admin.TabularInline):
 
     @admin.display(description="content × style")
     def pictures(self, pair: Pair) -> SafeString:
-        return _pair_of_thumbnails(pair)
+        return format_html("{} {}", _thumbnail(pair.content), _thumbnail(pair.style))
 
     @admin.display(description="levels of its own")
     def levels(self, pair: Pair) -> SafeString | str:
@@ -287,12 +287,6 @@ class PairInline(SeenChoices, admin.TabularInline):
 def _thumbnail(image: SourceImage) -> SafeString:
     url = reverse("generation:source_picture", args=[image.pk, "thumbnail"])
     return picture_tag(url, image.title)
-
-
-def _pair_of_thumbnails(pair: Pair) -> SafeString:
-    return format_html(
-        "{} {}<br>{}", _thumbnail(pair.content), _thumbnail(pair.style), pair
-    )
 
 
 def _thumbnails(images: Iterable[SourceImage]) -> SafeString | str:
@@ -352,7 +346,7 @@ class ExperimentAdmin(QueuesRenders, DeletesWhole):
                 {"fields": [f"{it}_shown" for it in pictures] if shown else pictures},
             ),
             ("Grid", {"fields": ["axes_shown"]}),
-            ("The same for every render", {"fields": ["fixed_shown", "reuse"]}),
+            ("The same for every render", {"fields": ["fixed_shown", "reuse_shown"]}),
         ]
 
     @admin.display(description="content images")
@@ -373,6 +367,10 @@ class ExperimentAdmin(QueuesRenders, DeletesWhole):
         varied = experiment.axes()
         fixed = experiment.fixed_settings().items()
         return listed({name: it for name, it in fixed if name not in varied})
+
+    @admin.display(description="take finished pictures")
+    def reuse_shown(self, experiment: Experiment) -> str:
+        return "yes" if experiment.reuse else "no"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
         its = Render.objects.filter(experiment=OuterRef("pk"))

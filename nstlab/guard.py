@@ -40,7 +40,8 @@ class Autocomplete(AutocompleteSelect):
 
     @property
     def media(self) -> forms.Media:
-        return super().media + forms.Media(js=["nstlab/searching.js"])
+        after = ["admin/js/autocomplete.js", "nstlab/searching.js"]
+        return super().media + forms.Media(js=after)
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         field = self.choices.field

@@ -244,6 +244,7 @@ def test_somebody_who_only_looks_reads_levels_in_words_and_sees_the_pictures(
     assert "<dt>TV weight</dt><dd>0, 1</dd>" in text
     assert "<dt>seed</dt><dd>3, 4</dd>" in text
     assert text.count("<dt>seed</dt>") == 1
+    assert "icon-no" not in text
     for raw in ("[0.0", "[&#x27;conv", "{&quot;seed", "Α/β"):
         assert raw not in text
     address = reverse("generation:source_picture", args=[pair.content_id, "thumbnail"])
