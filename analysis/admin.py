@@ -277,11 +277,11 @@ class ReportAdmin(ReadOnlyAdmin):
             try:
                 if "lift" in request.POST:
                     exclusions.lift(participant, by=request.user)
-                    said = f"{participant} counts again."
+                    said = f"Participant {participant} counts again."
                 else:
                     reason = request.POST.get("reason", "")
                     exclusions.exclude(participant, reason=reason, by=request.user)
-                    said = f"{participant} is left out of the statistics."
+                    said = f"Participant {participant} is left out of the statistics."
             except exclusions.CannotExclude as refused:
                 messages.error(request, str(refused))
                 return redirect(request.path)

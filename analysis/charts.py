@@ -36,6 +36,9 @@ MOST_WITH_LABELS = 120
 MOST_CONTRASTS = 40
 MOST_FACTOR_PAIRS = 6
 MOST_LEVELS = 12
+MOST_NAMED = 8
+LABEL_LINE = 56  # characters
+TITLE_IN_LABEL = 15
 STYLE: Any = {
     "svg.hashsalt": "nstlab",
     "svg.fonttype": "path",
@@ -50,6 +53,7 @@ STYLE: Any = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "figure.facecolor": "white",
+    "figure.constrained_layout.w_pad": 0.08,
     "savefig.facecolor": "white",
 }
 SHORT = {
@@ -127,11 +131,15 @@ class Subject:
             return [("", table)]
         return [(str(q), part) for q, part in table.groupby("question", sort=False)]
 
-    def label(self, row: Mapping[str, Any]) -> str:
-        """What distinguishes a stimulus from the others, in the field's words."""
+    def label(self, row: Mapping[str, Any], *, short: bool = False) -> str:
+        """What distinguishes a stimulus from the others, in the field's words.
+
+        `short` takes the middle out of long titles; no setting is ever cut.
+        """
         words = []
         has = [name for name in self.factors if not pd.isna(row.get(name))]
         pair = [str(row[name]) for name in ("content", "style") if name in has]
+        pair = [_shortened(title) for title in pair] if short else pair
         if pair:
             words.append(" × ".join(pair))
         words += [
@@ -212,15 +220,16 @@ def caterpillar(subject: Subject, table: pd.DataFrame, question: str = "") -> Ch
         return _without(chart, "No stimulus has a rating yet.")
     rated = rated.sort_values("mos", kind="stable", ignore_index=True)
     labels = [subject.label(row) for row in records(rated)]
+    names = [subject.label(row, short=True) for row in records(rated)]
     shown = rated[["stimulus", "mos", "ci_low", "ci_high", "n"]].assign(label=labels)
     count = len(rated)
     pictures = count <= MOST_WITH_THUMBNAILS and bool(subject.thumbnails)
-    figure, axes = _rows(count, picture=pictures)
+    figure, axes = _rows(names, picture=pictures)
     place = np.arange(count)
     _whiskers(axes, rated, place)
     axes.plot(rated["mos"], place, "o", color=OKABE_ITO[0], markersize=4)
     _score_axis(axes, subject, "MOS")
-    _row_axis(axes, labels, count, "stimuli by MOS", picture=pictures)
+    _row_axis(axes, names, "stimuli by MOS", picture=pictures)
     if count <= MOST_WITH_LABELS:
         for at, n in zip(place, rated["n"], strict=True):
             axes.annotate(
@@ -249,6 +258,7 @@ def rating_bars(subject: Subject, table: pd.DataFrame, question: str = "") -> Ch
         return _without(chart, "No stimulus has a rating yet.")
     rated = rated.sort_values("mos", kind="stable", ignore_index=True)
     labels = [subject.label(row) for row in records(rated)]
+    names = [subject.label(row, short=True) for row in records(rated)]
     counts = rated[columns].to_numpy(float)
     share = 100 * counts / counts.sum(axis=1, keepdims=True)
     middle = (low + high) / 2
@@ -257,7 +267,7 @@ def rating_bars(subject: Subject, table: pd.DataFrame, question: str = "") -> Ch
     )
     start = -(share * weight).sum(axis=1)
     count = len(rated)
-    figure, axes = _rows(count, legend=True)
+    figure, axes = _rows(names, legend=True)
     place = np.arange(count)
     colours = matplotlib.colormaps["PuOr"](np.linspace(0.08, 0.92, len(columns)))
     left = start.copy()
@@ -278,7 +288,7 @@ def rating_bars(subject: Subject, table: pd.DataFrame, question: str = "") -> Ch
     axes.set_xlabel("share of ratings, % (numbers: ratings)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     axes.grid(axis="y", visible=False)
-    _row_axis(axes, labels, count, "stimuli by MOS")
+    _row_axis(axes, names, "stimuli by MOS")
     figure.legend(
         *axes.get_legend_handles_labels(), ncols=len(columns),
         loc="outside upper right", title="rating", handlelength=1, columnspacing=1,
@@ -348,12 +358,18 @@ def heat_map(
 def interaction(
     subject: Subject, table: pd.DataFrame, pair: tuple[str, str], question: str = ""
 ) -> Chart:
-    """A line for each level of the factor that has fewer."""
+    """A line for each level of one factor, along the other.
+
+    Along the one whose levels have an order, else along the one with more.
+    """
     cells = _cells(table, pair, subject.factors)
-    by_levels = sorted(
-        pair, key=lambda name: cells[name].nunique() if name in cells else 0
-    )
-    line, along = by_levels if len(cells) else pair
+    line, along = pair
+    if len(cells):
+        line, along = sorted(
+            pair, key=lambda name: (_ordered(cells, name), cells[name].nunique())
+        )
+        if cells[line].nunique() > len(OKABE_ITO):
+            line, along = along, line
     chart = Chart(
         _name(f"lines_{pair[0]}_{pair[1]}", question),
         _title(f"Interplay of {_word(line)} and {_word(along)}", question),
@@ -399,8 +415,9 @@ def raters(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
         _name("raters", question),
         _title("Raters: bias and inconsistency", question),
         "Each point is a person: how far they rate above the panel, and the standard "
-        f"deviation of their noise, with {100 * subject.level:g} % intervals. Named "
-        "and drawn as a square: those with a flag in raters.csv.",
+        f"deviation of their noise, with {100 * subject.level:g} % intervals. "
+        "Squares have a flag in raters.csv; named are at most "
+        f"{MOST_NAMED} of them, those farthest from the others.",
     )
     columns = ["participant", "bias", "inconsistency", "flags"]
     known = table.dropna(subset=["bias", "inconsistency"]) if len(table) else table
@@ -423,18 +440,26 @@ def raters(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
                 part["bias"], part["inconsistency"], marker, color=colour,
                 markersize=4.5, label=f"{text} ({len(part)})",
             )  # fmt: skip
-    if flagged.sum() <= 30:
-        for row in records(known[flagged]):
-            axes.annotate(
-                str(row["participant"]), (row["bias"], row["inconsistency"]),
-                xytext=(4, 3), textcoords="offset points", fontsize=6,
-            )  # fmt: skip
+    for row in records(_farthest(known, flagged)):
+        axes.annotate(
+            str(row["participant"]), (row["bias"], row["inconsistency"]),
+            xytext=(4, 3), textcoords="offset points", fontsize=6,
+        )  # fmt: skip
     axes.axvline(0, color="#444", linewidth=0.8)
     axes.set_xlabel("bias, rating points above the panel")
     axes.set_ylabel("inconsistency, SD in rating points")
     axes.set_ylim(bottom=0)
     axes.legend(loc="best")
     return _drawn(chart, figure, known[columns])
+
+
+def _farthest(known: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
+    """Of the chosen people the MOST_NAMED farthest from everybody's medians."""
+    both = known[["bias", "inconsistency"]]
+    off = both - both.median()
+    spread = off.abs().median().replace(0, 1)
+    distance = ((off / spread) ** 2).sum(axis=1)[chosen]
+    return known.loc[distance.nlargest(MOST_NAMED).index]
 
 
 def _spread(axes: Axes, known: pd.DataFrame, share: float) -> None:
@@ -527,17 +552,17 @@ def contrasts(subject: Subject, table: pd.DataFrame, question: str = "") -> Char
             f"{len(known)}; contrasts.csv has all.",
         )
     by_code = {
-        str(row["stimulus"]): subject.label(row)
+        str(row["stimulus"]): subject.label(row, short=True)
         for row in records(subject.table("mos_by_stimulus.csv"))
     }
     names = []
     for a, b, family in zip(kept["a"], kept["b"], kept["family"], strict=True):
         factor = family.split(":")[0]
         if factor == "stimulus":
-            names.append(f"{by_code.get(str(a), a)}  −  {by_code.get(str(b), b)}")
+            names.append(f"{by_code.get(str(a), a)}\n−  {by_code.get(str(b), b)}")
         else:
             names.append(f"{_word(factor)}: {level(a)}  −  {level(b)}")
-    figure, axes = _rows(len(kept))
+    figure, axes = _rows(names)
     place = np.arange(len(kept))
     _whiskers(axes, kept, place)
     lasting = (kept["p_holm"] < 1 - subject.level).to_numpy()
@@ -551,7 +576,7 @@ def contrasts(subject: Subject, table: pd.DataFrame, question: str = "") -> Char
         )  # fmt: skip
     axes.axvline(0, color="#444", linewidth=0.8)
     axes.set_xlabel("mean difference, rating points")
-    _row_axis(axes, names, len(kept), "pairs")
+    _row_axis(axes, names, "pairs")
     columns = [
         "a",
         "b",
@@ -581,11 +606,10 @@ def screening(subject: Subject, table: pd.DataFrame, question: str = "") -> Char
     sorted_table = table.sort_values("mos_none", kind="stable", ignore_index=True)
     sorted_table = sorted_table.dropna(subset=["mos_none"])
     stimuli = records(subject.table("mos_by_stimulus.csv"))
-    by_code = {str(row["stimulus"]): subject.label(row) for row in stimuli}
-    labels = [by_code.get(str(code), str(code)) for code in sorted_table["stimulus"]]
-    count = len(sorted_table)
-    figure, axes = _rows(count, legend=True)
-    place = np.arange(count)
+    by_code = {str(row["stimulus"]): subject.label(row, short=True) for row in stimuli}
+    names = [by_code.get(str(code), str(code)) for code in sorted_table["stimulus"]]
+    figure, axes = _rows(names, legend=True)
+    place = np.arange(len(names))
     for k, rule in enumerate(rules):
         shift = 0.5 * ((k + 0.5) / len(rules) - 0.5)
         axes.plot(
@@ -594,7 +618,7 @@ def screening(subject: Subject, table: pd.DataFrame, question: str = "") -> Char
             label=SCREENS.get(rule, rule),
         )  # fmt: skip
     _score_axis(axes, subject, "MOS")
-    _row_axis(axes, labels, count, "stimuli by MOS")
+    _row_axis(axes, names, "stimuli by MOS")
     figure.legend(
         *axes.get_legend_handles_labels(), ncols=min(3, len(rules)),
         loc="outside upper right", handlelength=1,
@@ -615,9 +639,10 @@ def pair_scale(subject: Subject) -> Chart:
         return _without(chart, "The comparisons do not give a scale yet.")
     table = table.sort_values("score", kind="stable", ignore_index=True)
     labels = [subject.label(row) for row in records(table)]
+    names = [subject.label(row, short=True) for row in records(table)]
     count = len(table)
     pictures = count <= MOST_WITH_THUMBNAILS and bool(subject.thumbnails)
-    figure, axes = _rows(count, picture=pictures)
+    figure, axes = _rows(names, picture=pictures)
     place = np.arange(count)
     half = 1.96 * table["se_bootstrap"].fillna(table["se"])
     drawn = table.assign(ci_low=table["score"] - half, ci_high=table["score"] + half)
@@ -625,7 +650,7 @@ def pair_scale(subject: Subject) -> Chart:
     axes.plot(table["score"], place, "o", color=OKABE_ITO[0], markersize=4)
     axes.axvline(0, color="#444", linewidth=0.8)
     axes.set_xlabel("score, log odds")
-    _row_axis(axes, labels, count, "stimuli by score", picture=pictures)
+    _row_axis(axes, names, "stimuli by score", picture=pictures)
     if pictures:
         for at, stimulus in zip(place, table["stimulus"], strict=True):
             _picture(axes, subject.thumbnails.get(str(stimulus)), float(at))
@@ -678,30 +703,53 @@ def _drawn(chart: Chart, figure: Figure, table: pd.DataFrame) -> Chart:
 
 
 def _rows(
-    count: int, *, picture: bool = False, legend: bool = False
+    labels: Sequence[str], *, picture: bool = False, legend: bool = False
 ) -> tuple[Figure, Axes]:
-    """A figure of one row a thing, tall enough for them."""
+    """A figure of one row a thing, tall enough for them and their labels."""
+    count = len(labels)
     each = 0.42 if picture else 0.22 if count <= MOST_WITH_LABELS else 0.03
+    if count <= MOST_WITH_LABELS:
+        lines = max((_wrapped(label).count("\n") + 1 for label in labels), default=1)
+        each = max(each, 0.06 + 0.12 * lines)
     height = 1.0 + (0.3 if legend else 0) + each * max(count, 3)
     figure = Figure(figsize=(WIDTH, height), layout="constrained", dpi=DPI)
     return figure, figure.subplots()
 
 
 def _row_axis(
-    axes: Axes, labels: Sequence[str], count: int, word: str, *, picture: bool = False
+    axes: Axes, labels: Sequence[str], word: str, *, picture: bool = False
 ) -> None:
+    count = len(labels)
     axes.set_ylim(-0.6, count - 0.4)
     axes.grid(axis="y", visible=False)
     if count <= MOST_WITH_LABELS:
-        axes.set_yticks(range(count), [_shortened(text) for text in labels], fontsize=7)
+        axes.set_yticks(range(count), [_wrapped(text) for text in labels], fontsize=7)
         axes.tick_params(axis="y", length=0, pad=32 if picture else 3)
     else:
         axes.set_ylabel(f"{count} {word}")
         axes.set_yticks([])
 
 
-def _shortened(text: str, most: int = 48) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _wrapped(label: str) -> str:
+    """A label in lines of LABEL_LINE at most, broken between its words only."""
+    lines = [""]
+    for part in label.replace("\n", " · \n").split(" · "):
+        joined = f"{lines[-1]} · {part}" if lines[-1] else part
+        if part.startswith("\n"):
+            lines.append(part.removeprefix("\n"))
+        elif len(joined) <= LABEL_LINE or not lines[-1]:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return "\n".join(lines)
+
+
+def _shortened(title: str) -> str:
+    """A long title without its middle: ends tell apart what is numbered."""
+    if len(title) <= TITLE_IN_LABEL:
+        return title
+    end = TITLE_IN_LABEL // 3
+    return f"{title[: TITLE_IN_LABEL - end - 1].rstrip()}…{title[-end:].lstrip()}"
 
 
 def _score_axis(axes: Axes, subject: Subject, word: str) -> None:
@@ -771,6 +819,11 @@ def _cells(
 def _levels(column: pd.Series) -> list[Any]:
     """Numbers in their order, words by name."""
     return sorted(column.unique(), key=lambda value: (isinstance(value, str), value))
+
+
+def _ordered(table: pd.DataFrame, name: str) -> bool:
+    """Whether a line between two levels means something: numbers, depths."""
+    return name == "content_layer" or table.dtypes[name].kind in "iuf"
 
 
 def _alone(table: pd.DataFrame, pair: tuple[str, str]) -> dict[tuple[Any, Any], str]:

@@ -105,6 +105,7 @@ def report_context(study: Study, report: Report) -> dict[str, Any]:
         "reliability": [
             {
                 **row,
+                "name": statistic_name(row["statistic"]),
                 "value": _fixed(row["value"], 3),
                 "interval": between(row["ci_low"], row["ci_high"]),
             }
@@ -150,6 +151,25 @@ def _categories(rows: list[dict[str, str]]) -> list[int]:
         return []
     numbers = (name.removeprefix("n_") for name in rows[0] if name.startswith("n_"))
     return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+NAMES = {
+    "kendall_w": "Kendall's W",
+    "sos_a": "SOS parameter a",
+    "split_half": "Split half",
+    "test_retest": "Test–retest",
+    "mean_pairwise_pearson": "Mean Pearson r of two people",
+}
+
+
+def statistic_name(column: str) -> str:
+    """A statistic of `reliability.csv` as a paper calls it."""
+    if metric := column.partition("krippendorff_alpha_")[2]:
+        return f"Krippendorff's α, {metric}"
+    if column.startswith("icc_"):
+        form, raters, *how = column.split("_")[1:]
+        return f"ICC({form},{raters}){', REML' if how else ''}"
+    return NAMES.get(column, column.replace("_", " "))
 
 
 def _mos_row(

@@ -700,6 +700,7 @@ class Participant(models.Model):
             open_ones.select_related("stimulus", "second").only(
                 "participant", "index", "kind", "side", "item", "expected",
                 "instructed", "break_before", "break_ended_at", "answered_at",
+                "load_failures",
                 *(f"stimulus__{name}" for name in shown),
                 *(f"second__{name}" for name in shown),
             )[:count]

@@ -153,9 +153,9 @@ def _copy_some(study: Study, end: float | None) -> int:
     return len(copies)
 
 
-def _copy(study: Study, render: Render) -> Stimulus:
-    """An unsaved stimulus with its own file."""
-    stimulus = Stimulus(
+def as_stimulus(study: Study, render: Render) -> Stimulus:
+    """What a render is in a study: unsaved, and without a file yet."""
+    return Stimulus(
         study=study,
         render=render,
         parameters={
@@ -165,6 +165,11 @@ def _copy(study: Study, render: Render) -> Stimulus:
             **_losses(render),
         },
     )
+
+
+def _copy(study: Study, render: Render) -> Stimulus:
+    """An unsaved stimulus with its own file."""
+    stimulus = as_stimulus(study, render)
     with _reading(f"The picture of render {render.pk}, {render},"):
         file = picture_bytes(render.picture)
         # As a worker has written it: named by its pixels, and nothing to strip.

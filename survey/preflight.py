@@ -17,7 +17,7 @@ from survey import planning
 from survey.design import DesignError, student_t
 from survey.methods import CannotAsk, method_of
 from survey.models import Item, Stimulus, Study
-from survey.opening import lacking, to_copy
+from survey.opening import as_stimulus, lacking, to_copy
 from survey.presets import P913_WORDS
 from survey.steps import FORMS, label_of
 from survey.texts import faults_of_forms, form_blocks
@@ -39,6 +39,9 @@ TRANSLATED = {
     "consent": "the consent text", "thanks": "the thanks text",
 }  # fmt: skip
 """What a translation may have, if the study itself has it."""
+
+MOST_LOOKED_AT = 1000
+"""Renders whose settings are read before they are taken in."""
 
 MOST_RIGHTS = 10
 """Source images that are named one by one."""
@@ -67,7 +70,11 @@ def remarks(study: Study) -> list[Remark]:
     """Everything worth a look, what stops the study first."""
     shown = list(study.stimuli.select_related("reference").order_by("pk"))
     rated = [it for it in shown if it.rated and not it.is_reference]
-    coming = to_copy(study).count()
+    to_come = to_copy(study)
+    coming = to_come.count()
+    # What is not copied yet confounds and costs as much as what is.
+    renders = to_come.select_related("content", "style")[:MOST_LOOKED_AT]
+    all_rated = rated + [as_stimulus(study, render) for render in renders]
     found = [
         Remark(
             f"It has not named {what}.",
@@ -78,6 +85,7 @@ def remarks(study: Study) -> list[Remark]:
         for what in lacking(study)
     ]
     found += _about_pictures(study, rated, coming)
+    found += _about_features(all_rated)
     found += _about_languages(study)
     refused = list(_about_design(study))
     items: list[Item] | None = None
@@ -88,8 +96,8 @@ def remarks(study: Study) -> list[Remark]:
             refused.append(error.remark)
     found += refused
     found += _about_checks(study, shown)
-    found += _about_rights(rated)
-    found += _about_factors(rated)
+    found += _about_rights(all_rated)
+    found += _about_factors(study, all_rated)
     if items is not None and (number := len(items) or coming):
         found += _about_effort(study, shown, number)
     return sorted(found, key=lambda remark: not remark.stops)
@@ -133,6 +141,9 @@ def _about_pictures(
             mend="Take them out, or take them in again.",
             step="pictures",
         )
+
+
+def _about_features(rated: list[Stimulus]) -> Iterator[Remark]:
     if random := sum(stimulus.random_weights for stimulus in rated):
         yield Remark(
             f"{random} pictures were painted with random features, and say so.",
@@ -275,14 +286,26 @@ def _about_rights(rated: list[Stimulus]) -> Iterator[Remark]:
         )
 
 
-def _about_factors(stimuli: list[Stimulus]) -> Iterator[Remark]:
-    """Levels with unequal numbers of pictures, and factors that change together."""
+def _about_factors(study: Study, stimuli: list[Stimulus]) -> Iterator[Remark]:
+    """Levels with unequal numbers of pictures, factors that change together, and
+    blocks of what does not vary."""
     names = {name for stimulus in stimuli for name in stimulus.parameters}
     levels = {
         name: [str(stimulus.parameters.get(name, "")) for stimulus in stimuli]
         for name in sorted(names - NO_FACTORS)
     }
     varied = {name: values for name, values in levels.items() if len(set(values)) > 1}
+    blocked = study.order == Study.Order.BLOCKED and study.block_by
+    if blocked and stimuli and study.block_by not in varied:
+        yield Remark(
+            f"Blocks are to be made of “{study.block_by}”, which does not vary between "
+            "the pictures.",
+            stops=True,
+            mend=f"Take one of these: {', '.join(varied)}."
+            if varied
+            else "Nothing varies: take another order.",
+            step="people",
+        )
     for name, values in varied.items():
         counts = Counter(values)
         most, least = max(counts.values()), min(counts.values())
@@ -294,14 +317,21 @@ def _about_factors(stimuli: list[Stimulus]) -> Iterator[Remark]:
                 step="pictures",
             )
     for a, b in combinations(varied, 2):
-        together = set(zip(varied[a], varied[b], strict=True))
-        if len(together) == len(set(varied[a])) == len(set(varied[b])):
-            yield Remark(
-                f"{a} and {b} always change together: their effects cannot be told "
-                "apart.",
-                mend="Add pictures that combine their levels otherwise.",
-                step="pictures",
-            )
+        cells = len(set(zip(varied[a], varied[b], strict=True)))
+        fewer, more = sorted((a, b), key=lambda name: len(set(varied[name])))
+        if cells > len(set(varied[more])):
+            continue
+        if cells == len(set(varied[fewer])):
+            text = f"{a} and {b} always change together"
+        elif cells < len(stimuli):
+            text = f"Every level of {more} comes with one level of {fewer} only"
+        else:
+            continue  # each picture has a level of its own, as titles may be
+        yield Remark(
+            f"{text}: their effects cannot be told apart.",
+            mend="Add pictures that combine their levels otherwise.",
+            step="pictures",
+        )
 
 
 def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[Remark]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,8 @@ from survey.refusals import (
     UnknownCode,
 )
 from survey.signals import answers_withdrawn
+
+log = logging.getLogger(__name__)
 
 SIMULATED_SALT = "survey.simulated"
 
@@ -89,7 +92,7 @@ def join(
     # Held, so that numbers, quotas and one-time links are counted one by one.
     held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
     token = readable_code(CODE_LENGTH)
-    if recruit and (known := _recruited(held, recruit)):
+    if recruit and (known := recruited(held, recruit)):
         Participant.objects.filter(pk=known.pk).update(token_sha256=token_hash(token))
         return known, token
     simulated = _is_simulated(held, simulated_mark)
@@ -133,7 +136,8 @@ REFUSED_JOINING = {
 }
 
 
-def _recruited(study: Study, recruit: tuple[str, str, str]) -> Participant | None:
+def recruited(study: Study, recruit: tuple[str, str, str]) -> Participant | None:
+    """Whom a recruiting platform sent to this study before, unless withdrawn."""
     platform, person, _session = recruit
     return (
         Participant.objects.filter(
@@ -198,7 +202,7 @@ WHILE_RATING = [
             "slug", "title", "welcome", "consent", "thanks", "language", "question",
             "experiment", "state", "method", "scale_points", "tie_allowed", "seed",
             "trials_each", "target_half_width", "reserve_minutes", "apart",
-            "one_touch", "fit_to_viewport", "ask_comment",
+            "one_touch", "fit_to_viewport", "ask_comment", "contact",
             *(f"check_{name}" for name in CHECKS),
         )
     ),
@@ -291,6 +295,16 @@ def end_break(participant: Participant, trial_pk: int) -> None:
         break_ended_at=timezone.now()
     )
     Participant.objects.filter(pk=held.pk).update(seen_at=timezone.now())
+
+
+def note_missing(participant: Participant, trial_pk: int, failures: int) -> None:
+    """A picture of an open trial has failed to load so often, all told."""
+    trials = participant.trials.filter(pk=trial_pk, answered_at=None)
+    if trials.filter(load_failures__lt=failures).update(load_failures=failures):
+        log.warning(
+            "Study %s: a picture of trial %d did not load (failures so far: %d).",
+            participant.study.slug, trial_pk, failures,
+        )  # fmt: skip
 
 
 # Answering ----------------------------------------------------------------------

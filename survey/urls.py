@@ -8,6 +8,7 @@ app_name = "survey"
 urlpatterns = [
     path("<slug:slug>/", views.welcome, name="welcome"),
     path("<slug:slug>/join/", views.join, name="join"),
+    path("<slug:slug>/forget/", views.forget, name="forget"),
     path("<slug:slug>/declined/", views.declined, name="declined"),
     path("<slug:slug>/before/", views.before, name="before"),
     path("<slug:slug>/checks/", views.checks, name="checks"),

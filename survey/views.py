@@ -6,17 +6,20 @@ the code in one HttpOnly cookie that only this study's pages receive.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
+from django.utils.crypto import salted_hmac
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -34,15 +37,28 @@ from survey.forms import (
     recruit_of,
 )
 from survey.methods import method_of
-from survey.models import CHECKS, Participant, Stimulus, Study, Trial
+from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
 from survey.refusals import StudyNotOpen, SurveyRefusal
 from survey.texts import choose_language, form_words, languages_of, texts_of
 
 COOKIE = "participant"
 COOKIE_SECONDS = 30 * 24 * 3600
 
+RECEIPT_SECONDS = 600
+"""How long after finishing the receipt's code is shown: the next person at a shared
+computer must not find it."""
+RECEIPT_COOKIE = "receipt"
+"""Who finished long ago and gets a new code is shown that one, too."""
+
 BY_SCRIPT = "X-Survey"
-"""The header by which rate.js asks for the next trial alone, not for a whole page."""
+"""The header by which rate.js asks for the next trial alone, not for a whole page.
+
+Every page of a study carries it too, with its name: so the script knows the lab's own
+replies from those of a proxy or of a network's sign-in page.
+"""
+
+OUTBOX_SALT = "survey.outbox"
+"""For the name of a participant's outbox in a browser that several people use."""
 
 View = Callable[..., HttpResponse]
 
@@ -84,7 +100,7 @@ def _visit(
             try:
                 return view(request, study, participant)
             except SurveyRefusal as refusal:
-                return _refused(request, study, refusal)
+                return _refused(request, study, refusal, participant)
 
     return wrapped
 
@@ -113,7 +129,7 @@ def _inside(
                     return view(request, participant)
                 except SurveyRefusal as refusal:
                     return _refused(
-                        request, participant.study, refusal, participant=participant
+                        request, participant.study, refusal, participant, inside=True
                     )
 
         return wrapped
@@ -135,26 +151,75 @@ def _page(
     language = translation.get_language() or study.language
     context["texts"] = texts_of(study, language)
     context["rtl"] = translation.get_language_bidi()
-    return render(request, f"survey/{name}.html", context, status=status)
+    context["query"] = _query(request)
+    response = render(request, f"survey/{name}.html", context, status=status)
+    response[BY_SCRIPT] = name
+    return response
+
+
+def _carried(request: HttpRequest) -> dict[str, str]:
+    """What a recruiting platform's link says: who was sent is paid by these names."""
+    sent = {**request.GET.dict(), **request.POST.dict()}
+    names = [name for pair in PLATFORMS.values() for name in pair]
+    return {name: str(sent[name])[:100] for name in names if sent.get(name)}
+
+
+def _query(request: HttpRequest) -> str:
+    """What an address within the study says on, so that no link loses it."""
+    said = _carried(request)
+    if language := request.POST.get("lang") or request.GET.get("lang"):
+        said["lang"] = language[:10]
+    return f"?{urlencode(said)}" if said else ""
 
 
 def _refused(
-    request: HttpRequest, study: Study, refusal: SurveyRefusal, **context: Any
+    request: HttpRequest,
+    study: Study,
+    refusal: SurveyRefusal,
+    participant: Participant | None,
+    *,
+    inside: bool = False,
 ) -> HttpResponse:
-    name = "closed" if isinstance(refusal, StudyNotOpen) else "refused"
-    return _page(request, study, name, refusal.status, sentence=str(refusal), **context)
+    """`inside`: what was refused is something that only participants send."""
+    over = isinstance(refusal, StudyNotOpen)
+    if participant:
+        of_platform = Recruit.objects.filter(participant=participant).exists()
+    else:
+        of_platform = recruit_of(_carried(request)) is not None
+    return _page(
+        request,
+        study,
+        "closed" if over else "refused",
+        refusal.status,
+        sentence=str(refusal),
+        participant=participant,
+        inside=inside,
+        screened_out=of_platform and (over or participant is None),
+    )
 
 
 def _keep_code(response: HttpResponse, study: Study, token: str) -> HttpResponse:
+    return _keep(response, study, COOKIE, token, COOKIE_SECONDS)
+
+
+def _keep(
+    response: HttpResponse, study: Study, name: str, value: str, seconds: int
+) -> HttpResponse:
     response.set_cookie(
-        COOKIE,
-        token,
-        max_age=COOKIE_SECONDS,
+        name,
+        value,
+        max_age=seconds,
         path=study.get_absolute_url(),
         secure=settings.HTTPS,
         httponly=True,
         samesite="Lax",
     )
+    return response
+
+
+def _without_code(response: HttpResponse, study: Study) -> HttpResponse:
+    for name in (COOKIE, RECEIPT_COOKIE):
+        response.delete_cookie(name, path=study.get_absolute_url(), samesite="Lax")
     return response
 
 
@@ -174,30 +239,36 @@ def welcome(
     """What the study is about, and consent."""
     if participant:
         if participant.status == Participant.Status.FINISHED:
-            return redirect("survey:thanks", slug=study.slug)
+            return _thanks(request, participant)
         if not study.accepts_answers:
             raise StudyNotOpen(services.REFUSED_JOINING["closed"]())
         return _page(request, study, "welcome", participant=participant)
-    returning = recruit_of(request.GET) is not None
-    if (reason := study.refuses_joining()) and not (returning and reason == "full"):
+    if (reason := study.refuses_joining()) and not _may_return(request, study, reason):
         raise StudyNotOpen(services.REFUSED_JOINING[reason]())
     return _welcome(request, study, JoinForm(study=study))
+
+
+def _may_return(request: HttpRequest, study: Study, reason: str) -> bool:
+    """Whether somebody whom a platform sends again gets their session back."""
+    recruit = recruit_of(_carried(request))
+    known = services.recruited(study, recruit) if recruit else None
+    if known is None:
+        return False
+    return reason != "closed" or known.status == Participant.Status.FINISHED
 
 
 def _welcome(
     request: HttpRequest, study: Study, form: JoinForm, status: int = 200
 ) -> HttpResponse:
-    sent = request.POST or request.GET
-    names = [name for pair in PLATFORMS.values() for name in pair]
-    carried = [(name, str(sent[name])[:100]) for name in names if sent.get(name)]
+    carried = _carried(request)
     return _page(
         request,
         study,
         "welcome",
         status,
         form=form,
-        carried=carried,
-        preview=sent.get("assignmentId") == MTURK_PREVIEW,
+        carried=list(carried.items()),
+        preview=carried.get("assignmentId") == MTURK_PREVIEW,
         languages=[
             (code, translation.get_language_info(code)["name_local"])
             for code in languages_of(study)
@@ -226,7 +297,19 @@ def join(
         invitation=form.cleaned_data["invitation"],
         recruit=recruit_of(request.POST),
     )
-    return _keep_code(_to_place(participant), study, token)
+    response = _keep_code(_to_place(participant), study, token)
+    if participant.status == Participant.Status.FINISHED:
+        return _keep(response, study, RECEIPT_COOKIE, "new", RECEIPT_SECONDS)
+    return response
+
+
+@require_POST
+@_visit
+def forget(
+    request: HttpRequest, study: Study, participant: Participant | None
+) -> HttpResponse:
+    """Somebody else is at this browser now; who was has only their code."""
+    return _without_code(redirect(study.get_absolute_url() + _query(request)), study)
 
 
 @require_GET
@@ -234,8 +317,8 @@ def join(
 def declined(
     request: HttpRequest, study: Study, participant: Participant | None
 ) -> HttpResponse:
-    """For those who do not or may not take part: nothing was stored."""
-    return _page(request, study, "declined")
+    """For those who do not or may not take part: nothing was stored, or they joined."""
+    return _page(request, study, "declined", participant=participant)
 
 
 @require_http_methods(["GET", "POST"])
@@ -247,7 +330,9 @@ def resume(
     form = CodeForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
         status = 200 if request.method == "GET" else 400
-        return _page(request, study, "resume", status, form=form)
+        return _page(
+            request, study, "resume", status, form=form, participant=participant
+        )
     limits.count_code(request)
     token = form.cleaned_data["code"]
     participant = services.resume(study.slug, token)
@@ -341,8 +426,18 @@ def rate(request: HttpRequest, participant: Participant) -> HttpResponse:
         if pk := request.POST.get("break"):
             services.end_break(participant, int(pk) if pk.isdecimal() else 0)
             return _next(request, participant)
+        if "missing" in request.POST:
+            return _missing(participant, request.POST)
         return _answer(request, participant)
     return _rating_page(request, participant)
+
+
+def _missing(participant: Participant, sent: QueryDict) -> HttpResponse:
+    """A picture did not load. Who never sees it never says so with an answer."""
+    failed = SentAnswer.read(sent)
+    if failed.trial is not None:
+        services.note_missing(participant, failed.trial, failed.load_failures)
+    return HttpResponse(status=204)
 
 
 def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
@@ -422,6 +517,7 @@ def _trial_context(
         "instruction": expected.spoken if trial.instructed and expected else "",
         "training": is_training,
         "first_counted": 0 < participant.practice == trial.index - 1,
+        "person": salted_hmac(OUTBOX_SALT, str(participant.pk)).hexdigest()[:16],
         "on_break": trial.break_before and trial.break_ended_at is None,
     }
 
@@ -438,24 +534,38 @@ def _pictures(trial: Trial) -> list[Stimulus]:
 @_inside("thanks")
 def thanks(request: HttpRequest, participant: Participant) -> HttpResponse:
     """Shown only after the server has counted every planned answer."""
+    shown_until = timezone.now() - dt.timedelta(seconds=RECEIPT_SECONDS)
+    done_at = participant.finished_at
+    if done_at and done_at < shown_until and RECEIPT_COOKIE not in request.COOKIES:
+        return _thanks(request, participant)
+    return _thanks(request, participant, receipt=_code_of(request))
+
+
+def _thanks(
+    request: HttpRequest, participant: Participant, receipt: str = ""
+) -> HttpResponse:
     return _page(
         request,
         participant.study,
         "thanks",
         participant=participant,
         count=participant.planned,
-        token=services.grouped(request.COOKIES[COOKIE].replace("-", "")),
+        receipt=receipt,
     )
+
+
+def _code_of(request: HttpRequest) -> str:
+    return services.grouped(request.COOKIES[COOKIE].replace("-", ""))
 
 
 # Leaving --------------------------------------------------------------------------
 
 
 @require_GET
-@_inside()
+@_inside("before", "checks", "rate", "after")
 def code(request: HttpRequest, participant: Participant) -> HttpResponse:
     """The participant's code, to go on elsewhere or to withdraw later."""
-    token = services.grouped(request.COOKIES[COOKIE].replace("-", ""))
+    token = _code_of(request)
     study = participant.study
     link = request.build_absolute_uri(reverse("survey:resume", args=[study.slug]))
     return _page(
@@ -481,9 +591,7 @@ def withdraw(
         sent = form.cleaned_data["code"] if form is not None else ""
         participant = services.resume(study.slug, sent)
     services.withdraw(participant)
-    response = _page(request, study, "withdrawn")
-    response.delete_cookie(COOKIE, path=study.get_absolute_url(), samesite="Lax")
-    return response
+    return _without_code(_page(request, study, "withdrawn"), study)
 
 
 @require_GET

@@ -189,3 +189,41 @@ def test_many_stimuli_still_make_one_page() -> None:
     height = float(parsed(chart.svg).get("height", "").removesuffix("pt"))
     assert height < 297 / 25.4 * 72  # A4
     assert len(chart.table) == 240
+
+
+def test_a_label_keeps_every_setting_and_both_ends_of_a_title() -> None:
+    factors = ("content", "style", "content_layer", "alpha", "style_layers")
+    of = charts.Subject({}, factors=factors)
+    row = {
+        "content": "Portrait of a woman in red, 1", "style": "Waves", "alpha": 0.0005,
+        "content_layer": "conv4_1", "style_layers": "conv1_1 conv2_1 conv3_1 conv4_1",
+    }  # fmt: skip
+    whole, short = of.label(row), of.label(row, short=True)
+    assert short.startswith("Portrait") and "ed, 1 × Waves · " in short
+    assert short.endswith(whole.split(" × Waves")[1])
+    assert short != of.label(
+        {**row, "content": "Portrait of a woman in red, 2"}, short=True
+    )
+    lines = charts._wrapped(f"{short}\n−  {short}").split("\n")
+    assert " · ".join(lines[:2]) == short
+    assert " · ".join(lines[2:]) == f"−  {short}"
+    assert max(map(len, lines)) <= charts.LABEL_LINE
+
+
+def test_lines_run_along_the_factor_whose_levels_have_an_order() -> None:
+    frame = panel()
+    frame["style"] = frame["content_layer"].map(dict(zip(LAYERS, "AB", strict=True)))
+    extra = frame.assign(
+        stimulus=frame["stimulus"] + "x",
+        style="C",
+        trial=frame["trial"] + 4,
+    )
+    both = pd.concat([frame, extra]).drop(columns="content_layer")
+    both["stimulus"] = both["style"] + both["alpha"].astype(str)
+    both = both.drop_duplicates(["participant", "stimulus"])
+    options = stats.Options(by=("style,alpha",), resamples=50)
+    report = stats.build(validate(both), options)
+    of = charts.Subject.of(report, factors=("style", "alpha"), thumbnails={})
+    (drawn,) = [it for it in charts.draw_all(of) if it.name == "lines_alpha_style"]
+    # Of styles there are more, but a line from one to the next would mean nothing.
+    assert drawn.title == "Interplay of style and α"

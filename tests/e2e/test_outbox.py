@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
 from survey.models import Participant, Question, Rating, Trial
 from tests.e2e.browser import PHONE
@@ -24,6 +24,7 @@ from tests.e2e.steps import (
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 Visit = Callable[..., BrowserContext]
 UNSENT = "Your answer is kept in this browser and will be sent."
+KEPT = "() => Object.keys(localStorage).length"
 
 
 def only_posts(act: Callable[[Route], None]) -> Callable[[Route], None]:
@@ -108,14 +109,13 @@ def test_withdrawing_empties_the_outbox(
     page.route("**/rate/", only_posts(lambda route: route.abort()))
     click_answer(page, 2)
     expect(page.get_by_text(UNSENT)).to_be_visible()
-    kept = "() => Object.keys(localStorage).length"
-    assert page.evaluate(kept) == 1
+    assert page.evaluate(KEPT) == 1
     page.goto(address + "withdraw/")
     page.get_by_role("button", name="Delete my answers").click()
     expect(page.get_by_role("heading", name="You have withdrawn")).to_be_visible()
     # The script that does it runs once the page is read, the heading is there before.
     page.wait_for_load_state()
-    assert page.evaluate(kept) == 0
+    assert page.evaluate(KEPT) == 0
     assert not Rating.objects.exists()
 
 
@@ -238,3 +238,206 @@ def test_a_late_key_of_the_picture_before_answers_nothing(
     page.keyboard.press("Enter")
     expect_picture(page, 2)
     expect(choice(page, 1)).not_to_be_checked()
+
+
+def not_ours(status: int) -> Callable[[Route], None]:
+    """Replies to posts as a network's sign-in page or a proxy does."""
+    page = "<html><body><h1>Sign in to this network</h1></body></html>"
+    return only_posts(
+        lambda route: route.fulfill(status=status, body=page, content_type="text/html")
+    )
+
+
+@pytest.mark.parametrize("status", [200, 403, 404])
+def test_a_reply_of_somebody_else_neither_counts_nor_replaces_the_page(
+    live_lab: LiveLab, page: Page, study: Any, faults: Any, status: int
+) -> None:
+    consent(page, live_lab.survey(study))
+    first = shown(page)
+    page.route("**/rate/", not_ours(status))
+    click_answer(page, 4)
+    expect(page.get_by_text("did not come from this study")).to_be_visible()
+    expect(page.get_by_text(UNSENT)).to_be_visible()
+    expect_picture(page, 1)
+    assert page.evaluate(KEPT) == 1
+    assert not Rating.objects.exists()
+    page.unroute("**/rate/")
+    page.get_by_role("button", name="Try now").click()
+    expect_picture(page, 2)
+    assert stored(study) == {first: 4}
+    assert page.evaluate(KEPT) == 0
+    faults.found.clear()
+
+
+def test_an_answer_goes_out_with_a_fresh_token_when_its_own_has_gone(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    consent(page, live_lab.survey(study))
+    first = shown(page)
+    page.context.clear_cookies(name="csrftoken")
+    click_answer(page, 4)
+    expect_picture(page, 2)
+    second = shown(page)
+    click_answer(page, 3)
+    expect_picture(page, 3)
+    assert stored(study) == {first: 4, second: 3}
+
+
+def test_a_browser_without_the_newest_functions_sends_its_answers(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    """As Safari 15, Chrome 102 and Firefox 99 are."""
+    page.add_init_script("delete AbortSignal.timeout")
+    consent(page, live_lab.survey(study))
+    first = shown(page)
+    click_answer(page, 4)
+    expect_picture(page, 2)
+    assert stored(study) == {first: 4}
+
+
+def test_where_the_script_fails_the_browser_posts_the_form_itself(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    page.add_init_script("delete window.AbortController")
+    consent(page, live_lab.survey(study))
+    given = {}
+    for index in (1, 2, 3):
+        expect_picture(page, index)
+        given[shown(page)] = index
+        click_answer(page, index)
+    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+    assert stored(study) == given
+
+
+def test_one_request_at_a_time_and_no_late_reply_wipes_a_choice(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    consent(page, live_lab.survey(study))
+    posts: list[Route] = []
+
+    def hold_second(route: Route) -> None:
+        posts.append(route)
+        if len(posts) == 1:
+            route.abort()
+        elif len(posts) > 2:
+            route.continue_()
+
+    page.route("**/rate/", only_posts(hold_second))
+    click_answer(page, 4)
+    expect(page.get_by_text(UNSENT)).to_be_visible()
+    page.get_by_role("button", name="Try now").click()
+    page.wait_for_timeout(300)
+    page.get_by_role("button", name="Try now").click()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.wait_for_timeout(300)
+    expect_picture(page, 1)
+    assert len(posts) == 2
+    posts[1].continue_()
+    expect_picture(page, 2)
+    page.get_by_text("2 Poor", exact=True).click()
+    page.wait_for_timeout(300)
+    expect(choice(page, 2)).to_be_checked()
+    assert Rating.objects.count() == 1
+
+
+def test_an_unsent_answer_is_never_posted_for_the_next_person(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    consent(page, live_lab.survey(study))
+    page.route("**/rate/", only_posts(lambda route: route.abort()))
+    click_answer(page, 4)
+    expect(page.get_by_text(UNSENT)).to_be_visible()
+    page.goto("about:blank")
+    page.unroute("**/rate/")
+    kept = page.context.storage_state()["origins"]
+    assert [it["name"].count(":") for it in kept[0]["localStorage"]] == [2]
+    page.context.clear_cookies()
+    # Even where nobody passes the welcome page, which empties the outbox.
+    study_page = live_lab.survey(study)
+    page.route("**/done*.js", lambda route: route.abort())
+    consent(page, study_page)
+    page.wait_for_timeout(300)
+    expect_picture(page, 1)
+    assert page.evaluate(KEPT) == 1
+    page.unroute("**/done*.js")
+    page.context.clear_cookies()
+    page.goto(study_page)
+    page.wait_for_load_state()
+    assert page.evaluate(KEPT) == 0
+    assert not Rating.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["acr", "pairs"])
+def test_arrow_keys_choose_and_do_not_answer_where_one_touch_does(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any], method: str
+) -> None:
+    study = make_study(one_touch=True, method=method, pictures=2)
+    consent(page, live_lab.survey(study))
+    page.wait_for_timeout(600)  # a key of the picture before does not count
+    radios = page.get_by_role("radio")
+    radios.first.focus()
+    if method == "acr":
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        expect(radios.nth(2)).to_be_checked()
+    else:
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowLeft")
+        expect(radios.first).to_be_checked()
+    page.wait_for_timeout(300)
+    expect_picture(page, 1)
+    assert not Rating.objects.exists()
+    page.keyboard.press("Enter")
+    if method == "acr":
+        expect_picture(page, 2)
+        assert Rating.objects.get().rating == 3
+    else:
+        expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+
+
+def test_one_touch_is_confirmed_by_next_too(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(one_touch=True, pictures=2)
+    consent(page, live_lab.survey(study))
+    page.wait_for_timeout(600)
+    page.get_by_role("radio").first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("radio").nth(1)).to_be_checked()
+    page.get_by_role("button", name="Next").click()
+    expect_picture(page, 2)
+    assert Rating.objects.get().rating == 4
+
+
+def is_told(reply: Response) -> bool:
+    """What a page posts about a picture that failed."""
+    return "missing=1" in (reply.request.post_data or "")
+
+
+def test_a_picture_that_never_loads_is_heard_of(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(contact="lab@example.org")
+    page.goto(live_lab.survey(study))
+    page.get_by_role("checkbox").check()
+    page.route("**/picture/*", lambda route: route.abort())
+    contact = page.get_by_text("lab@example.org")
+    with page.expect_response(is_told):
+        page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("The picture did not load.")).to_be_visible()
+    trial = Trial.objects.get(index=1)
+    assert trial.load_failures == 1
+    with page.expect_response(is_told):
+        page.reload()
+    expect(contact).to_be_hidden()
+    with page.expect_response(is_told):
+        page.get_by_role("button", name="Try again").click()
+    expect(contact).to_be_visible()
+    trial.refresh_from_db()
+    assert trial.load_failures == 3
+    page.unroute("**/picture/*")
+    page.get_by_role("button", name="Try again").click()
+    click_answer(page, 3)
+    expect_picture(page, 2)
+    trial.refresh_from_db()
+    assert trial.load_failures == 3

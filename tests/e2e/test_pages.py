@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import django_rq
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from django.test import RequestFactory
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from survey import limits
+from survey.refusals import TooMany
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import barriers, too_wide
@@ -20,7 +25,7 @@ LARGEST_FIRST_PAGE = 30_000
 SMALLEST_TARGET = 44
 
 TARGETS = """() => [...document.querySelectorAll(
-    "button, a.button, .choice, .consent label, footer a, input[type=submit]"
+    "button, main a:not(.link), .choice, .consent label, footer a, input[type=submit]"
 )].filter(target => target.checkVisibility())
   .map(target => [target.textContent.trim(), target.getBoundingClientRect().height])"""
 
@@ -43,6 +48,28 @@ def send_unchecked(page: Page, selector: str) -> None:
             form.requestSubmit();
         }"""
     )
+
+
+def sign_in_page(route: Route) -> None:
+    """What some networks reply in a server's place."""
+    if route.request.method == "POST":
+        route.fulfill(body="<h1>Sign in</h1>", content_type="text/html")
+    else:
+        route.continue_()
+
+
+@contextmanager
+def too_many_codes() -> Iterator[None]:
+    """As if as many codes had come from this machine as one place may send."""
+    request = RequestFactory().post("/", REMOTE_ADDR="127.0.0.1")
+    try:
+        with suppress(TooMany):
+            for _code in range(limits.CODES_PER_HOUR):
+                limits.count_code(request)
+        yield
+    finally:
+        broker = django_rq.get_connection("render")
+        broker.delete(*broker.keys("survey:code:*"))
 
 
 def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterator[
@@ -84,6 +111,15 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
 
     page.goto(address + "rate/")
     expect_picture(page, 1)
+    page.route("**/rate/", sign_in_page)
+    click_answer(page, 5)
+    expect(page.get_by_text("did not come from this study")).to_be_visible()
+    yield "rate with an unsent answer", page
+    page.unroute("**/rate/")
+    page.evaluate("() => localStorage.clear()")
+
+    page.goto(address + "rate/")
+    expect_picture(page, 1)
     forgotten = context.new_page()
     forgotten.goto(page.url)
     expect_picture(forgotten, 1)
@@ -113,6 +149,10 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
     yield "thanks", page
 
+    page.goto(address)
+    expect(page.get_by_text("right after you finished")).to_be_visible()
+    yield "thanks, later", page
+
     page.goto(address + "withdraw/")
     yield "withdraw", page
 
@@ -126,8 +166,25 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     outside.get_by_role("button", name="Go on").click()
     expect(outside.get_by_role("alert")).to_contain_text("No session has this code")
     yield "resume with a wrong code", outside
+    with too_many_codes():
+        outside.goto(address + "resume/")
+        outside.get_by_label("Your code").fill("wrong")
+        outside.get_by_role("button", name="Go on").click()
+        expect(outside.get_by_role("alert")).to_contain_text("Too many people")
+    yield "429, too many", outside
     outside.goto(address + "declined/")
     yield "declined", outside
+    outside.goto(address)
+    outside.get_by_role("checkbox").check()
+    stranger.clear_cookies()
+    outside.get_by_role("button", name="Start").click()
+    expect(outside.get_by_role("heading", name="has expired")).to_be_visible()
+    yield "403, the page has expired", outside
+    study.close()
+    outside.goto(address)
+    expect(outside.get_by_role("heading", name="This study is closed")).to_be_visible()
+    yield "closed for a stranger", outside
+    study.open()
     outside.close()
 
     page.get_by_role("button", name="Delete my answers").click()
@@ -157,7 +214,7 @@ def test_every_page_in_every_state_can_be_read_and_touched_by_everybody(
             found += barriers(page, state)
         found += too_wide(page, state) + too_small(page, state)
     assert not found, "\n".join(found)
-    assert len(seen) == 17
+    assert len(seen) == 22
 
 
 def each_state_of_a_full_study(

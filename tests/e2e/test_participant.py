@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from survey.models import Participant, Rating
+from survey import services
+from survey.models import Participant, Rating, Translation
 from tests.e2e.browser import PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.steps import (
@@ -224,11 +225,10 @@ def test_a_picture_that_does_not_load_is_not_rated_until_it_does(
     asked = []
 
     def fail_once(route: Route) -> None:
+        if route.request.resource_type != "image":  # the next one, fetched ahead
+            return route.continue_()
         asked.append(route.request.url)
-        if len(asked) == 1:
-            route.abort()
-        else:
-            route.continue_()
+        return route.abort() if len(asked) == 1 else route.continue_()
 
     page.route("**/picture/*", fail_once)
     page.goto(live_lab.survey(study))
@@ -336,3 +336,43 @@ def test_a_study_that_closes_in_mid_session_says_so_and_keeps_what_it_has(
     expect(page.get_by_role("heading", name="This study is closed")).to_be_focused()
     expect(page.get_by_text("The answers you gave before are kept.")).to_be_visible()
     assert Rating.objects.count() == 1
+
+
+def test_a_personal_links_code_stays_when_the_language_is_changed(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(source="invitation")
+    Translation.objects.create(study=study, language="de", title="Wie gut?")
+    address, code = live_lab.survey(study), services.invite(study, 1)[0]
+    page.goto(f"{address}#{code}")
+    field = page.locator("#invitation")
+    expect(field).to_have_value(code)
+    for language in ("Deutsch", "English"):
+        page.get_by_role("link", name=language).click()
+        expect(page.locator("[aria-current]")).to_have_text(language)
+        expect(field).to_have_value(code)
+        assert code not in page.url
+    # It was taken along, not kept for whoever comes next.
+    page.goto(address)
+    expect(field).to_have_value("")
+
+
+def test_somebody_else_takes_part_at_a_shared_computer(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(pictures=2)
+    consent(page, live_lab.survey(study))
+    for index in (1, 2):
+        expect_picture(page, index)
+        click_answer(page, 4)
+    receipt = page.locator("main .code")
+    expect(receipt).to_be_visible()
+    page.goto(live_lab.survey(study))
+    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+    expect(receipt).to_be_hidden()
+    page.get_by_role("button", name="Somebody else wants to take part").click()
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start").click()
+    expect_picture(page, 1)
+    assert Participant.objects.count() == 2
+    assert Rating.objects.count() == 2

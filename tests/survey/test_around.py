@@ -413,3 +413,160 @@ def test_purging_deletes_what_was_promised_and_keeps_counts(
     call_command("purge_participants", "--today", "2999-01-01")
     assert not Recruit.objects.exists()
     assert Participant.objects.count() == 1
+
+
+# Whom a platform sent, and who else sits at the computer ------------------------------
+
+
+def page_of(response: Any) -> str:
+    return str(response.content.decode())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_participants": 1},
+        {"closes_at": timezone.now() - dt.timedelta(hours=1)},
+        {"state": "closed"},
+    ],
+)
+def test_a_newcomer_of_a_platform_is_not_asked_for_consent_in_vain(
+    make_study: Make, fields: dict[str, Any]
+) -> None:
+    study = make_study(screenout_code="NO-7", screenout_url="https://p.example/no")
+    join(Client(), study)
+    Study.objects.filter(pk=study.pk).update(**fields)
+    address = study.get_absolute_url()
+    for response in (
+        Client().get(address, PROLIFIC),
+        Client().post(f"{address}join/", {"consent": "on"} | PROLIFIC),
+    ):
+        assert response.status_code == 410
+        assert "Consent" not in page_of(response)
+        assert "NO-7" in page_of(response)
+        assert "https://p.example/no" in page_of(response)
+    # Of no platform: nobody waits for a code.
+    assert "NO-7" not in page_of(Client().get(address))
+
+
+def test_a_platforms_participant_may_return_after_the_closing_date(
+    study: Study,
+) -> None:
+    join(Client(), study, **PROLIFIC)
+    Study.objects.filter(pk=study.pk).update(closes_at=timezone.now())
+    again = Client()
+    page = again.get(study.get_absolute_url(), PROLIFIC)
+    assert page.status_code == 200 and "Start" in page_of(page)
+    assert join(again, study, **PROLIFIC)["Location"].endswith("/rate/")
+    assert "1 / 3" in page_of(again.get(f"/s/{study.slug}/rate/"))
+    assert Participant.objects.count() == 1
+
+
+def test_who_finished_gets_the_platforms_code_again_after_the_study_closed(
+    make_study: Make,
+) -> None:
+    study = make_study(completion_code="C-1")
+    carrier = InProcess("testserver")
+    address = f"{study.get_absolute_url()}?PROLIFIC_PID=5f1"
+    play(carrier, address, choose=lambda code: 4)
+    Participant.objects.update(finished_at=timezone.now() - dt.timedelta(days=1))
+    study.close()
+    again = Client()
+    assert again.get(address).status_code == 200
+    join(again, study, **PROLIFIC)
+    page = page_of(again.get(f"/s/{study.slug}/thanks/"))
+    # The code of the receipt is a new one, so it is shown although a day has passed.
+    token = token_of(again)
+    assert "C-1" in page and "-".join(token[n : n + 4] for n in range(0, 24, 4)) in page
+
+
+def test_who_began_and_comes_back_to_a_closed_study_is_not_asked_for_consent(
+    study: Study,
+) -> None:
+    join(Client(), study, **PROLIFIC)
+    study.close()
+    response = Client().get(study.get_absolute_url(), PROLIFIC)
+    assert response.status_code == 410
+    assert "Consent" not in page_of(response)
+
+
+def test_no_link_loses_what_a_platform_says(make_study: Make) -> None:
+    study = make_study(source="invitation")
+    address = study.get_absolute_url()
+    said = "PROLIFIC_PID=5f1&amp;SESSION_ID=t&amp;lang=en"
+    sent = {"PROLIFIC_PID": "5f1", "SESSION_ID": "t", "lang": "en"}
+    welcome = page_of(Client().get(address, sent))
+    for name in ("declined", "resume"):
+        assert f'href="{address}{name}/?{said}"' in welcome
+    assert f'href="{address}?{said}"' in page_of(
+        Client().get(f"{address}declined/", sent)
+    )
+    refused = join(Client(), study, invitation="wrong", **sent)
+    assert refused.status_code == 403
+    assert f'href="{address}?{said}"' in page_of(refused)
+    mistaken = Client().post(f"{address}resume/?{said.replace('amp;', '')}",
+                             {"code": "wrong"})  # fmt: skip
+    assert f'href="{address}?{said}"' in page_of(mistaken)
+
+
+def test_who_takes_part_can_withdraw_on_every_page_of_a_closed_study(
+    client: Any, study: Study
+) -> None:
+    join(client, study)
+    study.close()
+    for name in ("", "resume/", "declined/"):
+        page = page_of(client.get(f"/s/{study.slug}/{name}"))
+        assert f'href="/s/{study.slug}/withdraw/"' in page
+        assert "Nothing was stored" not in page
+    stranger = page_of(Client().get(f"/s/{study.slug}/declined/"))
+    assert "Nothing was stored" in stranger
+
+
+def finished(study: Study) -> tuple[Client, str]:
+    """Somebody's browser after the last answer, and their code as it is shown."""
+    carrier = InProcess("testserver")
+    play(carrier, study.get_absolute_url(), choose=lambda code: 4)
+    token = token_of(carrier._client)
+    return carrier._client, "-".join(token[n : n + 4] for n in range(0, 24, 4))
+
+
+def test_the_receipt_is_shown_after_finishing_and_not_to_the_next_person(
+    study: Study,
+) -> None:
+    browser, receipt = finished(study)
+    base = study.get_absolute_url()
+    assert receipt in page_of(browser.get(f"{base}thanks/"))
+    later = page_of(browser.get(base))
+    assert receipt not in later
+    assert "shown here right after you finished" in later
+    assert browser.get(f"{base}code/")["Location"].endswith("/thanks/")
+    Participant.objects.update(finished_at=timezone.now() - dt.timedelta(minutes=11))
+    assert receipt not in page_of(browser.get(f"{base}thanks/"))
+    # The code itself still works.
+    assert "Your answers are deleted" in page_of(
+        Client().post(f"{base}withdraw/", {"code": receipt})
+    )
+
+
+@pytest.mark.parametrize("at", ["the end", "the beginning"])
+def test_somebody_else_takes_part_in_the_same_browser(study: Study, at: str) -> None:
+    base = study.get_absolute_url()
+    if at == "the end":
+        browser, _receipt = finished(study)
+    else:
+        carrier = InProcess("testserver")
+        play(carrier, base, choose=lambda code: 4, most_trials=0)
+        browser = carrier._client
+    first = Participant.objects.get()
+    page = page_of(browser.get(base, PROLIFIC))
+    assert "Somebody else wants to take part" in page
+    assert f'action="{base}forget/?PROLIFIC_PID=5f1' in page
+    assert browser.get(f"{base}forget/").status_code == 405
+    token = browser.cookies["csrftoken"].value
+    gone = browser.post(f"{base}forget/", {"csrfmiddlewaretoken": token})
+    assert gone["Location"] == base
+    assert "Consent" in page_of(browser.get(base))
+    join(browser, study, csrfmiddlewaretoken=token)
+    assert Participant.objects.count() == 2
+    first.refresh_from_db()
+    assert first.trials.exists()

@@ -277,7 +277,9 @@ def test_a_form_half_translated_is_asked_as_it_stands_and_said_to_the_researcher
     stopping = [it.text for it in remarks(with_forms) if it.stops]
     assert "Français: device has 2 options and 1 translated." in stopping
     assert "Français: the forms ask nothing called “shoes”." in stopping
-    said = [it.text for it in remarks(with_forms) if it.text.startswith("العربية lacks")]
+    said = [
+        it.text for it in remarks(with_forms) if it.text.startswith("العربية lacks")
+    ]
     assert "device in a form, years in a form" in said[0]
     assert "age_band" not in said[0] and said[0].endswith("read these in Deutsch.")
 

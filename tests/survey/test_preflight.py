@@ -48,7 +48,7 @@ def test_renders_without_a_picture_and_random_features_are_counted(
     assert "1 of 2 renders have no picture" in said(draft)
     assert "1 finished renders are taken in" in said(draft)
     picture(draft, weights="random:0")
-    assert "1 pictures were painted with random features" in said(draft)
+    assert "2 pictures were painted with random features" in said(draft)
 
 
 def test_unbalanced_and_confounded_factors_are_named(db: None) -> None:
@@ -59,6 +59,28 @@ def test_unbalanced_and_confounded_factors_are_named(db: None) -> None:
     assert "content and style always change together" in text
     assert "alpha and content" not in text and "content and alpha" not in text
     assert "content is unbalanced: from 1 to 2" in text
+
+
+def test_a_factor_nested_in_another_is_named(db: None) -> None:
+    study = Study.objects.create(title="Own", order="blocked", block_by="contnet")
+    for content, style in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "y")):
+        for alpha in (1, 2):
+            picture(study, content=content, style=style, alpha=alpha)
+    text = said(study)
+    assert "Every level of content comes with one level of style only" in text
+    assert "of alpha comes" not in text and "comes with one level of alpha" not in text
+    (blocks,) = [it for it in remarks(study) if "contnet" in it.text]
+    assert blocks.stops and blocks.mend == "Take one of these: alpha, content, style."
+    study.block_by = "style"
+    assert "Blocks are to be" not in said(study)
+
+
+def test_pictures_that_are_still_to_come_are_looked_at_too(draft: Study) -> None:
+    put_on_wall(draft.experiment)
+    text = said(draft)
+    assert not draft.stimuli.exists()
+    assert "2 pictures were painted with random features" in text
+    assert "has no licence" in text
 
 
 def test_a_crossed_design_is_neither(db: None) -> None:

@@ -40,7 +40,7 @@ def test_it_leads_from_welcome_to_thanks(study: Study) -> None:
     assert participant.status == Participant.Status.FINISHED
     assert not participant.simulated
     assert list(Rating.objects.values_list("rating", flat=True)) == [4, 4, 4]
-    assert carrier.get(study.get_absolute_url()).url.endswith("/thanks/")
+    assert "All 3 answers are stored." in carrier.get(study.get_absolute_url()).html
 
 
 def test_it_shows_the_scale_of_p910_best_first_and_nothing_chosen(
@@ -335,3 +335,46 @@ def test_the_form_carries_what_a_browser_without_a_script_needs(
         "displayed_scale",
         "load_failures",
     }
+
+
+def test_a_picture_that_fails_is_counted_once_and_logged(
+    client: Any, study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is sent is how often it failed so far: a repeated post adds nothing."""
+    trial = current(join(client, study))
+    other = current(join(Client(), study))
+
+    def tell(about: Trial, failures: int) -> int:
+        sent = {"trial": about.pk, "missing": "1", "load_failures": failures}
+        response = client.post(f"/s/{study.slug}/rate/", sent)
+        about.refresh_from_db()
+        assert response.status_code == 204
+        return about.load_failures
+
+    with caplog.at_level("WARNING", "survey"):
+        assert [tell(trial, number) for number in (1, 2, 2, 1)] == [1, 2, 2, 2]
+        assert tell(other, 1) == 0  # somebody else's
+    told = [it for it in caplog.records if it.name == "survey.services"]
+    assert [study.slug in it.getMessage() for it in told] == [True, True]
+    assert 'data-failures="2"' in client.get(f"/s/{study.slug}/rate/").content.decode()
+    answer(client, study, trial, 4)
+    trial.refresh_from_db()
+    answered_with = trial.load_failures
+    assert tell(trial, 9) == answered_with
+
+
+def test_every_page_of_a_study_says_that_it_is_the_labs_own(
+    client: Any, study: Study
+) -> None:
+    address = study.get_absolute_url()
+    assert client.get(address)["X-Survey"] == "welcome"
+    trial = current(join(client, study))
+    sent = {"trial": trial.pk, "answer-overall": 4}
+    by_script = {"X-Survey": "fetch"}
+    reply = client.post(f"{address}rate/", sent, headers=by_script)
+    assert reply["X-Survey"] == "trial"
+    sent["answer-overall"] = 1
+    refused = client.post(f"{address}rate/", sent, headers=by_script)
+    assert (refused.status_code, refused["X-Survey"]) == (409, "refused")
+    study.close()
+    assert client.get(f"{address}rate/")["X-Survey"] == "closed"

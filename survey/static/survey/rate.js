@@ -6,16 +6,18 @@
   const WAITS_MS = [1000, 2000, 5000, 10000, 30000];
   const GIVE_UP_MS = 20000;
   const PAIR_KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie" };
-  const BOX = `outbox:${document.body.dataset.study}`;
+  const REACH_AFTER = 3; // failures of a picture, before the page says whom to tell
   const unsent = document.getElementById("unsent");
+  const BOX = `outbox:${document.body.dataset.study}:${unsent.dataset.person}`;
 
-  let trial, form, pictures, shownAt, failures, waiting = null;
+  let trial, form, token, pictures, shownAt, failures, pointed, sending = null;
 
   // The outbox: one answer at most, for nothing goes on before the server has it.
   const box = {
     put(body) { try { localStorage.setItem(BOX, body); } catch { /* memory has it */ } },
     get() { try { return localStorage.getItem(BOX); } catch { return null; } },
-    clear() { try { localStorage.removeItem(BOX); } catch { /* nothing was kept */ } },
+    // Another tab may have kept another answer since.
+    clear(body) { if (box.get() === body) localStorage.removeItem(BOX); },
   };
 
   // One picture or two ----------------------------------------------------------------
@@ -24,9 +26,12 @@
     trial = document.getElementById("trial");
     form = trial.querySelector("form");
     pictures = [...trial.querySelectorAll(".stage img")];
-    shownAt = failures = 0;
+    token = form.csrfmiddlewaretoken.value;
+    shownAt = 0;
+    pointed = null;
     document.title = trial.dataset.title;
     if (form.id !== "answer") return;
+    failures = Number(trial.dataset.failures);
     form.client_id.value = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) =>
       byte.toString(16).padStart(2, "0")).join("");
     document.getElementById("keys").hidden = false;
@@ -39,6 +44,7 @@
     shownAt = 0;
     form.hidden = true;
     document.getElementById("missing").hidden = !broken;
+    document.getElementById("reach").hidden = failures < REACH_AFTER;
     trial.querySelector(".stage").hidden = broken; // while it loads, its place is kept
   };
 
@@ -49,6 +55,7 @@
     } catch {
       if (mine !== trial) return;
       failures += 1;
+      report();
       return hide(true);
     }
     if (mine !== trial) return;
@@ -60,6 +67,14 @@
     // Two frames: the clock starts when the decoded picture has been painted.
     requestAnimationFrame(() => requestAnimationFrame((now) => { if (mine === trial) shownAt = now; }));
     for (const link of trial.querySelectorAll("[data-ahead]")) new Image().src = link.href;
+  };
+
+  // Who never sees the picture never answers, and nobody would hear of it. The number is
+  // of all failures so far, so that the answer, which says it too, counts none twice.
+  const report = () => {
+    const body = { csrfmiddlewaretoken: token, trial: form.trial.value, missing: "1", load_failures: failures };
+    fetch(form.action, { method: "POST", body: new URLSearchParams(body), headers: { "X-Survey": "fetch" } })
+      .catch(() => { /* the answer says it */ });
   };
 
   const loadAgain = () => {
@@ -78,47 +93,104 @@
   const scale = () => Math.min(...pictures.map((it) => it.clientWidth / it.naturalWidth));
 
   const send = () => {
-    if (waiting || !form.reportValidity()) return;
+    if (sending || !form.reportValidity()) return;
     if (form.id === "answer") {
       form.response_ms.value = shownAt ? String(Math.round(performance.now() - shownAt)) : "";
       form.displayed_scale.value = scale().toFixed(4);
       form.load_failures.value = String(failures);
     }
-    const body = new URLSearchParams(new FormData(form)).toString();
+    const filled = new URLSearchParams(new FormData(form));
+    filled.delete("csrfmiddlewaretoken"); // it may be another one by then
+    const body = filled.toString();
     if (form.id === "answer") box.put(body);
-    deliver(body, 0);
+    dispatch(body);
   };
 
-  const deliver = async (body, attempt) => {
-    clearTimeout(waiting?.timer);
-    waiting = { body, timer: 0 };
+  const dispatch = (body) => {
+    sending = { body, attempt: 0, timer: 0, busy: false };
     form.querySelector("button").setAttribute("aria-disabled", "true");
     for (const asked of form.querySelectorAll("fieldset")) asked.disabled = true;
-    let reply, text;
-    try {
-      reply = await fetch(form.action, {
-        method: "POST",
-        body: new URLSearchParams(body),
-        headers: { "X-Survey": "fetch" },
-        signal: AbortSignal.timeout(GIVE_UP_MS),
-      });
-      if (reply.status >= 500 || reply.status === 429) throw new Error(reply.status);
-      text = await reply.text();
-    } catch {
-      unsent.hidden = false;
-      const wait = WAITS_MS[Math.min(attempt, WAITS_MS.length - 1)];
-      waiting = { body, timer: setTimeout(() => deliver(body, attempt + 1), wait) };
-      return;
-    }
-    waiting = null;
-    unsent.hidden = true;
-    box.clear();
-    arrive(reply, text);
+    deliver();
   };
 
-  const arrive = (reply, text) => {
-    const elsewhere = reply.headers.get("X-Survey");
-    if (elsewhere) return location.assign(elsewhere);
+  // One request at a time: a second one's reply would come when another picture is shown.
+  const deliver = () => {
+    if (!sending || sending.busy) return;
+    const { body } = sending;
+    clearTimeout(sending.timer);
+    sending.busy = true;
+    post(body).catch(() => submitPlainly(body));
+  };
+
+  const withToken = (body) => {
+    const sent = new URLSearchParams(body);
+    sent.set("csrfmiddlewaretoken", token);
+    return sent;
+  };
+
+  // {reply, text, said}, or null where the network fails. Only the lab's own replies say
+  // what they are; what a network's sign-in page or a proxy replies does not.
+  const ask = async (options) => {
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), GIVE_UP_MS);
+    try {
+      const reply = await fetch(form.action, { ...options, signal: patience.signal });
+      return { reply, text: await reply.text(), said: reply.headers.get("X-Survey") };
+    } catch (error) {
+      if (error instanceof TypeError || error.name === "AbortError") return null;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  const post = async (body) => {
+    const got = await ask({ method: "POST", body: withToken(body), headers: { "X-Survey": "fetch" } });
+    const busy = got && (got.reply.status >= 500 || got.reply.status === 429);
+    if (got && got.said && !busy) {
+      sending = null;
+      unsent.hidden = true;
+      if (!got.reply.redirected) box.clear(body);
+      return arrive(got);
+    }
+    const renewed = got && got.reply.status === 403 && await renewToken();
+    const atOnce = renewed && sending.attempt === 0;
+    document.getElementById("foreign").hidden = !got || busy;
+    unsent.hidden = atOnce;
+    const wait = atOnce ? 0 : WAITS_MS[Math.min(sending.attempt, WAITS_MS.length - 1)];
+    sending.attempt += 1;
+    sending.busy = false;
+    sending.timer = setTimeout(deliver, wait);
+  };
+
+  // The page was open for longer than its cookie lived: the form of a fresh one counts.
+  const renewToken = async () => {
+    const got = await ask({});
+    if (!got || !got.said) return false;
+    if (got.reply.redirected) location.assign(got.reply.url);
+    const field = new DOMParser().parseFromString(got.text, "text/html")
+      .querySelector("#trial [name=csrfmiddlewaretoken]");
+    if (field) token = field.value;
+    return Boolean(field);
+  };
+
+  // Where this script fails, the browser posts the answer as it does without one. Not
+  // kept any longer, lest the next page fails with it again.
+  const submitPlainly = (body) => {
+    box.clear(body);
+    const plain = document.createElement("form");
+    plain.method = "post";
+    for (const [name, value] of withToken(body)) {
+      const field = document.createElement("input");
+      Object.assign(field, { type: "hidden", name, value });
+      plain.append(field);
+    }
+    document.body.append(plain);
+    plain.submit();
+  };
+
+  const arrive = ({ reply, text, said }) => {
+    if (reply.status === 204) return location.assign(said);
     if (reply.redirected) return location.assign(reply.url);
     const page = new DOMParser().parseFromString(text, "text/html");
     const next = page.getElementById("trial");
@@ -137,17 +209,24 @@
     trial.querySelector("h1").focus({ preventScroll: true });
   };
 
-  const resend = () => { if (waiting) deliver(waiting.body, 0); };
-  addEventListener("online", resend);
-  document.getElementById("resend").addEventListener("click", resend);
+  addEventListener("online", deliver);
+  document.getElementById("resend").addEventListener("click", deliver);
 
   document.addEventListener("submit", (event) => {
     if (event.target !== form) return;
     event.preventDefault();
     send();
   });
+  // Arrow keys walk through the choices with clicks of their own, of no pointer (detail
+  // 0), as does the one that a label passes on to its field: only what was pointed at
+  // answers at once. Who walks by keys confirms by Enter or Next.
   document.addEventListener("click", (event) => {
-    if (!form || !("oneTouch" in form.dataset) || !event.target.matches("input[type=radio]")) return;
+    if (!form || !("oneTouch" in form.dataset)) return;
+    if (event.detail > 0) pointed = event.target.closest(".choice");
+    if (!event.target.matches("input[type=radio]")) return;
+    const meant = pointed && pointed.contains(event.target);
+    pointed = null;
+    if (!meant) return;
     if (ready()) send();
     else event.target.checked = false;
   });
@@ -172,7 +251,7 @@
     if (ready() && !event.repeat) {
       choice.checked = true;
       choice.focus();
-      if ("oneTouch" in form.dataset) send();
+      if ("oneTouch" in form.dataset && !(event.key in PAIR_KEYS)) send();
       const following = asked[asked.indexOf(current) + 1];
       if (following && !following.querySelector(":checked")) following.querySelector("input").focus();
     }
@@ -184,9 +263,5 @@
 
   begin();
   const kept = box.get();
-  if (kept) { // an answer from before a reload, a crash or a lost network
-    const body = new URLSearchParams(kept);
-    body.set("csrfmiddlewaretoken", form.csrfmiddlewaretoken.value);
-    deliver(body.toString(), 0);
-  }
+  if (kept) dispatch(kept); // an answer from before a reload, a crash or a lost network
 })();
