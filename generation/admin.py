@@ -48,6 +48,9 @@ from nstlab.guard import OwnedAdmin, ReadOnly, SeenChoices
 from nstlab.people import may_change, may_see, root_row, visible
 
 
+MOST_NAMED = 20  # of what uses a source image, perhaps hundreds of experiments
+
+
 def picture_tag(url: str, alt: str) -> SafeString:
     """A picture in the admin; admin.css says how large it is in a list or alone."""
     return format_html('<img src="{}" alt="{}" class="nst-thumbnail">', url, alt)
@@ -225,7 +228,7 @@ class SourceImageAdmin(DeletesWhole):
             super().save_model(request, obj, form, change)
 
     def stands_against(self, row: SourceImage) -> list[Any]:
-        return list(experiments_with(row))
+        return list(experiments_with(row)[:MOST_NAMED])
 
     def goes_with(self, row: SourceImage) -> dict[str, int]:
         return {"source images": 1}
