@@ -47,7 +47,6 @@ from generation.sheet import factor_label, level_text
 from nstlab.guard import OwnedAdmin, ReadOnly, SeenChoices
 from nstlab.people import may_change, may_see, root_row, visible
 
-
 MOST_NAMED = 20  # of what uses a source image, perhaps hundreds of experiments
 
 
