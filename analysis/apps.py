@@ -8,7 +8,9 @@ class AnalysisConfig(AppConfig):
     verbose_name = "Analysis: reports"
 
     def ready(self) -> None:
+        from analysis.exclusions import forget_reasons
         from analysis.reports import forget_withdrawn
         from survey.signals import answers_withdrawn
 
+        answers_withdrawn.connect(forget_reasons, dispatch_uid="analysis.exclusions")
         answers_withdrawn.connect(forget_withdrawn, dispatch_uid="analysis.reports")

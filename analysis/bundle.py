@@ -375,11 +375,13 @@ def _readme(
     study: Study, stimuli: Sequence[Mapping[str, Any]], *, registered: bool
 ) -> str:
     left_out = [each for each in stimuli if each["left_out"]]
+    sampling = reports.sampling_sentence(study)
     lines = [
         f"# {study.title}",
         "",
         f"{len(stimuli)} pictures, rated: {reports.scale_sentence(study)}.",
         "",
+        *([sampling, ""] if sampling else []),
         "| folder | what |",
         "| --- | --- |",
         "| data | every planned trial, people, counts of what they said |",

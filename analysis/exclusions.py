@@ -12,7 +12,10 @@ from django.db import transaction
 from django.db.models import CharField, QuerySet
 from django.db.models.functions import Cast
 
+from survey import planning
 from survey.models import Participant
+
+EXCLUDED, LIFTED = "Excluded", "Exclusion lifted"
 
 
 class CannotExclude(Exception):
@@ -38,7 +41,8 @@ def exclude(participant: Participant, *, reason: str, by: Any) -> None:
     )
     if not moved:
         raise CannotExclude(f"{participant} is excluded already.")
-    _log(participant, by, f"Excluded: {reason}")
+    _recount(participant)
+    _log(participant, by, f"{EXCLUDED}: {reason}")
 
 
 @transaction.atomic
@@ -50,13 +54,36 @@ def lift(participant: Participant, *, by: Any) -> None:
     )
     if not moved:
         raise CannotExclude(f"{participant} is not excluded.")
-    _log(participant, by, f"Exclusion lifted. The reason had been: {reason}")
+    _recount(participant)
+    _log(participant, by, f"{LIFTED}. The reason had been: {reason}")
+
+
+def _recount(participant: Participant) -> None:
+    """Let who sees what next, and what is precise enough, rest on what counts now."""
+    if participant.counts:
+        planning.recount(participant.study, planning.answered_items(participant))
 
 
 def _log(participant: Participant, by: Any, message: str) -> None:
     LogEntry.objects.log_actions(
         by.pk, [participant], CHANGE, change_message=message, single_object=True
     )
+
+
+def forget_reasons(**_: Any) -> None:
+    """Take what was said about people who withdrew, or were deleted, out of the log.
+
+    That somebody excluded them, and when, stays.
+    """
+    there = Participant.objects.exclude(status=Participant.Status.WITHDRAWN)
+    keys = there.order_by().annotate(key=Cast("pk", CharField())).values("key")
+    about = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(Participant),
+        action_flag=CHANGE,
+    ).exclude(object_id__in=keys)
+    for fact in (EXCLUDED, LIFTED):
+        said = about.filter(change_message__startswith=fact)
+        said.update(change_message=f"{fact}.")
 
 
 def history(participants: QuerySet[Participant]) -> QuerySet[LogEntry]:

@@ -15,6 +15,7 @@ import re
 import secrets
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -48,7 +49,8 @@ from survey.models import (
     Trial,
     token_hash,
 )
-from survey.opening import keep_picture
+from survey.opening import write_picture
+from survey.uploads import UNREADABLE
 
 # Imported times are seconds since each person's start; this stands for that start.
 START = datetime(2000, 1, 1, tzinfo=UTC)
@@ -95,7 +97,7 @@ class Bundle:
     def __init__(self, path: Path) -> None:
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except UNREADABLE as error:
             raise BrokenBundle(f"{path.name} is no ZIP: {error}.") from error
         self._members = self._checked_members()
         self.settings = self.json("study.json")
@@ -148,7 +150,7 @@ class Bundle:
         try:
             with self._zip.open(self._members[name]) as file:
                 data = file.read(self._members[name].file_size + 1)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+        except UNREADABLE as error:
             raise BrokenBundle(f"{name} cannot be unpacked: {error}.") from error
         if len(data) != self._members[name].file_size:
             raise BrokenBundle(f"{name} is not as long as the archive says.")
@@ -228,27 +230,28 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
 
     Raises BrokenBundle; then nothing was written, and no picture is left.
     """
-    kept: list[Stimulus] = []
+    made: dict[str, Stimulus] = {}
     try:
-        with transaction.atomic(), Bundle(path) as bundle:
-            study = _study_of(bundle, owner, kept)
+        with Bundle(path) as bundle, _as_a_bundle_has_it():
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            _keep_origin(study, Import.Kind.BUNDLE, digest)
+            # Before the database is held: others write ratings meanwhile.
+            _write_stimuli(bundle, made)
+            with transaction.atomic():
+                study = _study_of(bundle, owner, made)
+                _keep_origin(study, Import.Kind.BUNDLE, digest)
     except BaseException:
-        for stimulus in kept:
-            stimulus.picture.delete(save=False)
+        for stimulus in made.values():
+            if stimulus.picture:
+                stimulus.picture.delete(save=False)
         raise
     return study
 
 
-def _study_of(bundle: Bundle, owner: Any, kept: list[Stimulus]) -> Study:
+@contextmanager
+def _as_a_bundle_has_it() -> Iterator[None]:
+    """Raises BrokenBundle for what is missing or of another kind."""
     try:
-        study = _study(bundle.settings, owner)
-        stimuli = _stimuli(bundle, study, kept)
-        people = _participants(bundle, study)
-        _answers(bundle, study, stimuli, people)
-        if PREREGISTRATION in bundle:
-            preregistration.restore(study, bundle.json(PREREGISTRATION))
+        yield
     except ValidationError as error:
         raise BrokenBundle(f"{_reason(error)}.") from error
     except preregistration.BrokenRecord as error:
@@ -257,6 +260,15 @@ def _study_of(bundle: Bundle, owner: Any, kept: list[Stimulus]) -> Study:
         raise BrokenBundle(
             f"study.json is not as a bundle has it: {error!r}."
         ) from error
+
+
+def _study_of(bundle: Bundle, owner: Any, stimuli: dict[str, Stimulus]) -> Study:
+    study = _study(bundle.settings, owner)
+    _keep_stimuli(bundle, study, stimuli)
+    people = _participants(bundle, study)
+    _answers(bundle, study, stimuli, people)
+    if PREREGISTRATION in bundle:
+        preregistration.restore(study, bundle.json(PREREGISTRATION))
     return study
 
 
@@ -304,48 +316,51 @@ def _study(settings: Mapping[str, Any], owner: Any) -> Study:
     return study
 
 
-def _stimuli(bundle: Bundle, study: Study, kept: list[Stimulus]) -> dict[str, Stimulus]:
-    """The stimuli by code, each with its picture if the bundle has it.
+def _write_stimuli(bundle: Bundle, made: dict[str, Stimulus]) -> None:
+    """Unsaved stimuli by code, each with its file if the bundle has its picture.
 
-    Whose file has been written is in `kept`, also when a later one is refused.
+    What has been written is in `made`, also when a later one is refused.
     """
-    made: dict[str, Stimulus] = {}
-    references: dict[str, str] = {}
     for given in bundle.settings["stimuli"]:
-        stimulus = Stimulus(
-            study=study, **{name: given[name] for name in STIMULUS_FIELDS}
-        )
+        stimulus = Stimulus(**{name: given[name] for name in STIMULUS_FIELDS})
         if not CODE.fullmatch(stimulus.code) or stimulus.code in made:
             raise BrokenBundle(f"{stimulus.code!r} is no code of one stimulus.")
         if not isinstance(stimulus.parameters, dict):
             raise BrokenBundle(f"{stimulus.code} has no parameters.")
         if not re.fullmatch(r"([0-9a-f]{64})?", str(stimulus.pixel_sha256)):
             raise BrokenBundle(f"{stimulus.code} has no sha256 of its pixels.")
-        _checked(stimulus, exclude=["picture", "parameters", "render", "pixel_sha256"])
+        unknown = ["study", "picture", "parameters", "render", "pixel_sha256"]
+        _checked(stimulus, exclude=unknown)
         if given["picture"]:
-            _keep_picture(stimulus, bundle.read(given["picture"]), kept)
-        else:
-            stimulus.save()
+            _write_picture(stimulus, bundle.read(given["picture"]))
         made[stimulus.code] = stimulus
-        if given["reference"]:
-            references[stimulus.code] = given["reference"]
-    for code, reference in references.items():
-        if reference not in made:
-            raise BrokenBundle(f"{code} refers to {reference}, which is not there.")
-        made[code].reference = made[reference]
-        made[code].save(update_fields=["reference"])
-    return made
 
 
-def _keep_picture(stimulus: Stimulus, data: bytes, kept: list[Stimulus]) -> None:
+def _write_picture(stimulus: Stimulus, data: bytes) -> None:
     try:
         pixels = open_picture(data).image
     except ImageRefused as refused:
         raise BrokenBundle(f"The picture of {stimulus.code}: {refused}") from refused
     if pixel_sha256(pixels) != stimulus.pixel_sha256:
         raise BrokenBundle(f"The picture of {stimulus.code} is another one.")
-    kept.append(stimulus)
-    keep_picture(stimulus, pixels)
+    write_picture(stimulus, pixels)
+
+
+def _keep_stimuli(
+    bundle: Bundle, study: Study, stimuli: Mapping[str, Stimulus]
+) -> None:
+    for stimulus in stimuli.values():
+        stimulus.study = study
+    Stimulus.objects.bulk_create(stimuli.values(), batch_size=500)
+    referring = []
+    for given in bundle.settings["stimuli"]:
+        code, reference = given["code"], given["reference"]
+        if reference and reference not in stimuli:
+            raise BrokenBundle(f"{code} refers to {reference}, which is not there.")
+        if reference:
+            stimuli[code].reference = stimuli[reference]
+            referring.append(stimuli[code])
+    Stimulus.objects.bulk_update(referring, ["reference"], batch_size=500)
 
 
 def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
@@ -516,7 +531,6 @@ def _reason(error: ValueError | ValidationError) -> str:
 # A CSV of ratings becomes a study ---------------------------------------------
 
 
-@transaction.atomic
 def import_ratings(
     path: Path,
     *,
@@ -553,15 +567,16 @@ def import_ratings(
         raise BrokenBundle(*error.sentences) from error
     if not ratings.refused.empty:
         raise BrokenBundle(*ratings.refusals(most=len(ratings.refused)))
-    study.save()
-    for name in ratings.questions:
-        if name not in (None, "overall"):
-            _checked(Question(study=study, name=str(name), text=str(name))).save()
-    made = _labelled_stimuli(study, ratings.frame["stimulus"].unique(), ratings)
     rows = ratings.frame.to_dict("records")
-    _plain_answers(study, made, [{str(k): v for k, v in row.items()} for row in rows])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    _keep_origin(study, Import.Kind.RATINGS, digest)
+    with transaction.atomic():
+        study.save()
+        for name in ratings.questions:
+            if name not in (None, "overall"):
+                _checked(Question(study=study, name=str(name), text=str(name))).save()
+        made = _labelled_stimuli(study, ratings.frame["stimulus"].unique(), ratings)
+        _plain_answers(study, made, [{str(k): v for k, v in r.items()} for r in rows])
+        _keep_origin(study, Import.Kind.RATINGS, digest)
     return study
 
 

@@ -179,32 +179,25 @@ def _kept_sums(
         participant__study=study,
         participant__pilot=False,
         participant__simulated=False,
+        participant__excluded=False,
         kind=Trial.Kind.RATING,
         answered_at__isnull=False,
     ).order_by()
-    seen = answered.aggregate(
-        every=Count("pk"), left_out=Count("pk", filter=Q(participant__excluded=True))
-    )
+    every = answered.count()
     items = study.items.values_list("stimulus", "second", "votes", "total", "squares")
     rows = list(items)
-    if sum(row[2] for row in rows) != seen["every"]:
+    if sum(row[2] for row in rows) != every:
         return None
     # A range of an index: days that are over cost nothing.
-    lately = answered.filter(
-        participant__excluded=False, answered_at__gte=now - PACE
-    ).aggregate(recent=Count("pk"), first=Min("answered_at"))
+    lately = answered.filter(answered_at__gte=now - PACE).aggregate(
+        recent=Count("pk"), first=Min("answered_at")
+    )
     of_pairs = study.method == Study.Method.PAIRS
     sums: Sums = {}
     for stimulus, second, *found in rows:
         for shown in (stimulus, second) if of_pairs else (stimulus,):
             _add(sums, (shown, "overall"), found)
-    # The items do not know whom a researcher has left out.
-    excluded = Rating.objects.filter(
-        trial__in=answered.filter(participant__excluded=True)
-    )
-    for key, (n, total, squares) in _sums(study, excluded.order_by(), now)[0].items():
-        _add(sums, key, (-n, -total, -squares))
-    return sums, Pace(ratings=seen["every"] - seen["left_out"], **lately)
+    return sums, Pace(ratings=every, **lately)
 
 
 def _add(sums: Sums, key: tuple[int, str], more: Sequence[int]) -> None:

@@ -261,6 +261,8 @@ def method_sentences(method: Mapping[str, Any]) -> Iterable[str]:
     people = f"{method['n_participants']} participants"
     yield f"{counted} of {method['n_stimuli']} stimuli by {people}."
     yield f"Interval: {method['interval']}, level {method['level']}."
+    if sampling := method.get("sampling"):
+        yield sampling
     yield f"Screening: {method['screening']}."
     repeats = {"mean": "averaged", "votes": "counted one by one"}[method["repeats"]]
     yield f"Several answers of one person to one stimulus: {repeats}."

@@ -74,7 +74,8 @@ def open_study(*, pictures: int, **fields: Any) -> Any:
     for number in range(pictures):
         factors = {"content": f"content {number % 5}", "style": f"style {number // 5}"}
         stimulus = Stimulus(study=study, parameters=factors)
-        opening.keep_picture(stimulus, painting(number))
+        opening.write_picture(stimulus, painting(number))
+        stimulus.save()
     opening.open_study(study)
     return study
 

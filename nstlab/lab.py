@@ -22,6 +22,7 @@ from nstlab.processes import Process
 
 MANAGE = settings.BASE_DIR / "manage.py"
 REAP_EVERY_SECONDS = 3.0
+PURGE_EVERY_SECONDS = 3600.0
 
 
 class Lab:
@@ -37,6 +38,7 @@ class Lab:
         web_command: list[str] | None = None,
         environment: Mapping[str, str] | None = None,
         reap: Callable[[], object] | None = None,
+        purge: Callable[[], object] | None = None,
     ) -> None:
         self.broker = (
             broker.EmbeddedBroker(settings.VAR)
@@ -58,8 +60,9 @@ class Lab:
             )
             for queue in ("render", "report")
         ]
-        self._reap = reap
-        self._reaped_at = 0.0
+        chores = ((reap, REAP_EVERY_SECONDS), (purge, PURGE_EVERY_SECONDS))
+        self._chores = [(chore, every) for chore, every in chores if chore is not None]
+        self._due = dict.fromkeys(range(len(self._chores)), 0.0)
 
     def _process(
         self,
@@ -116,9 +119,14 @@ class Lab:
             self.keep_broker()
         for process in self.processes():
             process.keep()
-        if self._reap and time.monotonic() - self._reaped_at > REAP_EVERY_SECONDS:
-            self._reap()
-            self._reaped_at = time.monotonic()
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Reap and purge, each if it is time again."""
+        for place, (chore, every) in enumerate(self._chores):
+            if time.monotonic() >= self._due[place]:
+                chore()
+                self._due[place] = time.monotonic() + every
 
     def stop(self) -> None:
         """End everything that was started here, the broker last."""

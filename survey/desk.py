@@ -218,10 +218,11 @@ def approvals(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResp
     """Whom a platform sent and who has finished: the only way its ids leave."""
     if not request.user.has_perm("survey.export_recruit"):
         raise PermissionDenied
-    rows: list[tuple[str, ...]] = [("platform", "person", "session", "status")]
-    rows += Recruit.objects.filter(participant__study__slug=study.slug).values_list(
-        "platform", "person", "session", "participant__status"
+    rows: list[tuple[str, ...]] = [("platform", "person", "session", "status", "of")]
+    found = Recruit.objects.filter(participant__study__slug=study.slug).values_list(
+        "platform", "person", "session", "participant__status", "participant__pilot"
     )
+    rows += [(*row, "pilot" if pilot else "study") for *row, pilot in found]
     owner.log_change(request, study, "Platform ids exported for approval.")
     return _csv(rows, f"approvals-{study.slug}.csv")
 

@@ -12,7 +12,10 @@ import hashlib
 import hmac
 import logging
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from ipaddress import IPv6Address, ip_address
 
 import django_rq
 from django.conf import settings
@@ -23,47 +26,76 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from survey.refusals import TooMany
+from survey.refusals import TooMany, UnknownCode
 
 log = logging.getLogger(__name__)
 
 HOUR = 3600
 PATIENCE_SECONDS = 1
 CODES_PER_HOUR = 30
-"""Wrong or right codes from one address; 31^24 of them are possible."""
+"""Wrong codes from one address; 31^24 of them are possible."""
 
 
 def count_join(request: HttpRequest) -> None:
     """Count one join from this address. Raises TooMany."""
-    _count(request, "join", settings.NSTLAB_JOINS_PER_HOUR)
+    most = settings.NSTLAB_JOINS_PER_HOUR
+    if most and _count(request, "join") > most:
+        raise TooMany(_too_many())
 
 
-def count_code(request: HttpRequest) -> None:
-    """Count one code that somebody types. Raises TooMany."""
-    _count(request, "code", CODES_PER_HOUR)
+@contextmanager
+def counting_wrong_codes(request: HttpRequest) -> Iterator[None]:
+    """Around looking a typed code up: count it if it raises UnknownCode.
+
+    Right ones do not count: a classroom resumes from one address. Raises TooMany after
+    too many wrong ones.
+    """
+    if _count(request, "code", by=0) >= CODES_PER_HOUR:
+        raise TooMany(_too_many())
+    try:
+        yield
+    except UnknownCode:
+        _count(request, "code")
+        raise
 
 
-def _count(request: HttpRequest, what: str, most: int) -> None:
-    if most == 0:
-        return
+def _too_many() -> str:
+    return _(
+        "Too many people have come from your network just now. Please try again in an "
+        "hour."
+    )
+
+
+def _count(request: HttpRequest, what: str, by: int = 1) -> int:
+    """How many of these came from this address in this hour; 0 without a broker."""
     try:
         broker = _broker()
         day = dt.datetime.now(dt.UTC).date().isoformat()
         key_name = f"survey:key:{day}"
         broker.set(key_name, secrets.token_hex(32), nx=True, ex=24 * HOUR)
         key = bytes.fromhex(_text(broker.get(key_name)))
-        place = hmac.new(key, address_of(request).encode(), hashlib.sha256).hexdigest()
-        counter = f"survey:{what}:{place}"
+        place = _network(address_of(request))
+        digest = hmac.new(key, place.encode(), hashlib.sha256).hexdigest()
+        counter = f"survey:{what}:{digest}"
         broker.set(counter, 0, nx=True, ex=HOUR)
-        count = int(broker.incr(counter))
+        return int(broker.incrby(counter, by))
     except (RedisError, OSError):
         log.warning("The broker is away: %ss are not limited.", what)
-        return
-    if count > most:
-        raise TooMany(
-            _("Too many people have come from your network just now. Please try again "
-              "in an hour.")
-        )  # fmt: skip
+        return 0
+
+
+def _network(address: str) -> str:
+    """What one place may choose its addresses from: in IPv6 a /64, as providers give
+    to every connection."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:  # behind a Unix socket there is none
+        return address
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return f"{int(parsed) >> 64:016x}"
+        parsed = parsed.ipv4_mapped
+    return str(parsed)
 
 
 @cache

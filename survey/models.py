@@ -584,9 +584,9 @@ class Stimulus(models.Model):
 class Item(models.Model):
     """What one counted trial asks about: a picture, alone or against a second one.
 
-    `votes`, `total` and `squares` sum the counted answers to the main question;
-    `look_…` do so up to the latest look of precision mode. They only steer who sees
-    what next; statistics are computed from the ratings.
+    `votes`, `total` and `squares` sum the answers to the main question that count, of
+    nobody who is excluded; `look_…` do so up to the latest look of precision mode.
+    They only steer who sees what next; statistics are computed from the ratings.
     """
 
     study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="items")

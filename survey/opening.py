@@ -83,7 +83,7 @@ def choose_renders(study: Study, chosen: Collection[int]) -> None:
             "people can rate: choose fewer."
         )
     with transaction.atomic():
-        _check_unfrozen(_held(study))
+        hold_unfrozen(study)
         painted = study.stimuli.filter(render__isnull=False)
         gone = painted.exclude(render__in=chosen)
         tried = Trial.objects.filter(Q(stimulus__in=gone) | Q(second__in=gone))
@@ -127,6 +127,11 @@ def _check_unfrozen(study: Study) -> None:
         raise CannotOpen(
             f"“{study}” is {study.state_in_words}; its pictures are frozen."
         )
+
+
+def hold_unfrozen(study: Study) -> None:
+    """Hold a study until the transaction ends. Raises CannotOpen if it is frozen."""
+    _check_unfrozen(_held(study))
 
 
 def _held(study: Study) -> Study:
@@ -177,7 +182,7 @@ def _copy(study: Study, render: Render) -> Stimulus:
         with Image.open(file) as picture:
             pixels = picture if bare else picture.convert("RGB")
     if not bare:
-        _write_picture(stimulus, pixels)
+        write_picture(stimulus, pixels)
         return stimulus
     stimulus.width, stimulus.height = pixels.size
     stimulus.pixel_sha256 = render.pixel_sha256
@@ -215,13 +220,8 @@ def _keep(study: Study, copies: list[Stimulus]) -> None:
     _check_unfrozen(study)
 
 
-def keep_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
-    """Save a stimulus with its own file: pixels only, under a random name."""
-    _write_picture(stimulus, pixels)
-    stimulus.save()
-
-
-def _write_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
+def write_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
+    """Write an unsaved stimulus' own file: pixels only, under a random name."""
     stimulus.width, stimulus.height = pixels.size
     stimulus.pixel_sha256 = pixel_sha256(pixels)
     stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
@@ -278,9 +278,9 @@ class _References:
         known = self._study.stimuli.filter(is_reference=True, pixel_sha256=digest)
         if found := known.first():
             return found
-        _write_picture(reference, pixels)
+        write_picture(reference, pixels)
         with transaction.atomic():
-            _check_unfrozen(_held(self._study))
+            hold_unfrozen(self._study)
             if found := known.first():
                 name = reference.picture.name
                 transaction.on_commit(partial(_delete_unused, [name]))
@@ -303,7 +303,7 @@ def _plan(study: Study) -> None:
     In the transaction that lets people in. Raises CannotOpen with everything that
     stands against it.
     """
-    _check_unfrozen(_held(study))
+    hold_unfrozen(study)
     if left := left_to_take_in(study):
         raise CannotOpen(
             f"“{study}” lacks {left} pictures that were chosen or painted just now: "

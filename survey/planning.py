@@ -24,6 +24,7 @@ from survey.design import (
     VoteSums,
     allocate,
     allocate_widest,
+    assess,
     plan_session,
 )
 from survey.methods import method_of
@@ -34,6 +35,10 @@ FARTHEST = 5
 
 AHEAD = 2
 """How many trials are decided: the one shown, and the one its page preloads."""
+
+
+SUMS = ("votes", "total", "squares", "look_votes", "look_total", "look_squares")
+"""What an item sums up of the answers that count."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +278,7 @@ def _least_rated(
         participant__seen_at__gt=now - free_after,
         participant__pilot=participant.pilot,
         participant__simulated=participant.simulated,
+        participant__excluded=False,
     ).exclude(participant=participant)
     for item, since in waiting.values_list("item_id", "participant__seen_at"):
         if item is not None:
@@ -282,19 +288,23 @@ def _least_rated(
         for pk, item in items.items()
         if pk not in seen
     ]
-    if study.apart:
-        tallies = _apart(tallies, items, trial, now, free_after)
-    if not tallies:
-        return None
     goal = goal_of(study)
-    if goal is None:
-        chosen = allocate(tallies, 1, now=now, free_after=free_after, seed=seed)
-    else:
+    looks: dict[int, VoteSums[int]] = {}
+    if goal is not None:
         looks = {
             pk: VoteSums(pk, item.look_votes, item.look_total, item.look_squares)
             for pk, item in items.items()
             if item.look_votes
         }
+        done = {pk for pk, sums in looks.items() if assess(sums, goal).done}
+        tallies = [tally for tally in tallies if tally.stimulus not in done]
+    if study.apart:
+        tallies = _apart(tallies, items, trial, now, free_after)
+    if not tallies:
+        return None
+    if goal is None:
+        chosen = allocate(tallies, 1, now=now, free_after=free_after, seed=seed)
+    else:
         chosen = allocate_widest(
             tallies, looks, 1, goal=goal, now=now, free_after=free_after, seed=seed
         )
@@ -348,8 +358,14 @@ def count_vote(item_pk: int, score: int, study: Study) -> None:
         )
 
 
+def answered_items(participant: Participant) -> list[int]:
+    """The items whose sums this participant's answers are part of."""
+    answered = participant.trials.filter(answered_at__isnull=False)
+    return list(answered.values_list("item_id", flat=True).exclude(item=None))
+
+
 def recount(study: Study, item_pks: list[int]) -> None:
-    """Sum the items anew, after answers were deleted."""
+    """Sum the items anew, after answers were deleted or are to count no longer."""
     goal, method = goal_of(study), method_of(study)
     held = Item.objects.select_for_update(no_key=True).filter(pk__in=item_pks)
     for item in held.order_by("pk"):
@@ -360,6 +376,7 @@ def recount(study: Study, item_pks: list[int]) -> None:
                 answered_at__isnull=False,
                 participant__pilot=False,
                 participant__simulated=False,
+                participant__excluded=False,
             )
             .prefetch_related("ratings")
             .order_by("answered_at", "pk")

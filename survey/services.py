@@ -92,10 +92,10 @@ def join(
     # Held, so that numbers, quotas and one-time links are counted one by one.
     held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
     token = readable_code(CODE_LENGTH)
-    if recruit and (known := recruited(held, recruit)):
+    simulated = _is_simulated(held, simulated_mark)
+    if recruit and (known := recruited(held, recruit, simulated=simulated)):
         Participant.objects.filter(pk=known.pk).update(token_sha256=token_hash(token))
         return known, token
-    simulated = _is_simulated(held, simulated_mark)
     if reason := held.refuses_joining():
         raise StudyNotOpen(REFUSED_JOINING[reason]())
     if held.source == Study.Source.INVITATION and not simulated:
@@ -136,12 +136,21 @@ REFUSED_JOINING = {
 }
 
 
-def recruited(study: Study, recruit: tuple[str, str, str]) -> Participant | None:
-    """Whom a recruiting platform sent to this study before, unless withdrawn."""
+def recruited(
+    study: Study, recruit: tuple[str, str, str], *, simulated: bool = False
+) -> Participant | None:
+    """Whom a recruiting platform sent to this study before, unless withdrawn.
+
+    Nobody of the pilot once it is over: what they answered there does not count.
+    """
     platform, person, _session = recruit
     return (
         Participant.objects.filter(
-            study=study, recruit__platform=platform, recruit__person=person
+            study=study,
+            recruit__platform=platform,
+            recruit__person=person,
+            pilot=study.state == Study.State.PILOTING,
+            simulated=simulated,
         )
         .exclude(status=Participant.Status.WITHDRAWN)
         .first()
@@ -195,7 +204,7 @@ def participant_of(
 
 WHILE_RATING = [
     "status", "language", "seed", "planned", "practice", "pilot", "simulated",
-    "form_done_at", "checks_done_at",
+    "excluded", "form_done_at", "checks_done_at",
     *(
         f"study__{name}"
         for name in (
@@ -362,7 +371,8 @@ def answer(
             displayed_scale=displayed_scale,
             load_failures=load_failures,
         )
-        if trial.item_id and trial.kind == Trial.Kind.RATING and held.counts:
+        counts = held.counts and not held.excluded
+        if trial.item_id and trial.kind == Trial.Kind.RATING and counts:
             planning.count_vote(trial.item_id, method.score(rows[0]), study)
         planning.decide(held, study)
         coming = held.unanswered(2) if study.dynamic else coming[1:]
@@ -380,8 +390,8 @@ def answer(
 
 
 CHANGING = [
-    "study", "status", "planned", "seed", "pilot", "simulated", "form_done_at",
-    "checks_done_at", "finished_at",
+    "study", "status", "planned", "seed", "pilot", "simulated", "excluded",
+    "form_done_at", "checks_done_at", "finished_at",
 ]  # fmt: skip
 """What is read again of a participant who is held."""
 
@@ -395,7 +405,9 @@ def _hold_unchanged(participant: Participant, now: dt.datetime) -> bool:
     started = Participant.Status.STARTED
     if participant.status != started or participant.study.dynamic:
         return False
-    same = Participant.objects.filter(pk=participant.pk, status=started)
+    same = Participant.objects.filter(
+        pk=participant.pk, status=started, excluded=participant.excluded
+    )
     return bool(same.update(seen_at=now))
 
 
@@ -470,11 +482,7 @@ def withdraw(participant: Participant) -> None:
 
 def _erase(participant: Participant) -> None:
     """Delete everything a participant said, and take back what it counted."""
-    items = set(
-        participant.trials.filter(answered_at__isnull=False)
-        .exclude(item=None)
-        .values_list("item_id", flat=True)
-    )
+    items = planning.answered_items(participant)
     participant.trials.all().delete()
     participant.form_answers.all().delete()
     Recruit.objects.filter(participant=participant).delete()
@@ -482,7 +490,7 @@ def _erase(participant: Participant) -> None:
     participant.viewport, participant.pixel_ratio = "", None
     participant.checks, participant.exclusion_reason = {}, ""
     if participant.counts:
-        planning.recount(participant.study, [pk for pk in items if pk])
+        planning.recount(participant.study, items)
 
 
 def settle_dropped(now: dt.datetime | None = None) -> int:
@@ -504,14 +512,35 @@ def purge(today: dt.date, *, study: Study | None = None) -> tuple[int, int]:
     over = Study.objects.filter(delete_on__lte=today)
     sessions = 0
     for each in over.filter(pk=study.pk) if study else over:
-        with transaction.atomic():
-            people = Participant.objects.filter(study=each)
-            gone = people.count()
-            people.delete()
-            Study.objects.filter(pk=each.pk).update(
-                purged_count=F("purged_count") + gone
-            )
-            sessions += gone
+        gone = 0
+        while deleted := _purge_some(each):
+            gone += deleted
         if gone:
             answers_withdrawn.send(sender=Study, study=each)
+        sessions += gone
     return ids, sessions
+
+
+MOST_PURGED_AT_ONCE = 50
+"""People in one transaction, for others write ratings meanwhile."""
+
+
+@transaction.atomic
+def _purge_some(study: Study) -> int:
+    """Delete a few of a study's people and count them; no sum of answers stays."""
+    # People before items before the study, as whoever answers holds them.
+    people = study.participants.select_for_update(of=("self",)).order_by("pk")
+    held = list(people.values_list("pk", flat=True)[:MOST_PURGED_AT_ONCE])
+    if held:
+        Participant.objects.filter(pk__in=held).delete()
+        study.items.update(**dict.fromkeys(planning.SUMS, 0))
+        Study.objects.filter(pk=study.pk).update(
+            purged_count=F("purged_count") + len(held)
+        )
+    return len(held)
+
+
+def purge_due() -> None:
+    """What a lab does by itself: settle who dropped out, delete what is due today."""
+    settle_dropped()
+    purge(timezone.now().date())

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import lzma
 import zipfile
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -17,7 +20,7 @@ from PIL import Image
 
 from generation.engine.images import open_picture
 from survey.models import Stimulus, Study
-from survey.opening import UNFROZEN, keep_picture
+from survey.opening import UNFROZEN, hold_unfrozen, write_picture
 from survey.refusals import CannotOpen
 
 MOST_PICTURES = 5000
@@ -26,6 +29,16 @@ MOST_BYTES = 64 * 1024 * 1024
 MOST_TOTAL = 2 * 1024 * 1024 * 1024
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 ROLES = ("file", "reference", "rated", "training", "gold")
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What zipfile raises for damaged, encrypted and unknown members."""
 TRUE, FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
 
 
@@ -55,12 +68,23 @@ def take_in(study: Study, archive: IO[bytes], table: bytes | None) -> Report:
         )
     report = Report()
     rows = None if table is None else _rows(table, report)
+    made: dict[str, Stimulus] = {}
     try:
-        with zipfile.ZipFile(archive) as opened, transaction.atomic():
-            _take(study, opened, rows, report)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise UploadRefused(f"The archive cannot be read: {error}.") from error
+        with _opened(archive) as opened:
+            references = _write(study, opened, rows, report, made)
+        _keep(study, made, references)
+    except BaseException:
+        for stimulus in made.values():
+            stimulus.picture.delete(save=False)
+        raise
     return report
+
+
+def _opened(archive: IO[bytes]) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(archive)
+    except UNREADABLE as error:
+        raise UploadRefused(f"The archive cannot be read: {error}.") from error
 
 
 def _rows(table: bytes, report: Report) -> dict[str, dict[str, str]]:
@@ -85,12 +109,18 @@ def _rows(table: bytes, report: Report) -> dict[str, dict[str, str]]:
     return rows
 
 
-def _take(
+def _write(
     study: Study,
     archive: zipfile.ZipFile,
     rows: dict[str, dict[str, str]] | None,
     report: Report,
-) -> None:
+    made: dict[str, Stimulus],
+) -> dict[str, str]:
+    """Write the files of an archive's pictures; no row yet.
+
+    `made` gets the unsaved stimuli by path, also when a later one is refused. Returns
+    which of them refer to which.
+    """
     members = [
         info
         for info in archive.infolist()
@@ -102,56 +132,145 @@ def _take(
         )
     if sum(info.file_size for info in members) > MOST_TOTAL:
         raise UploadRefused("Unpacked, the archive has more than 2 GB.")
-    made: dict[str, Stimulus] = {}
-    pending: dict[str, str] = {}
+    paths = _Paths(_slashed(info.filename) for info in members)
+    row_of = None if rows is None else _by_path(rows, paths, report)
     for info in members:
-        name = info.filename
-        row = None if rows is None else rows.get(name) or rows.get(_base(name))
-        if rows is not None and row is None:
-            report.refused.append((name, "has no row in the CSV"))
+        path = _slashed(info.filename)
+        if path in made:
+            report.refused.append((path, "is in the archive a second time"))
             continue
+        if row_of is not None and path not in row_of:
+            report.refused.append((path, "has no row in the CSV"))
+            continue
+        row = row_of[path] if row_of is not None else {}
         try:
-            stimulus = _stimulus(study, archive, info, row or {})
+            made[path] = _stimulus(study, archive, info, row, paths.label(path))
         except ValueError as error:
-            report.refused.append((name, str(error)))
+            report.refused.append((path, str(error)))
             continue
-        made[_base(name)] = stimulus
-        if row and row.get("reference"):
-            pending[_base(name)] = row["reference"]
         report.taken += 1
-    for name, reference in pending.items():
-        if _base(reference) in made:
-            made[name].reference = made[_base(reference)]
-            made[name].save(update_fields=["reference"])
-            Stimulus.objects.filter(pk=made[_base(reference)].pk).update(
-                is_reference=True
-            )
-        else:
-            report.refused.append((name, f"its reference {reference} is not there"))
-    for name in rows or {}:
-        if _base(name) not in made and not any(n == name for n, _ in report.refused):
-            report.refused.append((name, "is in the CSV and not in the archive"))
+    return _references(made, row_of or {}, paths, report)
 
 
-def _base(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
+def _by_path(
+    rows: dict[str, dict[str, str]], paths: _Paths, report: Report
+) -> dict[str, dict[str, str]]:
+    """The rows by the path of the file they are about."""
+    found: dict[str, dict[str, str]] = {}
+    for name, row in rows.items():
+        match paths.like(name):
+            case []:
+                report.refused.append((name, "is in the CSV and not in the archive"))
+            case [path] if path in found:
+                report.refused.append((name, f"is a second row for {path}"))
+            case [path]:
+                found[path] = row
+            case several:
+                report.refused.append((name, _ambiguous(several)))
+    return found
+
+
+def _references(
+    made: dict[str, Stimulus],
+    rows: dict[str, dict[str, str]],
+    paths: _Paths,
+    report: Report,
+) -> dict[str, str]:
+    """Path → path of its reference, where both were taken in."""
+    references: dict[str, str] = {}
+    for path in made:
+        if not (reference := rows.get(path, {}).get("reference")):
+            continue
+        match paths.like(reference):
+            case [one] if one in made:
+                references[path] = one
+            case [] | [_]:
+                report.refused.append((path, f"its reference {reference} is not there"))
+            case several:
+                why = f"its reference {reference} {_ambiguous(several)}"
+                report.refused.append((path, why))
+    return references
+
+
+def _keep(study: Study, made: dict[str, Stimulus], references: dict[str, str]) -> None:
+    """Write the rows. Raises CannotOpen if the study was opened meanwhile.
+
+    The files were written before: the database is held for a moment only, for others
+    write ratings meanwhile.
+    """
+    for reference in references.values():
+        made[reference].is_reference = True
+    with transaction.atomic():
+        hold_unfrozen(study)
+        Stimulus.objects.bulk_create(made.values(), batch_size=500)
+        for path, reference in references.items():
+            made[path].reference = made[reference]
+        Stimulus.objects.bulk_update(
+            [made[path] for path in references], ["reference"], batch_size=500
+        )
+
+
+class _Paths:
+    """The files of an archive. A name may leave out folders if one file fits only."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._by_base: dict[str, list[str]] = {}
+        for path in dict.fromkeys(paths):
+            self._by_base.setdefault(_base(path), []).append(path)
+
+    def like(self, name: str) -> list[str]:
+        """The path itself if it is there, else all that end in this name."""
+        name = _slashed(name)
+        same = self._by_base.get(_base(name), [])
+        if name in same:
+            return [name]
+        return [path for path in same if path.endswith(f"/{name}")]
+
+    def label(self, path: str) -> str:
+        """The bare name, or the path where others have the same name."""
+        return _base(path) if len(self._by_base[_base(path)]) == 1 else path
+
+
+def _ambiguous(paths: list[str]) -> str:
+    return f"may be {' or '.join(sorted(paths)[:5])}: write it with its folder"
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _base(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
 
 
 def _is_clutter(name: str) -> bool:
     """What systems put into archives beside the pictures."""
-    return name.startswith("__MACOSX/") or _base(name) in {".DS_Store", "Thumbs.db"}
+    base = _base(_slashed(name))
+    return name.startswith("__MACOSX/") or base in {".DS_Store", "Thumbs.db"}
 
 
 def _stimulus(
-    study: Study, archive: zipfile.ZipFile, info: zipfile.ZipInfo, row: dict[str, str]
+    study: Study,
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    row: dict[str, str],
+    label: str,
 ) -> Stimulus:
-    """One picture and its row. Raises ValueError with what is wrong with it."""
+    """An unsaved stimulus whose file is written, of one picture and its row.
+
+    Raises ValueError with what is wrong with it.
+    """
     if not info.filename.lower().endswith(ENDINGS):
         raise ValueError("is no PNG, JPEG, WebP, TIFF or BMP")
     if info.file_size > MOST_BYTES:
         raise ValueError(f"is larger than {MOST_BYTES >> 20} MB unpacked")
-    with archive.open(info) as member:
-        data = member.read(MOST_BYTES + 1)
+    try:
+        with archive.open(info) as member:
+            data = member.read(MOST_BYTES + 1)
+    except UNREADABLE as error:
+        raise UploadRefused(
+            f"{info.filename} in the archive cannot be read: {error}."
+        ) from error
     if len(data) > MOST_BYTES:
         raise ValueError("is larger than the archive says")
     pixels: Image.Image = open_picture(data).image
@@ -164,10 +283,10 @@ def _stimulus(
     factors = {key: _value(value) for key, value in row.items() if key not in ROLES}
     stimulus = Stimulus(
         study=study,
-        parameters={"file": _base(info.filename), **factors},
+        parameters={"file": label, **factors},
         **roles,
     )
-    keep_picture(stimulus, pixels)
+    write_picture(stimulus, pixels)
     return stimulus
 
 

@@ -333,9 +333,9 @@ def resume(
         return _page(
             request, study, "resume", status, form=form, participant=participant
         )
-    limits.count_code(request)
     token = form.cleaned_data["code"]
-    participant = services.resume(study.slug, token)
+    with limits.counting_wrong_codes(request):
+        participant = services.resume(study.slug, token)
     return _keep_code(_to_place(participant), study, token)
 
 
@@ -587,9 +587,9 @@ def withdraw(
             request, study, "withdraw", status, participant=participant, form=form
         )
     if participant is None:
-        limits.count_code(request)
         sent = form.cleaned_data["code"] if form is not None else ""
-        participant = services.resume(study.slug, sent)
+        with limits.counting_wrong_codes(request):
+            participant = services.resume(study.slug, sent)
     services.withdraw(participant)
     return _without_code(_page(request, study, "withdrawn"), study)
 

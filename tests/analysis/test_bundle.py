@@ -15,8 +15,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
+from django.db import connection
 
-from analysis import reports
+from analysis import imports, reports
 from analysis.bundle import (
     FEWEST,
     PRIVATE,
@@ -35,6 +36,7 @@ from analysis.imports import (
 from analysis.models import Bundle, Import
 from analysis.rights import objections
 from analysis.tasks import make_bundle
+from generation.engine.images import open_picture
 from generation.models import SourceImage
 from survey import models
 from survey.models import FormAnswer, FormItem, Participant, Rating, Study, Trial
@@ -384,6 +386,22 @@ def test_broken_rows_are_named_by_line_and_nothing_is_half_imported(
     assert "there is no stimulus 's-nobody'" in text
     assert "'often' is not a number" in text
     assert not Study.objects.exists() and not Trial.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_is_open_while_pictures_are_decoded(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite nobody could answer meanwhile."""
+    held = []
+
+    def looking(data: bytes) -> Any:
+        held.append(connection.in_atomic_block)
+        return open_picture(data)
+
+    monkeypatch.setattr(imports, "open_picture", looking)
+    import_bundle(packed)
+    assert held and not any(held)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from django.contrib.admin.models import LogEntry
 
 from analysis import exclusions, reports
 from survey.models import Participant, Study
-from survey.services import withdraw
+from survey.services import join, withdraw
 from tests.analysis.test_exports import people_answer
+from tests.survey.test_racing import post, race
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +77,87 @@ def test_who_withdrew_cannot_be_excluded(study: Study, researcher: Any) -> None:
     withdraw(Participant.objects.get())
     with pytest.raises(exclusions.CannotExclude, match="withdrawn"):
         exclusions.exclude(Participant.objects.get(), reason="x", by=researcher)
+
+
+def test_who_withdraws_or_is_deleted_leaves_no_word_in_the_history(
+    study: Study, desk: Any, researcher: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    people_answer(study, 1, 5, 3)
+    gone, purged, stays = Participant.objects.order_by("pk")
+    exclusions.exclude(gone, reason="told me of her illness", by=researcher)
+    exclusions.lift(Participant.objects.get(pk=gone.pk), by=researcher)
+    exclusions.exclude(purged, reason="is my neighbour", by=researcher)
+    exclusions.exclude(stays, reason="clicked through", by=researcher)
+    Participant.objects.filter(pk=purged.pk).delete()
+    with django_capture_on_commit_callbacks(execute=True):
+        withdraw(gone)
+    said = LogEntry.objects.order_by("pk").values_list("object_repr", "change_message")
+    assert list(said) == [
+        (gone.code, "Excluded."),
+        (gone.code, "Exclusion lifted."),
+        (purged.code, "Excluded."),
+        (stays.code, "Excluded: clicked through"),
+    ]
+    assert set(LogEntry.objects.values_list("user", flat=True)) == {researcher.pk}
+
+
+def votes(study: Study) -> list[int]:
+    return list(study.items.values_list("votes", flat=True))
+
+
+def test_allocation_and_precision_count_only_who_is_not_excluded(
+    make_study: Any, researcher: Any
+) -> None:
+    study = make_study(pictures=2, trials_each=2, target_half_width=0.5)
+    people_answer(study, *[1] * 15)
+    sums = study.items.values_list("votes", "total", "look_votes", "look_total")
+    assert set(sums) == {(15, 15, 15, 15)}
+    person = Participant.objects.order_by("pk")[3]
+    exclusions.exclude(person, reason="odd", by=researcher)
+    assert set(sums.all()) == {(14, 14, 0, 0)}
+    person.refresh_from_db()
+    exclusions.lift(person, by=researcher)
+    assert set(sums.all()) == {(15, 15, 15, 15)}
+    exclusions.exclude(person, reason="odd", by=researcher)
+    withdraw(person)
+    assert set(sums.all()) == {(14, 14, 0, 0)}
+
+
+def test_who_is_excluded_half_way_goes_on_and_counts_from_the_start_again_when_lifted(
+    make_study: Any, researcher: Any
+) -> None:
+    study = make_study(pictures=3)
+    participant, token = join(study, surroundings={})
+    trial = participant.next_trial()
+    assert trial is not None
+    assert post(study, token, trial, 4) == 302
+    exclusions.exclude(participant, reason="odd", by=researcher)
+    while trial := participant.next_trial():
+        assert post(study, token, trial, 4) == 302
+    assert votes(study) == [0, 0, 0]
+    exclusions.lift(Participant.objects.get(), by=researcher)
+    assert votes(study) == [1, 1, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_that_races_an_exclusion_does_not_count(
+    make_study: Any, researcher: Any
+) -> None:
+    study = make_study(pictures=3)
+    for _ in range(4):
+        participant, token = join(study, surroundings={})
+        trial = participant.next_trial()
+        assert trial is not None
+        assert post(study, token, trial, 3) == 302
+        trial = participant.next_trial()
+        assert trial is not None
+        assert race(
+            lambda t=trial, k=token: post(study, k, t, 5),  # type: ignore[misc]
+            lambda p=participant: exclusions.exclude(  # type: ignore[misc]
+                p, reason="odd", by=researcher
+            ),
+        ) == [302, None]
+        assert votes(study) == [0, 0, 0]
 
 
 def test_only_those_with_the_right_may(

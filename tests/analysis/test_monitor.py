@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from analysis import monitor, reports
+from analysis import exclusions, monitor, reports
 from survey.models import Participant, Rating, Study, Trial
 from survey.services import withdraw
 from tests.analysis.test_exports import people_answer
@@ -115,13 +115,12 @@ def test_the_page_asks_for_those_worth_a_look(make_study: Any, desk: Any) -> Non
 
 @pytest.mark.parametrize("method", ["acr", "pairs", "dcr"])
 def test_the_sums_that_are_kept_are_those_of_the_ratings(
-    make_study: Any, method: str, monkeypatch: pytest.MonkeyPatch
+    make_study: Any, method: str, researcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(method=method)
     answers = (1, 2, 5) if method != "pairs" else ("first", "second", "first")
     people_answer(study, *answers)
-    excluded = Participant.objects.all()[0]
-    Participant.objects.filter(pk=excluded.pk).update(excluded=True)
+    exclusions.exclude(Participant.objects.all()[0], reason="odd", by=researcher)
     by_items = monitor.watch(study)
     assert monitor._kept_sums(study, False, timezone.now()) is not None
     monkeypatch.setattr(monitor, "_kept_sums", lambda *_: None)

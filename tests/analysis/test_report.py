@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from django_rq import get_worker
 from rq import SimpleWorker
 
 from analysis import reports
+from analysis.bundle import write_bundle
 from analysis.exports import RATINGS_LONG
 from analysis.models import Report
+from analysis.pages import method_sentences
 from analysis.tasks import compute_report
 from survey.models import Participant, Study
 from survey.services import withdraw
@@ -70,6 +74,32 @@ def test_a_unanimous_picture_has_sd_0_and_an_empty_interval(study: Study) -> Non
         assert float(row["sd"]) == 0
         assert row["ci_low"] == ""
         assert "zero_variance" in row["flags"]
+
+
+def test_sampling_by_precision_is_named_wherever_the_intervals_are(
+    make_study: Any, tmp_path: Path
+) -> None:
+    """With the target and the first look, as docs/method.md promises."""
+    study = make_study(pictures=2, target_half_width=0.35)
+    people_answer(study, 2, 4)
+    computed = reports.compute(study, include_simulated=False)
+    [sentence] = [
+        it for it in method_sentences(computed["method"]) if "precision" in it
+    ]
+    assert "± 0.35" in sentence and "from 15 ratings" in sentence
+    assert "slightly too narrow at the ends of the scale" in sentence
+    assert json.loads(computed["files"]["analysis.json"])["sampling"] == sentence
+    with (tmp_path / "a.zip").open("wb") as file:
+        write_bundle(study, file, include_simulated=False, all_pictures=True)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert sentence in archive.read("README.md").decode()
+
+
+def test_a_study_without_a_target_says_nothing_of_precision(study: Study) -> None:
+    people_answer(study, 2, 4)
+    computed = reports.compute(study, include_simulated=False)
+    assert "precision" not in " ".join(method_sentences(computed["method"]))
+    assert "sampling" not in json.loads(computed["files"]["analysis.json"])
 
 
 def test_what_was_planned_and_not_answered_is_counted(study: Study) -> None:

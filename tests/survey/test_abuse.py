@@ -369,6 +369,38 @@ def test_codes_can_be_guessed_a_few_times_only(
 
 
 @pytest.mark.broker
+@pytest.mark.parametrize("page", ["resume", "withdraw"])
+def test_a_classroom_resumes_and_withdraws_from_one_address(
+    queues: None, study: Study, page: str
+) -> None:
+    """Right codes are no guesses, however many there are."""
+    classroom = {"REMOTE_ADDR": "192.0.2.5"}
+    for _ in range(limits.CODES_PER_HOUR + 1):
+        _participant, token = services.join(study, surroundings={})
+        sent = {"code": token}
+        response = Client(**classroom).post(f"/s/{study.slug}/{page}/", sent)
+        assert response.status_code in {200, 302}
+
+
+@pytest.mark.broker
+def test_an_ipv6_network_is_one_place(queues: None, study: Study) -> None:
+    """A /64 is one connection's own, with 2^64 addresses to guess from."""
+
+    def guess(address: str) -> int:
+        visitor = Client(REMOTE_ADDR=address)
+        sent = {"code": secrets.token_hex(12)}
+        return visitor.post(f"/s/{study.slug}/resume/", sent).status_code
+
+    for number in range(limits.CODES_PER_HOUR):
+        assert guess(f"2001:db8:1:2::{number:x}") == 404
+    assert guess("2001:db8:1:2:ffff:ffff:ffff:ffff") == 429
+    assert guess("2001:db8:1:3::1") == 404
+    for number in range(limits.CODES_PER_HOUR):
+        assert guess(f"::ffff:192.0.2.{number % 2 + 8}") == 404
+    assert guess("192.0.2.8") == 404
+
+
+@pytest.mark.broker
 def test_the_broker_learns_no_address(queues: None, study: Study) -> None:
     import django_rq
 

@@ -20,8 +20,6 @@ from tests.survey.test_racing import race
 
 pytestmark = pytest.mark.django_db
 
-SUMS = ("votes", "total", "squares", "look_votes", "look_total", "look_squares")
-
 
 def come(study: Study, **joining: Any) -> Participant:
     participant, _token = services.join(study, surroundings={}, **joining)
@@ -77,6 +75,7 @@ def recounted(study: Study) -> dict[int, tuple[int, ...]]:
                 trial__kind=Trial.Kind.RATING,
                 trial__participant__simulated=False,
                 trial__participant__pilot=False,
+                trial__participant__excluded=False,
                 question="overall",
             )
             .order_by("rated_at", "pk")
@@ -91,7 +90,9 @@ def recounted(study: Study) -> dict[int, tuple[int, ...]]:
 
 
 def stored(study: Study) -> dict[int, tuple[int, ...]]:
-    return {pk: tuple(sums) for pk, *sums in study.items.values_list("pk", *SUMS)}
+    return {
+        pk: tuple(sums) for pk, *sums in study.items.values_list("pk", *planning.SUMS)
+    }
 
 
 def test_votes_differ_by_two_at_most_although_a_third_goes_silently(
@@ -214,6 +215,29 @@ def test_withdrawing_takes_votes_back_and_opens_what_is_wide_again(
     assert fewer
     again = come(study).next_trial()
     assert again is not None and again.item_id in {item.pk for item in fewer}
+
+
+def test_keeping_contents_apart_ends_no_session_while_a_picture_is_wide(
+    make_study: Callable[..., Study],
+) -> None:
+    """Of content A two pictures are wide, with more votes than those of B, all done."""
+    study = make_study(pictures=4, apart=True, target_half_width=0.3, trials_each=4)
+    split = {"votes": 25, "total": 75, "squares": 275}
+    unanimous = {"votes": 20, "total": 100, "squares": 500}
+    for number, item in enumerate(study.items.select_related("stimulus")):
+        item.stimulus.parameters["content"] = "A" if number < 2 else "B"
+        item.stimulus.save()
+        sums = split if number < 2 else unanimous
+        looks = {f"look_{name}": value for name, value in sums.items()}
+        Item.objects.filter(pk=item.pk).update(**sums, **looks)
+    person = come(study)
+    while give(person, 3):
+        pass
+    shown = Trial.objects.filter(participant=person).select_related("stimulus")
+    assert [it.stimulus.parameters["content"] for it in shown if it.stimulus] == [
+        "A",
+        "A",
+    ]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
+from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from survey import plates
+from nstlab.lab import Lab
+from survey import plates, services
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -317,6 +320,41 @@ def test_a_platforms_id_is_kept_apart_and_comes_back_to_the_same_session(
     assert token_hash(token_of(again)) == Participant.objects.get().token_sha256
 
 
+def test_who_tried_the_pilot_takes_part_anew_when_the_study_opens(
+    make_study: Make,
+) -> None:
+    """What they answered in the pilot does not count; nor is it paid for."""
+    study = make_study(completion_code="C-1")
+    Study.objects.filter(pk=study.pk).update(state=Study.State.PILOTING)
+    tester = Client()
+    join(tester, study, **PROLIFIC)
+    pilot = Participant.objects.get()
+    while trial := pilot.next_trial():
+        sent = {"trial": trial.pk, "answer-overall": 3}
+        assert tester.post(f"/s/{study.slug}/rate/", sent).status_code == 302
+    study.refresh_from_db()
+    open_study(study)
+    again = Client()
+    join(again, study, **PROLIFIC)
+    page = again.get(f"/s/{study.slug}/thanks/", follow=True)
+    assert page.redirect_chain and "C-1" not in page.content.decode()
+    counted = Participant.objects.get(pilot=False)
+    assert counted.trials.filter(answered_at=None).count() == 3
+    once_more = Client()
+    join(once_more, study, **PROLIFIC)
+    assert Participant.objects.count() == 2
+    counted.refresh_from_db()
+    assert token_hash(token_of(once_more)) == counted.token_sha256
+
+
+def test_a_simulated_participant_gets_nobodys_session(make_study: Make) -> None:
+    study = make_study()
+    join(Client(), study, **PROLIFIC)
+    mark = services.simulated_mark(study)
+    join(Client(), study, simulated=mark, **PROLIFIC)
+    assert set(Participant.objects.values_list("simulated", flat=True)) == {False, True}
+
+
 def test_the_completion_code_comes_only_after_every_answer(make_study: Make) -> None:
     study = make_study(completion_code="C-1")
     carrier = InProcess("testserver")
@@ -413,6 +451,47 @@ def test_purging_deletes_what_was_promised_and_keeps_counts(
     call_command("purge_participants", "--today", "2999-01-01")
     assert not Recruit.objects.exists()
     assert Participant.objects.count() == 1
+
+
+def test_purging_goes_through_many_people_and_leaves_no_sum(
+    make_study: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(trials_each=2, delete_on=dt.date(2026, 1, 1))
+    for _ in range(5):
+        person, _token = services.join(study, surroundings={})
+        trial = person.next_trial()
+        assert trial is not None
+        services.answer(person, trial_pk=trial.pk, answers={"overall": "4"})
+    monkeypatch.setattr(services, "MOST_PURGED_AT_ONCE", 2)
+    assert services.purge(dt.date(2026, 1, 1)) == (0, 5)
+    study.refresh_from_db()
+    assert study.purged_count == 5 and not study.participants.exists()
+    assert set(study.items.values_list("votes", "total")) == {(0, 0)}
+
+
+def test_a_lab_deletes_by_itself_what_is_due_and_nothing_else(
+    make_study: Make,
+) -> None:
+    today = timezone.now().date()
+    over = make_study(delete_on=today)
+    later = make_study(delete_on=today + dt.timedelta(days=1))
+    kept = make_study()
+    for study in (over, later, kept):
+        join(Client(), study, **PROLIFIC)
+    Recruit.objects.filter(participant__study=kept).update(delete_on=today)
+    Lab(purge=services.purge_due).tidy()
+    left = set(Participant.objects.values_list("study", flat=True))
+    assert left == {later.pk, kept.pk}
+    assert Recruit.objects.get().participant.study == later
+
+
+def test_purging_runs_by_itself_in_units_and_containers() -> None:
+    units = settings.BASE_DIR / "deploy" / "systemd"
+    assert "purge_participants" in (units / "nstlab-purge.service").read_text()
+    assert "OnCalendar=hourly" in (units / "nstlab-purge.timer").read_text()
+    containers = yaml.safe_load((settings.BASE_DIR / "compose.yaml").read_text())
+    command = containers["services"]["purge"]["command"]
+    assert "while python manage.py purge_participants" in command
 
 
 # Whom a platform sent, and who else sits at the computer ------------------------------

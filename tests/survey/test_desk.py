@@ -196,7 +196,9 @@ def test_approvals_need_their_own_right(client: Any, desk: Any, study: Study) ->
         delete_on="2999-01-01",
     )
     address = f"/admin/survey/study/{study.pk}/approvals/"
-    assert "prolific,'=5f1,,started" in desk.get(address).content.decode()
+    assert "prolific,'=5f1,,started,study" in desk.get(address).content.decode()
+    Participant.objects.update(pilot=True)
+    assert "prolific,'=5f1,,started,pilot" in desk.get(address).content.decode()
     group = desk.get("/admin/").wsgi_request.user.groups.get()
     group.permissions.remove(*group.permissions.filter(codename="export_recruit"))
     assert desk.get(address).status_code == 403

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
+from django.db import connection
 from PIL import Image
 
+from generation.engine.images import open_picture
+from survey import uploads
 from survey.models import Study
 from survey.opening import open_study
 from survey.refusals import CannotOpen
@@ -149,6 +154,107 @@ def test_a_csv_that_is_none_takes_nothing_in(
 def test_an_archive_that_is_none_is_refused(own: Study) -> None:
     with pytest.raises(UploadRefused, match="cannot be read"):
         take_in(own, io.BytesIO(b"PK not really"), None)
+
+
+def zipped(files: dict[str, bytes]) -> io.BytesIO:
+    """A ZIP with paths."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in files.items():
+            archive.writestr(path, data)
+    return file
+
+
+TWO_FOLDERS = {
+    "a/ref.png": png((1, 1, 1)),
+    "b/ref.png": png((200, 1, 1)),
+    "a/x.png": png((1, 100, 1)),
+    "b/x.png": png((1, 200, 1)),
+}
+
+
+def test_files_of_the_same_name_in_two_folders_are_told_apart(own: Study) -> None:
+    table = (
+        "file,content,reference\na/ref.png,a,\nb/ref.png,b,\n"
+        "a/x.png,a,a/ref.png\nb/x.png,b,b/ref.png\n"
+    )
+    report = take_in(own, zipped(TWO_FOLDERS), table.encode())
+    assert (report.taken, report.refused) == (4, [])
+    for folder in "ab":
+        picture = own.stimuli.get(parameters__file=f"{folder}/x.png")
+        assert picture.parameters["content"] == folder
+        assert picture.reference is not None and picture.reference.is_reference
+        assert picture.reference.parameters["file"] == f"{folder}/ref.png"
+
+
+def test_a_name_that_fits_two_files_is_refused_with_both(own: Study) -> None:
+    table = "file,reference\na/x.png,ref.png\nx.png,\na/ref.png,\nb/ref.png,\n"
+    report = take_in(own, zipped(TWO_FOLDERS), table.encode())
+    why = "a/{0} or b/{0}: write it with its folder"
+    assert set(report.refused) == {
+        ("a/x.png", f"its reference ref.png may be {why.format('ref.png')}"),
+        ("x.png", f"may be {why.format('x.png')}"),
+        ("b/x.png", "has no row in the CSV"),
+    }
+    assert own.stimuli.get(parameters__file="a/x.png").reference is None
+
+
+def test_the_csv_may_leave_out_folders_that_all_files_are_in(own: Study) -> None:
+    files = {f"mine/{path}": data for path, data in TWO_FOLDERS.items()}
+    table = "file,reference\na/x.png,a/ref.png\na\\ref.png,\n"
+    report = take_in(own, zipped(files), table.encode())
+    assert report.taken == 2
+    assert own.stimuli.get(parameters__file="mine/a/x.png").reference is not None
+
+
+def test_a_damaged_member_is_named_and_nothing_is_kept(own: Study) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("good.png", png())
+        archive.writestr("bad.png", png() * 20)
+        start = archive.infolist()[1].header_offset + 30 + len("bad.png")
+    data = bytearray(file.getvalue())
+    data[start : start + 20] = bytes(byte ^ 0xFF for byte in data[start : start + 20])
+    before = files_there()
+    with pytest.raises(UploadRefused, match=r"bad\.png in the archive cannot be read"):
+        take_in(own, io.BytesIO(bytes(data)), None)
+    assert not own.stimuli.exists() and files_there() == before
+
+
+def files_there() -> set[str]:
+    return {path.name for path in Path(default_storage.path("stimulus")).glob("*")}
+
+
+def test_rows_that_cannot_be_written_leave_no_file(
+    own: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else opens the study while the pictures are being decoded."""
+
+    def opening_meanwhile(data: bytes) -> Any:
+        Study.objects.filter(pk=own.pk).update(state=Study.State.OPEN)
+        return open_picture(data)
+
+    monkeypatch.setattr(uploads, "open_picture", opening_meanwhile)
+    before = files_there()
+    with pytest.raises(CannotOpen, match="frozen"):
+        take_in(own, packed(a_png=png(), b_png=png((1, 2, 3))), None)
+    assert not own.stimuli.exists() and files_there() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_is_open_while_pictures_are_decoded(
+    own: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite nobody could answer meanwhile."""
+    held = []
+
+    def looking(data: bytes) -> Any:
+        held.append(connection.in_atomic_block)
+        return open_picture(data)
+
+    monkeypatch.setattr(uploads, "open_picture", looking)
+    take_in(own, packed(a_png=png(), b_png=png((1, 2, 3))), None)
+    assert held == [False, False] and own.stimuli.count() == 2
 
 
 def test_an_open_study_takes_no_more_pictures(study: Study) -> None:

@@ -31,6 +31,7 @@ from nstlab.lab import Lab, answers_http, gunicorn
 from nstlab.roles import researchers
 from survey.models import Study
 from survey.opening import open_study
+from survey.services import purge_due
 from survey.simulation import BIAS_SD, NOISE_SD, simulate, true_values
 
 USERNAME = "researcher"
@@ -100,7 +101,12 @@ class Command(BaseCommand):
         if serve:
             bind = "0.0.0.0" if options["lan"] else host  # noqa: S104 - asked for
             web_command = gunicorn(bind, options["port"])
-        lab = Lab(web_command=web_command, environment=environment, reap=reap)
+        lab = Lab(
+            web_command=web_command,
+            environment=environment,
+            reap=reap,
+            purge=purge_due,
+        )
         try:
             with _terminated_like_ctrl_c(), lab:
                 self._paint(experiment, lab)

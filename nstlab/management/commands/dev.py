@@ -13,6 +13,7 @@ from generation.services import reap
 from nstlab.broker import BrokerUnavailable
 from nstlab.lab import MANAGE, Lab
 from nstlab.roles import researchers
+from survey.services import purge_due
 
 
 class Command(BaseCommand):
@@ -29,6 +30,7 @@ class Command(BaseCommand):
             web_command=[sys.executable, str(MANAGE), "runserver", address],
             environment={"NSTLAB_DEBUG": "1", "NSTLAB_HTTPS": "0"},
             reap=reap,
+            purge=purge_due,
         )
         try:
             with lab:

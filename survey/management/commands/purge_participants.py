@@ -15,7 +15,8 @@ from survey.services import purge, settle_dropped
 class Command(BaseCommand):
     help = (
         "Deletes recruiting platforms' ids past their date and all sessions of studies "
-        "past their “delete on”. A number of sessions is all that stays. Run it daily."
+        "past their “delete on”. A number of sessions is all that stays. `dev` and "
+        "`demo` do it every hour; elsewhere let a timer run it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
