@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.forms import ModelForm
@@ -15,11 +17,27 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from generation import desk
-from generation.forecast import check_room, duration, forecast
+from generation.forecast import check_room, duration, forecast, number_of_renders
 from generation.forms import ExperimentForm, PairForm, PairFormSet, UploadForm
 from generation.grid import ImpossibleGrid
-from generation.models import Batch, Experiment, Pair, Render, SourceImage
+from generation.models import (
+    Batch,
+    Experiment,
+    Pair,
+    Render,
+    RenderQuerySet,
+    SourceImage,
+)
+from generation.removal import (
+    InUse,
+    at_work,
+    delete_experiment,
+    delete_source_image,
+    experiments_with,
+    users_of,
+)
 from generation.services import (
+    Queued,
     add_source_image,
     duplicate_experiment,
     queue_experiment,
@@ -27,7 +45,9 @@ from generation.services import (
 )
 from generation.sheet import factor_label, level_text
 from nstlab.guard import OwnedAdmin, ReadOnly, SeenChoices
-from nstlab.people import may_change, root_row, visible
+from nstlab.people import may_change, may_see, root_row, visible
+
+MOST_NAMED = 20  # of what uses a source image, perhaps hundreds of experiments
 
 
 def picture_tag(url: str, alt: str) -> SafeString:
@@ -72,12 +92,76 @@ class QueuesRenders(OwnedAdmin):
         counted = renders.order_by().values_list("experiment").annotate(n=Count("pk"))
         numbers = dict(counted)
         for experiment in Experiment.objects.filter(pk__in=numbers):
-            said = sentence.format(f"{numbers[experiment.pk]:,}")
+            said = sentence.format(number_of_renders(numbers[experiment.pk]))
             self.log_change(request, experiment, said)
+
+    def cancel_renders(self, request: HttpRequest, renders: RenderQuerySet) -> None:
+        """Cancel what has not ended of `renders`, and say how many that were."""
+        self.log_each(request, renders.unfinished(), "{} cancelled.")
+        count = renders.cancel()
+        if count:
+            were = "was" if count == 1 else "were"
+            messages.success(request, f"{number_of_renders(count)} {were} cancelled.")
+        else:
+            messages.info(request, "Nothing is left to cancel.")
 
 
 class ReadOnlyAdmin(ReadOnly, OwnedAdmin):
     """Rows that only the lab itself writes, and that belong to somebody."""
+
+
+class DeletesWhole(OwnedAdmin):
+    """Rows that are deleted with all that is only theirs, or not at all; whoever may
+    delete the row may delete that, which has no pages of deletion of its own."""
+
+    def stands_against(self, row: Any) -> list[Any]:
+        """What keeps a row from being deleted: rows that use it, and sentences."""
+        raise NotImplementedError
+
+    def goes_with(self, row: Any) -> dict[str, int]:
+        """What is deleted with a row, and how much of it."""
+        raise NotImplementedError
+
+    def delete_whole(self, row: Any) -> None:
+        """Delete a row and what goes with it. Raises InUse."""
+        raise NotImplementedError
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """In numbers, for thousands of renders have no use as a list."""
+        counts = dict[str, int]()
+        against = list[str]()
+        lacking = set[str]()
+        for row in objs:
+            if not self.has_delete_permission(request, row):
+                lacking.add(str(self.opts.verbose_name))
+            for name, count in self.goes_with(row).items():
+                counts[name] = counts.get(name, 0) + count
+            against += _in_words(request, row, self.stands_against(row))
+        return [str(row) for row in objs], counts, lacking, against
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        try:
+            self.delete_whole(obj)
+        except InUse as refused:  # since it was asked for
+            raise PermissionDenied(f"“{obj}” was not deleted. {refused}") from refused
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+
+def _in_words(request: HttpRequest, row: Any, against: list[Any]) -> list[str]:
+    """What stands against deleting a row; of what somebody may not see, the kind."""
+    said = []
+    for each in against:
+        if isinstance(each, str):
+            said.append(f"“{row}”: {each}")
+            continue
+        kind = each._meta.verbose_name
+        seen = may_see(request.user, each)
+        what = f"the {kind} “{each}”" if seen else f"somebody else's {kind}"
+        said.append(f"“{row}” is used by {what}.")
+    return list(dict.fromkeys(said))
 
 
 class SaysRandomWeights(ReadOnlyAdmin):
@@ -90,13 +174,16 @@ class SaysRandomWeights(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        random = self.get_queryset(request).filter(self.random_weights).exists()
-        context = {"random_weights": random, **(extra_context or {})}
-        return super().changelist_view(request, context)
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None) or {}
+        if listed := context.get("cl"):
+            shown = listed.queryset.filter(self.random_weights)
+            context["random_weights"] = shown.exists()
+        return response
 
 
 @admin.register(SourceImage)
-class SourceImageAdmin(OwnedAdmin):
+class SourceImageAdmin(DeletesWhole):
     list_display = ["thumb", "title", "size", "consent", "licence", "created_at"]
     list_display_links = ["thumb", "title"]
     list_filter = ["consent"]
@@ -139,10 +226,18 @@ class SourceImageAdmin(OwnedAdmin):
         if change:
             super().save_model(request, obj, form, change)
 
-    @admin.display(description="")
+    def stands_against(self, row: SourceImage) -> list[Any]:
+        return list(experiments_with(row)[:MOST_NAMED])
+
+    def goes_with(self, row: SourceImage) -> dict[str, int]:
+        return {"source images": 1}
+
+    def delete_whole(self, row: SourceImage) -> None:
+        delete_source_image(row)
+
+    @admin.display(description="picture")
     def thumb(self, image: SourceImage) -> SafeString:
-        url = reverse("generation:source_picture", args=[image.pk, "thumbnail"])
-        return picture_tag(url, image.title)
+        return _thumbnail(image)
 
     @admin.display(description="picture")
     def large(self, image: SourceImage) -> SafeString:
@@ -161,13 +256,50 @@ class PairInline(SeenChoices, admin.TabularInline):
     extra = 1
     verbose_name_plural = "single pairs"
     autocomplete_fields = ["content", "style"]
+    readonly_fields = ["pictures", "levels"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
         return super().get_queryset(request).select_related("content", "style")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        may = self.has_change_permission(request, obj)
+        if may and (obj is None or may_change(request.user, obj)):
+            return ["content", "style", "axes"]
+        return self.readonly_fields
+
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Pictures are chosen here; they are changed and deleted on their own pages."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+            for act in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{act}_related", False)
+        return field
+
+    @admin.display(description="content × style")
+    def pictures(self, pair: Pair) -> SafeString:
+        return format_html("{} {}", _thumbnail(pair.content), _thumbnail(pair.style))
+
+    @admin.display(description="levels of its own")
+    def levels(self, pair: Pair) -> SafeString | str:
+        return listed(pair.axes) if pair.axes else "–"
+
+
+def _thumbnail(image: SourceImage) -> SafeString:
+    url = reverse("generation:source_picture", args=[image.pk, "thumbnail"])
+    return picture_tag(url, image.title)
+
+
+def _thumbnails(images: Iterable[SourceImage]) -> SafeString | str:
+    """Pictures with their titles, for somebody who only looks."""
+    rows = ((_thumbnail(image), image.title) for image in images)
+    items = format_html_join("", "<li>{}<span>{}</span></li>", rows)
+    return format_html('<ul class="nst-shown">{}</ul>', items) if items else "–"
+
 
 @admin.register(Experiment)
-class ExperimentAdmin(QueuesRenders, OwnedAdmin):
+class ExperimentAdmin(QueuesRenders, DeletesWhole):
     form = ExperimentForm
     inlines = [PairInline]
     list_display = ["name", "progress", "weights_note", "created_at"]
@@ -203,6 +335,45 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
         ),
     ]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """To somebody who only looks, in words and with the pictures."""
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        shown = request.user.has_perm("generation.view_sourceimage")
+        pictures = ["contents", "styles"]
+        return [
+            (None, {"fields": ["name", "description"]}),
+            (
+                "Pictures",
+                {"fields": [f"{it}_shown" for it in pictures] if shown else pictures},
+            ),
+            ("Grid", {"fields": ["axes_shown"]}),
+            ("The same for every render", {"fields": ["fixed_shown", "reuse_shown"]}),
+        ]
+
+    @admin.display(description="content images")
+    def contents_shown(self, experiment: Experiment) -> SafeString | str:
+        return _thumbnails(experiment.contents.all())
+
+    @admin.display(description="style images")
+    def styles_shown(self, experiment: Experiment) -> SafeString | str:
+        return _thumbnails(experiment.styles.all())
+
+    @admin.display(description="levels")
+    def axes_shown(self, experiment: Experiment) -> SafeString:
+        levels = experiment.axes().items()
+        return listed({name: ", ".join(map(level_text, it)) for name, it in levels})
+
+    @admin.display(description="settings")
+    def fixed_shown(self, experiment: Experiment) -> SafeString:
+        varied = experiment.axes()
+        fixed = experiment.fixed_settings().items()
+        return listed({name: it for name, it in fixed if name not in varied})
+
+    @admin.display(description="take finished pictures")
+    def reuse_shown(self, experiment: Experiment) -> str:
+        return "yes" if experiment.reuse else "no"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
         its = Render.objects.filter(experiment=OuterRef("pk"))
         return (
@@ -222,6 +393,21 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
                 field.queryset = field.widget.images = seen
                 field.widget.wanted = request.GET.get(f"{name}_search", "")
         return form
+
+    def stands_against(self, row: Experiment) -> list[Any]:
+        return [*users_of(row), *filter(None, [at_work(row)])]
+
+    def goes_with(self, row: Experiment) -> dict[str, int]:
+        return {
+            "experiments": 1,
+            "single pairs": row.pairs.count(),
+            "renders, with those pictures that no other experiment shows": (
+                row.renders.count()
+            ),
+        }
+
+    def delete_whole(self, row: Experiment) -> None:
+        delete_experiment(row)
 
     @admin.display(description="renders done")
     def progress(self, experiment: Any) -> SafeString:
@@ -279,18 +465,10 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
         except ImpossibleGrid as refused:
             messages.error(request, f"{experiment}: {refused}")
         else:
-            self.log_change(request, experiment, f"{queued.new:,} renders queued.")
-            messages.success(
-                request,
-                f"{experiment}: {queued.new - queued.reused:,} of {queued.total:,} "
-                f"renders are queued now, about {duration(queued.seconds)} on one "
-                "worker; the others were already there"
-                + (
-                    f" ({queued.reused:,} pictures come from other experiments)."
-                    if queued.reused
-                    else "."
-                ),
-            )
+            if queued.new:
+                said = f"{number_of_renders(queued.new)} queued."
+                self.log_change(request, experiment, said)
+            messages.success(request, f"{experiment}: {_said(queued)}")
 
     @admin.action(description="Queue the renders", permissions=["queue"])
     def queue(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
@@ -300,9 +478,7 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
     @admin.action(description="Cancel what is not painted yet", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
         renders = Render.objects.filter(experiment__in=list(queryset))
-        self.log_each(request, renders.unfinished(), "{} renders cancelled.")
-        count = renders.cancel()
-        messages.success(request, f"{count:,} renders were cancelled.")
+        self.cancel_renders(request, renders)
 
     @admin.action(description="Duplicate", permissions=["add"])
     def duplicate(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
@@ -313,6 +489,24 @@ class ExperimentAdmin(QueuesRenders, OwnedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [*desk.urls(self), *super().get_urls()]
+
+
+def _said(queued: Queued) -> str:
+    """What queueing an experiment did, as a sentence or two."""
+    waiting, there = queued.new - queued.reused, queued.total - queued.new
+    said = "Nothing is left to paint."
+    if waiting:
+        are = "render is" if queued.total == 1 else "renders are"
+        said = (
+            f"{waiting:,} of {queued.total:,} {are} queued now, about "
+            f"{duration(queued.seconds)} on one worker."
+        )
+        if there:
+            said += f" {there:,} {'was' if there == 1 else 'were'} there already."
+    if queued.reused:
+        comes = "picture comes" if queued.reused == 1 else "pictures come"
+        said += f" {queued.reused:,} {comes} from other experiments."
+    return said
 
 
 class ExperimentFilter(admin.SimpleListFilter):
@@ -384,7 +578,7 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
     belongs_to = "experiment"
     random_weights = Q(weights__startswith="random:")
     list_display = [
-        "thumb", "pair", "content_layer", "alpha", "tv_weight", "weights",
+        "thumb", "pair", "content_layer", "weight", "tv_weight", "weights",
         "state", "evaluations_shown", "seconds_shown",
     ]  # fmt: skip
     list_display_links = ["thumb", "pair"]
@@ -425,7 +619,7 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
             )
         return queryset, False
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def thumb(self, row: Render) -> SafeString | str:
         if not row.picture:
             return "–"
@@ -435,6 +629,11 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
     @admin.display(description="content × style", ordering="content__title")
     def pair(self, row: Render) -> str:
         return f"{row.content} × {row.style}"
+
+    # A heading begins with a capital, and α's is an A.
+    @admin.display(description="weight α", ordering="alpha")
+    def weight(self, row: Render) -> str:
+        return f"{row.alpha:g}"
 
     @admin.display(description="state", ordering="status")
     def state(self, row: Render) -> SafeString:
@@ -469,16 +668,19 @@ class RenderAdmin(QueuesRenders, SaysRandomWeights):
     @admin.action(description="Cancel", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
         renders = Render.objects.filter(pk__in=queryset.values("pk"))
-        self.log_each(request, renders.unfinished(), "{} renders cancelled.")
-        count = renders.cancel()
-        messages.success(request, f"{count:,} renders were cancelled.")
+        self.cancel_renders(request, renders)
 
     @admin.action(description="Retry", permissions=["queue"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
         retried = queryset.filter(status__in=Render.RETRIABLE)
-        self.log_each(request, retried, "{} renders queued again.")
+        self.log_each(request, retried, "{} queued again.")
         count = retry_renders(queryset)
-        messages.success(request, f"{count:,} renders are queued again.")
+        if count:
+            are = "is" if count == 1 else "are"
+            said = f"{number_of_renders(count)} {are} queued again."
+            messages.success(request, said)
+        else:
+            messages.info(request, "None of them ended without a picture.")
 
 
 @admin.register(Batch)

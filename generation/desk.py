@@ -44,10 +44,12 @@ from generation.figure import FigureTooLarge, check_number, write_pdf, write_png
 from generation.forecast import (
     Forecast,
     NoRoom,
+    Rates,
     check_room,
     duration,
     forecast,
     megabytes,
+    workers_present,
 )
 from generation.forms import PictureTiles, PresetForm
 from generation.grid import ImpossibleGrid
@@ -91,6 +93,7 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
         page("<int:pk>/sheet/", sheet, "sheet"),
         page("<int:pk>/sheet/live/", live, "live"),
         page("<int:pk>/again/", again, "again"),
+        page("<int:pk>/cancel/", cancel, "cancel"),
         page("<int:pk>/compare/", compare, "compare"),
         page("<int:pk>/sheet.<slug:kind>", export, "export"),
     ]
@@ -339,13 +342,29 @@ def _progress(experiment: Experiment) -> dict[str, Any]:
     counted = experiment.renders.order_by().values_list("status")
     states = dict(counted.annotate(count=Count("pk")))
     order = [value for value in Render.Status.values if value != "done"]
-    return {
+    unfinished = states.get("queued", 0) + states.get("running", 0)
+    waiting = _time_left(experiment) if unfinished else {}
+    return waiting | {
         "total": sum(states.values()),
         "done": states.get("done", 0),
         "states": {name: states[name] for name in order if states.get(name)},
-        "unfinished": states.get("queued", 0) + states.get("running", 0),
+        "unfinished": unfinished,
         "retriable": sum(states.get(name, 0) for name in Render.RETRIABLE),
     }
+
+
+def _time_left(experiment: Experiment) -> dict[str, Any]:
+    """How long the workers that are there would paint what is left, were it theirs
+    alone."""
+    sizes = ("network", "size", "evaluations")
+    left = experiment.renders.unfinished().order_by().values_list(*sizes)
+    rates = Rates()
+    seconds = sum(
+        count * evaluations * rates.per_evaluation(network, size)
+        for network, size, evaluations, count in left.annotate(count=Count("pk"))
+    )
+    workers = workers_present()
+    return {"workers": workers, "left": duration(seconds / max(1, workers))}
 
 
 def _selects(read: Sheet) -> list[dict[str, Any]]:
@@ -406,7 +425,7 @@ def again(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
         renders = renders.filter(pk__in=_ticked(request.POST))
     there = renders.ready().count() if "all" not in request.POST else 0
     ended = renders.filter(status__in=Render.RETRIABLE)
-    owner.log_each(request, ended, "{} renders queued again.")
+    owner.log_each(request, ended, "{} queued again.")
     queued = retry_renders(renders)
     if queued:
         messages.success(request, f"{_renders(queued)} queued again.")
@@ -424,6 +443,16 @@ def again(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
     page = request.POST.get("from", "")
     if page.isdecimal():
         return redirect("admin:generation_render_change", page)
+    return _back(request, experiment)
+
+
+@require_POST
+def cancel(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
+    """Cancel what waits or is being painted."""
+    experiment = _experiment(request, owner, pk)
+    if not owner.has_queue_permission(request, experiment):
+        raise PermissionDenied
+    owner.cancel_renders(request, experiment.renders.all())
     return _back(request, experiment)
 
 
@@ -450,8 +479,8 @@ def compare(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
     if not 2 <= len(shown) <= MOST_COMPARED:
         messages.warning(
             request,
-            f"Tick two to {MOST_COMPARED} finished renders to compare; "
-            f"{len(shown)} of those ticked are finished.",
+            f"Tick 2 to {MOST_COMPARED} finished renders to compare; {len(shown)} of "
+            f"those ticked {'is' if len(shown) == 1 else 'are'} finished.",
         )
         return _back(request, experiment)
     if request.method == "POST":
@@ -477,10 +506,19 @@ def compare(request: HttpRequest, owner: ModelAdmin, pk: int) -> HttpResponse:
             (each, names.of(read.found.values(), places[each.pk]) or str(each))
             for each in shown
         ],
-        pictures=names.pictures.values(),
+        sources=_sources(shown),
+        # As the engine saw them, so that what lies at one place is at one place.
+        stretched=all(each.render_settings().fit == "square" for each in shown),
         differing=differing,
         random_weights=any(each.random_weights for each in shown),
     )
+
+
+def _sources(renders: list[Render]) -> list[tuple[str, SourceImage]]:
+    """What renders were painted from, each once: what it was, and the picture."""
+    contents = [("content image", each.content) for each in renders]
+    styles = [("style image", each.style) for each in renders]
+    return list(dict.fromkeys([*contents, *styles]))
 
 
 def _settings_of(row: Render) -> dict[str, str]:

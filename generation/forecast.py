@@ -172,7 +172,7 @@ class Forecast:
     bytes: int
 
     def __str__(self) -> str:
-        text = f"The grid has {_renders(self.total)}"
+        text = f"The grid has {number_of_renders(self.total)}"
         if self.reused:
             text += f", {self.reused:,} of them painted by other experiments"
         if not self.new:
@@ -216,7 +216,8 @@ def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> For
     )
 
 
-def _renders(count: int) -> str:
+def number_of_renders(count: int) -> str:
+    """1 render, 2 renders."""
     return "1 render" if count == 1 else f"{count:,} renders"
 
 

@@ -200,7 +200,7 @@ class PairFormSet(forms.BaseInlineFormSet):
 
     def add_fields(self, form: forms.ModelForm, index: int | None) -> None:
         super().add_fields(form, index)
-        if form.instance.pk:
+        if form.instance.pk and "content" in form.fields:  # not only looked at
             for name in ("content", "style"):
                 picture = getattr(form.instance, name)
                 form.fields[name].widget.widget.loaded[str(picture.pk)] = picture
@@ -217,7 +217,7 @@ class ExperimentForm(forms.ModelForm):
         help_text="Each ticked layer is a level of the grid.",
     )
     alpha_beta = NumberListField(
-        label="α/β",
+        label="Ratio α/β",
         initial=default_alpha_beta,
         required=False,
         help_text="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import (
     get_language_bidi,
     get_language_from_request,
@@ -28,7 +30,19 @@ def _page(request: HttpRequest, status: int, title: str, sentence: str) -> HttpR
             "language": language,
             "rtl": get_language_bidi(),
         }
+        if request.path.startswith(desk := reverse("admin:index")):
+            context |= {"home": desk, "back": _came_from(request)}
         return render(request, "error.html", context, status=status)
+
+
+def _came_from(request: HttpRequest) -> str:
+    """The page of the lab that led here, if the browser says and it is another."""
+    address = request.headers.get("Referer", "")
+    host = {request.get_host()}
+    if not url_has_allowed_host_and_scheme(address, allowed_hosts=host):
+        return ""
+    here = request.build_absolute_uri()
+    return "" if request.method == "GET" and address == here else address
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -14,7 +14,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.admin.widgets import AutocompleteSelect, RelatedFieldWidgetWrapper
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
@@ -37,6 +37,11 @@ class Autocomplete(AutocompleteSelect):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.loaded: dict[str, models.Model] = {}  # that of all forms of a formset
+
+    @property
+    def media(self) -> forms.Media:
+        after = ["admin/js/autocomplete.js", "nstlab/searching.js"]
+        return super().media + forms.Media(js=after)
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         field = self.choices.field
@@ -71,6 +76,15 @@ class SeenChoices(admin.options.BaseModelAdmin):
             rows = related.model._default_manager.all()
             built[related] = people.seen_by(request.user, rows, related.belongs_to)
         return {"queryset": built[related]}
+
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """No cross beside a choice: what somebody owns is deleted on its own page."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+            field.widget.can_delete_related = False
+        return field
 
     def formfield_for_foreignkey(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
@@ -153,6 +167,10 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
 
     def _root(self, row: Any) -> people.Owned:
         return people.root_row(row, self.belongs_to)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Not where nothing was changed."""
+        return super().log_change(request, obj, message) if message else None
 
     # Actions --------------------------------------------------------------------
 

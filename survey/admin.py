@@ -118,6 +118,16 @@ class StudyAdmin(OwnedAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [*wizard.urls(self), *desk.urls(self), *super().get_urls()]
 
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Once nothing can be added, only of what there is some."""
+        if obj is None or obj.state in opening.UNFROZEN:
+            return self.inlines
+        return [
+            inline
+            for inline in self.inlines
+            if inline.model._default_manager.filter(study=obj).exists()
+        ]
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """A study that exists opens with its state; what is inside unfolds by name."""
         if obj is None:
@@ -137,7 +147,10 @@ class StudyAdmin(OwnedAdmin):
         """With what stands against opening, and what to do next."""
         context = dict(extra_context or {})
         study = self.get_object(request, object_id)
-        if study is not None and study.state in opening.UNFROZEN:
+        if study is not None and study.state not in opening.UNFROZEN:
+            joined = study.participants.filter(pilot=False, simulated=False)
+            context["joined"] = joined.exists()
+        elif study is not None:
             found = preflight.remarks(study)
             context |= {
                 "remarks": found,
@@ -237,12 +250,17 @@ class StudyAdmin(OwnedAdmin):
         code = segno.make(address, error="m").svg_data_uri(scale=4)
         return format_html('<img src="{}" alt="QR code of {}">', code, address)
 
-    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        # How to choose is of no use where nothing can be chosen.
+        read = self.get_readonly_fields(request, obj)
+        kwargs["help_texts"] = dict.fromkeys(read, "")
         # The QR code needs the address people reach the lab by: this request's.
         self._address = lambda study: request.build_absolute_uri(
             study.get_absolute_url()
         )
-        return super().get_form(request, *args, **kwargs)
+        return super().get_form(request, obj, change=change, **kwargs)
 
     @admin.action(description="Open for participants", permissions=["open"])
     def open(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
@@ -295,7 +313,8 @@ class StudyAdmin(OwnedAdmin):
                 self.log_change(request, study, f"“{study}” is closed.")
                 messages.success(request, f"“{study}” is closed.")
             else:
-                messages.error(request, f"“{study}” is {study.state} already.")
+                why = f"“{study}” is {study.state_in_words}: nothing is to be closed."
+                messages.error(request, why)
 
 
 @admin.register(Stimulus)
@@ -330,21 +349,39 @@ class StimulusAdmin(SaysRandomWeights):
             choice.queryset = obj.study.stimuli.filter(is_reference=True)
         return form
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Without a form where no row of the page may change."""
+        listed = super().get_changelist_instance(request)
+        studies = {row.study for row in listed.result_list}
+        request.__dict__["_editable"] = editable = {
+            study.pk
+            for study in studies
+            if study.state in opening.UNFROZEN and may_change(request.user, study)
+        }
+        if not editable:
+            listed.list_editable = ()
+        return listed
+
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
         formset = super().get_changelist_formset(request, **kwargs)
-        may_change_row = self.has_change_permission
+        editable = request.__dict__["_editable"]
+        names = self.list_editable
 
         class UnfrozenOnly(formset):  # type: ignore[misc, valid-type]
-            def __init__(self, *args: Any, **named: Any) -> None:
-                super().__init__(*args, **named)
-                for form in self.forms:
-                    if not may_change_row(request, form.instance):
-                        for field in form.fields.values():
-                            field.disabled = True
+            def add_fields(self, form: Any, index: Any) -> None:
+                """A row of a study that is open is text: its form has no fields."""
+                super().add_fields(form, index)
+                for name in names:
+                    if form.instance.study_id not in editable:
+                        del form.fields[name]
+                    else:
+                        field = form.fields[name]
+                        said = f"{field.label}: {form.instance.code}"
+                        field.widget.attrs["aria-label"] = said
 
         return UnfrozenOnly
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def thumb(self, stimulus: Stimulus) -> SafeString:
         url = reverse("survey:picture", args=[stimulus.study.slug, stimulus.code])
         return picture_tag(url, stimulus.code)
@@ -384,8 +421,22 @@ class ParticipantAdmin(ReadOnlyAdmin):
     list_select_related = ["study"]
     search_fields = ["code"]
     show_full_result_count = False
-    exclude = ["token_sha256"]
+    exclude = ["token_sha256", "simulated", "pilot", "excluded"]
+    readonly_fields = ["counts"]
     inlines = [FormAnswerInline]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj is not None and obj.form_answers.exists() else []
+
+    @admin.display(description="counts")
+    def counts(self, participant: Participant) -> str:
+        marks = {
+            "simulated": participant.simulated,
+            "took part in the pilot": participant.pilot,
+            "excluded": participant.excluded,
+        }
+        against = [words for words, is_so in marks.items() if is_so]
+        return f"no: {', '.join(against)}" if against else "yes"
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

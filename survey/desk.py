@@ -282,7 +282,7 @@ def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
     if request.method == "POST":
         if study.state not in opening.UNFROZEN:
             messages.error(
-                request, f"“{study}” is {study.state}; its forms are frozen."
+                request, f"“{study}” is {study.state_in_words}; its forms are frozen."
             )
             return _back(study)
         new = presets.add_p913_form(study)

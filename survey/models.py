@@ -351,6 +351,12 @@ class Study(Owned):
         return ""
 
     @property
+    def state_in_words(self) -> str:
+        """What comes after “is” in a sentence about the study."""
+        words = {self.State.DRAFT: "a draft", self.State.PILOTING: "being piloted"}
+        return words.get(self.State(self.state), self.state)
+
+    @property
     def random_weights(self) -> bool:
         return self.experiment is not None and self.experiment.random_weights
 

@@ -124,7 +124,9 @@ def _delete_unused(names: Iterable[str | None]) -> None:
 
 def _check_unfrozen(study: Study) -> None:
     if study.state not in UNFROZEN:
-        raise CannotOpen(f"“{study}” is {study.state}; its pictures are frozen.")
+        raise CannotOpen(
+            f"“{study}” is {study.state_in_words}; its pictures are frozen."
+        )
 
 
 def hold_unfrozen(study: Study) -> None:
@@ -366,7 +368,9 @@ def open_study(study: Study) -> None:
 def pilot_study(study: Study) -> None:
     """Let people try the study; nothing they answer counts. Raises CannotOpen."""
     if study.state != Study.State.DRAFT:
-        raise CannotOpen(f"“{study}” is {study.state}; only a draft can be piloted.")
+        raise CannotOpen(
+            f"“{study}” is {study.state_in_words}; only a draft can be piloted."
+        )
     others = Study.objects.filter(slug=study.slug).exclude(pk=study.pk)
     if taking := others.filter(state=Study.State.OPEN).first():
         raise CannotOpen(

@@ -63,7 +63,9 @@ def take_in(study: Study, archive: IO[bytes], table: bytes | None) -> Report:
     if there is a table.
     """
     if study.state not in UNFROZEN:
-        raise CannotOpen(f"“{study}” is {study.state}; its pictures are frozen.")
+        raise CannotOpen(
+            f"“{study}” is {study.state_in_words}; its pictures are frozen."
+        )
     report = Report()
     rows = None if table is None else _rows(table, report)
     made: dict[str, Stimulus] = {}

@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, expect
 from generation.models import Render
 from generation.services import queue_experiment
 from survey.models import Study
+from survey.opening import take_in
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import Readable
 from tests.e2e.test_researcher import log_in
@@ -71,7 +72,22 @@ def test_the_first_pages_can_be_read_and_used_by_everybody(
     page.goto(f"{desk_lab.base}/admin/nstlab/entry/")
     expect(page.get_by_role("cell", name="shared with eve")).to_be_visible()
     check("history")
-    for name in ("generation/experiment", "survey/study", "survey/participant"):
+    take_in(
+        Study.objects.create(
+            title="Draft", experiment=study.experiment, owner=study.owner
+        )
+    )
+    for name in (
+        "generation/experiment", "generation/render", "generation/sourceimage",
+        "survey/study", "survey/stimulus", "survey/participant",
+    ):  # fmt: skip
         page.goto(f"{desk_lab.base}/admin/{name}/")
         check(f"list of {name}")
+    page.goto(f"{desk_lab.base}/admin/survey/study/add/")
+    expect(page.get_by_role("combobox", name="Experiment")).to_be_visible()
+    check("a study's form")
+    address = f"{desk_lab.base}/admin/generation/experiment/{study.experiment_id}"
+    page.goto(f"{address}/delete/")
+    expect(page.get_by_text("the study “Draft”")).to_be_visible()
+    check("what cannot be deleted")
     assert not check.found, "\n".join(check.found)

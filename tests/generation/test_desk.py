@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
 
 from generation.models import Experiment, Render
 from tests.conftest import put_on_wall
@@ -222,3 +226,78 @@ def test_every_row_of_the_desk_opens(desk: Any, study: Any, queues: None) -> Non
     ):
         response = desk.get(f"/admin/{page}")
         assert response.status_code == 200, page
+
+
+# Looking without changing -----------------------------------------------------
+
+
+def test_somebody_who_only_looks_reads_levels_in_words_and_sees_the_pictures(
+    client: Any, make_experiment: Callable[..., Any], make_account: Callable[..., Any]
+) -> None:
+    experiment = make_experiment(tv_weights=[0.0, 1.0], more_axes={"seed": [3, 4]})
+    pair = experiment.pairs.get()
+    experiment.contents.add(pair.content)
+    page = f"/admin/generation/experiment/{experiment.pk}/change/"
+    client.force_login(make_account("olga", "Observer"))
+    text = client.get(page).content.decode()
+    assert "<dt>α/β</dt><dd>0.01, 0.1</dd>" in text
+    assert "<dt>TV weight</dt><dd>0, 1</dd>" in text
+    assert "<dt>seed</dt><dd>3, 4</dd>" in text
+    assert text.count("<dt>seed</dt>") == 1
+    assert "icon-no" not in text
+    for raw in ("[0.0", "[&#x27;conv", "{&quot;seed", "Α/β"):
+        assert raw not in text
+    address = reverse("generation:source_picture", args=[pair.content_id, "thumbnail"])
+    assert text.count(f'src="{address}"') == 2
+    assert 'type="submit"' not in text.partition('id="experiment_form"')[2]
+    # An operator keeps renders moving and sees no source image.
+    client.force_login(make_account("oscar", "Operator"))
+    text = client.get(page).content.decode()
+    assert "<dt>α/β</dt>" in text and "Red" in text
+    assert address not in text
+
+
+def test_a_pair_is_chosen_on_the_experiments_page_and_changed_on_its_own(
+    desk: Any, experiment: Any
+) -> None:
+    text = desk.get(f"/admin/generation/experiment/{experiment.pk}/change/").content
+    assert b"related-widget-wrapper-link" not in text
+    study = desk.get("/admin/survey/study/add/").content
+    assert b'id="delete_id_experiment"' not in study
+
+
+def test_the_experiments_page_has_one_row_of_buttons_the_main_one_first(
+    desk: Any, experiment: Any
+) -> None:
+    page = f"/admin/generation/experiment/{experiment.pk}/change/"
+    text = desk.get(page).content.decode()
+    assert text.count('class="submit-row') == 1
+    buttons = re.findall(
+        r'<input type="submit"[^>]*value="([^"]*)"[^>]*?( hidden)?>', text
+    )
+    shown = [name for name, hidden in buttons if not hidden]
+    assert shown[0] == "Save and queue the renders"
+    assert {"Save", "Duplicate"} <= set(shown)
+    # What the Enter key presses.
+    assert buttons[0] == ("Save", " hidden")
+
+
+def test_queueing_says_what_is_left_and_what_was_there(
+    desk: Any, make_experiment: Callable[..., Any], queues: None
+) -> None:
+    experiment = make_experiment()
+    page = "/admin/generation/experiment/"
+
+    def said(action: str) -> str:
+        asked = {"action": action, "_selected_action": [experiment.pk]}
+        return str(*desk.post(page, asked, follow=True).context["messages"])
+
+    first = said("queue")
+    assert "2 of 2 renders are queued now" in first and "already" not in first
+    assert said("queue") == "Small: Nothing is left to paint."
+    Experiment.objects.update(alpha_beta=[0.01, 0.1, 1.0])
+    assert said("queue").endswith("2 were there already.")
+    assert said("cancel") == "3 renders were cancelled."
+    assert said("cancel") == "Nothing is left to cancel."
+    words = [it.get_change_message() for it in LogEntry.objects.order_by("pk")]
+    assert words == ["2 renders queued.", "1 render queued.", "3 renders cancelled."]

@@ -132,3 +132,19 @@ def test_a_form_that_is_refused_shows_what_was_chosen_in_it(
     chosen = rf'<option value="{pair.content_id}"[^>]* selected>{pair.content}</option>'
     assert len(re.findall(chosen, page)) == 1
     assert "999999" not in page
+
+
+def test_random_features_are_named_where_their_pictures_are_listed(
+    desk: Any, make_experiment: Callable[..., Any]
+) -> None:
+    put_on_wall(make_experiment(name="Random"))
+    plain = make_experiment(name="Plain", weights="imagenet")
+    put_on_wall(plain)
+    page = "/admin/generation/render/"
+    assert b"painted with random features" in desk.get(page).content
+    shown = desk.get(f"{page}?experiment={plain.pk}").content.decode()
+    assert "painted with random features" not in shown
+    assert "Weight α" in shown, "and no capital alpha"
+    # How many are found is said of what was searched or filtered.
+    assert "2 results" in shown
+    assert "results (" not in desk.get(page).content.decode()

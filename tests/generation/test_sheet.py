@@ -14,6 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
+from generation.forecast import GUESSED_SECONDS_AT_300, duration
 from generation.models import Experiment, Pair, Render, SourceImage
 from generation.services import queue_experiment
 from generation.sheet import MOST_CELLS
@@ -251,6 +252,35 @@ def test_painting_again_takes_the_right_and_keeps_to_its_experiment(
     assert set(other.renders.values_list("status", flat=True)) == {"failed"}
 
 
+def test_what_is_not_painted_yet_is_cancelled_on_the_sheet(
+    desk: Any, make_experiment: Callable[..., Any], client: Any, queues: None
+) -> None:
+    experiment = make_experiment()
+    queue_experiment(experiment)
+    text = desk.get(address(experiment)).content.decode()
+    assert "no worker is there to paint" in text
+    assert f'formaction="{address(experiment, "cancel/")}"' in text
+    assert desk.get(address(experiment, "cancel/")).status_code == 405
+    answer = desk.post(address(experiment, "cancel/"), {"page": 1}, follow=True)
+    text = answer.content.decode()
+    assert "2 renders were cancelled." in text
+    assert "Cancel what is not" not in text
+    assert "no worker is there" not in text, "there is nothing to paint"
+    assert set(experiment.renders.values_list("status", flat=True)) == {"cancelled"}
+
+
+def test_the_time_left_is_that_of_the_workers_present(
+    desk: Any, make_experiment: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation.desk.workers_present", lambda: 2)
+    experiment = make_experiment(evaluations=900, size=300)
+    queue_experiment(experiment)
+    seconds = 2 * 900 * GUESSED_SECONDS_AT_300 / 2
+    said = f"about {duration(seconds)} of painting left on 2 workers"
+    for page in (address(experiment), address(experiment, "sheet/live/")):
+        assert said in desk.get(page).content.decode()
+
+
 # Comparing --------------------------------------------------------------------
 
 
@@ -267,6 +297,9 @@ def test_renders_are_compared_at_an_address_of_their_own(
     assert f"/pictures/render/{second.pk}.png" not in page
     assert f"/pictures/source/{first.content_id}/picture.png" in page
     assert f"/pictures/source/{first.style_id}/picture.png" in page
+    for said in (f"content image: {first.content}", f"style image: {first.style}"):
+        assert page.count(said) == 2, "to be heard and to be read"
+    assert page.count("nst-view nst-stretched") == 2, "as square as the renders"
     differing = page[page.index("Where they differ") :]
     assert ">α<" in differing
     assert "seed" not in differing
@@ -285,7 +318,9 @@ def test_too_few_or_too_many_are_not_compared(
             {"render": [render.pk for render in renders[:count]]},
             follow=True,
         )
-        assert f"{count} of those ticked are finished" in answer.content.decode()
+        is_are = "is" if count == 1 else "are"
+        said = f"Tick 2 to 6 finished renders to compare; {count} of those ticked"
+        assert f"{said} {is_are} finished" in answer.content.decode()
 
 
 # A render's own page ----------------------------------------------------------
@@ -342,7 +377,7 @@ def test_who_painted_a_shared_picture_is_said_on_both_sides(
     there, here = render_page(desk, painted), render_page(desk, taken)
     assert re.search(rf'render/{taken.pk}/change/">Taker</a>\.', there)
     assert re.search(
-        rf'render/{painted.pk}/change/">Painter</a> \(which painted it\)', here
+        rf'render/{painted.pk}/change/">Painter</a> \(which keeps it\)', here
     )
     assert "was not painted here" in here
     assert "was not painted here" not in there

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 
 from survey import opening
 from survey.models import Participant, Recruit, Study
@@ -229,20 +231,105 @@ def test_a_stranger_gets_none_of_a_studys_pages(
 
 
 def test_a_picture_is_marked_for_practice_until_its_study_opens(
-    desk: Any, draft: Study, study: Study
+    desk: Any, draft: Study
 ) -> None:
     change(desk, draft, _take_in="1")
     [stimulus] = draft.stimuli.all()[:1]
-    frozen = study.stimuli.all()[0]
-    for shown, expected in ((stimulus, 1), (frozen, None)):
-        address = f"/admin/survey/stimulus/?study__id__exact={shown.study_id}"
-        formset = desk.get(address).context["cl"].formset
-        data = {"form-TOTAL_FORMS": str(len(formset.forms)), "_save": "1",
-                "form-INITIAL_FORMS": str(len(formset.forms))}  # fmt: skip
-        for form in formset.forms:
-            data |= {b.html_name: str(b.value()) for b in form if b.value() is not None}
-            if form.instance == shown:
-                data[form["training_order"].html_name] = "1"
-        desk.post(address, data)
-        shown.refresh_from_db()
-        assert shown.training_order == expected
+    address = f"/admin/survey/stimulus/?study__id__exact={draft.pk}"
+    formset = desk.get(address).context["cl"].formset
+    data = {"form-TOTAL_FORMS": str(len(formset.forms)), "_save": "1",
+            "form-INITIAL_FORMS": str(len(formset.forms))}  # fmt: skip
+    for form in formset.forms:
+        data |= {b.html_name: str(b.value()) for b in form if b.value() is not None}
+        if form.instance == stimulus:
+            data[form["training_order"].html_name] = "1"
+    desk.post(address, data)
+    stimulus.refresh_from_db()
+    assert stimulus.training_order == 1
+    # Sent again after it has opened, by a page that was left open.
+    data = {
+        name: "2" if name.endswith("training_order") else value
+        for name, value in data.items()
+    }
+    draft.state = Study.State.OPEN
+    draft.save()
+    desk.post(address, data)
+    stimulus.refresh_from_db()
+    assert stimulus.training_order == 1
+
+
+def test_of_an_open_study_the_list_of_pictures_is_text(
+    desk: Any, draft: Study, study: Study
+) -> None:
+    opening.take_in(draft)
+    page = "/admin/survey/stimulus/"
+
+    def inputs(query: str) -> list[str]:
+        text = desk.get(page + query).content.decode()
+        return re.findall(r'<input[^>]*name="form-\d+-rated"[^>]*>', text)
+
+    assert len(inputs("")) == 2, "the draft's, not those of the open study"
+    drafts = inputs(f"?study__id__exact={draft.pk}")
+    assert len(drafts) == 2
+    code = draft.stimuli.all()[0].code
+    assert any(f'aria-label="Rated: {code}"' in it for it in drafts)
+    frozen = f"?study__id__exact={study.pk}"
+    assert inputs(frozen) == []
+    assert b'name="_save"' not in desk.get(page + frozen).content
+    [shown, *_] = study.stimuli.all()
+    sent = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": shown.pk,
+            "form-0-training_order": 1, "_save": "Save"}  # fmt: skip
+    desk.post(page + frozen, sent)
+    shown.refresh_from_db()
+    assert shown.training_order is None
+
+
+def test_a_studys_page_offers_what_can_be_done(
+    desk: Any, study: Study, client: Any, make_account: Any
+) -> None:
+    page = f"/admin/survey/study/{study.pk}/change/"
+    text = desk.get(page).content.decode()
+    assert "Back to draft" in text and "One-time links" in text
+    # It is frozen: nothing can be added, and nothing is said of how to choose.
+    assert "urther questions" not in text
+    assert "Empty for a study of pictures of your own" not in text
+    Participant.objects.create(
+        study=study, token_sha256="0", study_version=1, consent_sha256="0", seed=0
+    )
+    assert "Back to draft" not in desk.get(page).content.decode()
+    Participant.objects.update(simulated=True)
+    assert "Back to draft" in desk.get(page).content.decode()
+    client.force_login(make_account("olga", "Observer"))
+    assert "One-time links" not in client.get(page).content.decode()
+
+
+def test_a_participants_page_says_in_words_whether_they_count(
+    desk: Any, study: Study
+) -> None:
+    person = Participant.objects.create(
+        study=study, token_sha256="0", study_version=1, consent_sha256="0", seed=0
+    )
+    page = f"/admin/survey/participant/{person.pk}/change/"
+
+    def text() -> str:
+        return str(desk.get(page).content.decode())
+
+    assert "icon-no" not in text() and "orm answers" not in text()
+    link = f"/admin/analysis/report/study/{study.pk}/participants/{person.code}/"
+    assert f'href="{link}">Exclude or count again</a>' in text()
+    Participant.objects.update(simulated=True, excluded=True)
+    assert "no: simulated, excluded" in text()
+
+
+def test_a_draft_cannot_be_closed_and_is_told_so(desk: Any, draft: Study) -> None:
+    asked = {"action": "close", "_selected_action": [draft.pk]}
+    page = desk.post("/admin/survey/study/", asked, follow=True).content.decode()
+    assert "“Draft” is a draft: nothing is to be closed." in page
+
+
+def test_a_form_that_changes_nothing_leaves_no_entry(desk: Any, draft: Study) -> None:
+    change(desk, draft)
+    assert not LogEntry.objects.exists()
+    change(desk, draft, title="Other")
+    assert LogEntry.objects.count() == 1
+    assert "1 entry" in desk.get("/admin/nstlab/entry/").content.decode()

@@ -1,18 +1,7 @@
 "use strict";
-/* What htmx alone cannot see on an experiment's form, and what its widgets lack. */
+/* What htmx alone cannot see on an experiment's form. */
 (() => {
     const recount = () => htmx.trigger("#forecast", "recount");
-
-    // The admin's searching selects are named by their column; theirs has no label.
-    function name() {
-        for (const select of document.querySelectorAll("select.admin-autocomplete")) {
-            const column = select.closest("td").className.match(/field-(\w+)/)[1];
-            const parts = select.parentElement.querySelectorAll(
-                "[role=combobox], [role=textbox]",
-            );
-            for (const part of parts) part.setAttribute("aria-label", column);
-        }
-    }
 
     // What was ticked or unticked while a search was under way holds, not what the
     // search was sent with.
@@ -40,6 +29,4 @@
     // These tell jQuery's listeners only, and the rows of pairs have events of their own.
     django.jQuery(document).on("change", "select.admin-autocomplete", recount);
     document.addEventListener("formset:removed", recount);
-    document.addEventListener("formset:added", () => setTimeout(name));
-    django.jQuery(name); // after they have been made, by the same queue
 })();

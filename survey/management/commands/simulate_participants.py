@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         study = study_of(options["study"])
         if not study.accepts_answers:
-            raise CommandError(f"“{study}” is {study.state}; open it first.")
+            raise CommandError(f"“{study}” is {study.state_in_words}; open it first.")
         wanted = options["participants"]
         with tqdm(total=wanted, desc="simulated participants", unit="person") as bar:
             added = simulate(

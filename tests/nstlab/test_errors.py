@@ -1,0 +1,36 @@
+"""Error pages: on the desk with a way on, for participants without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.django_db
+
+QUEUES = "/admin/django_rq/dashboard/"
+
+
+def test_an_error_page_of_the_desk_leads_back_and_home(desk: Any) -> None:
+    study = "http://testserver/admin/survey/study/"
+    answer = desk.get(QUEUES, headers={"referer": study})
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert '<a href="/admin/">Home</a>' in page
+    assert f'<a href="{study}">Back</a>' in page
+
+
+@pytest.mark.parametrize(
+    "came_from", ["https://elsewhere.example/", f"http://testserver{QUEUES}", ""]
+)
+def test_it_leads_back_to_no_other_site_and_not_to_itself(
+    desk: Any, came_from: str
+) -> None:
+    page = desk.get(QUEUES, headers={"referer": came_from}).content.decode()
+    assert "Home</a>" in page and "Back" not in page
+
+
+def test_a_participant_is_not_sent_to_the_desk(client: Any) -> None:
+    page = client.get("/s/nowhere/")
+    assert page.status_code == 404
+    assert b"/admin/" not in page.content
