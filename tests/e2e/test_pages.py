@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from survey import limits
-from survey.refusals import TooMany
+from survey.refusals import TooMany, UnknownCode
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import barriers, too_wide
@@ -63,9 +63,9 @@ def too_many_codes() -> Iterator[None]:
     """As if as many codes had come from this machine as one place may send."""
     request = RequestFactory().post("/", REMOTE_ADDR="127.0.0.1")
     try:
-        with suppress(TooMany):
-            for _code in range(limits.CODES_PER_HOUR):
-                limits.count_code(request)
+        for _code in range(limits.CODES_PER_HOUR):
+            with suppress(UnknownCode, TooMany), limits.counting_wrong_codes(request):
+                raise UnknownCode
         yield
     finally:
         broker = django_rq.get_connection("render")
