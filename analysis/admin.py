@@ -141,6 +141,8 @@ class ReportAdmin(ReadOnlyAdmin):
         )
         if report.state == Report.State.DONE:
             context |= pages.report_context(study, report)
+        elif report.state == Report.State.QUEUED:
+            context["last_took"] = reports.last_took(study)
         if request.headers.get("HX-Request"):
             return render(request, "analysis/_report.html", context)
         return TemplateResponse(request, "analysis/report.html", context)

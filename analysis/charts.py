@@ -307,8 +307,8 @@ def heat_map(
         _name(f"heat_{a}_{b}", question),
         _title(f"MOS by {_word(a)} and {_word(b)}", question),
         f"Pooled MOS ± half of its {subject.interval}, clustered by participant, and "
-        "the number of ratings. Grey: nothing was shown there. A cell of one stimulus "
-        "holds its picture.",
+        "the number of ratings. Grey: nothing was shown there. A cell holds its "
+        "picture, or the first of several.",
     )
     cells = _cells(table, pair, subject.factors)
     if cells.empty:
@@ -327,7 +327,7 @@ def heat_map(
     )
     axes = figure.subplots()
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="#ccc")
-    alone = _alone(subject.table("mos_by_stimulus.csv"), pair)
+    examples = _examples(subject.table("mos_by_stimulus.csv"), pair)
     for cell in records(cells):
         i, j = rows.index(cell[a]), columns.index(cell[b])
         grid[i, j] = cell["mos"]
@@ -338,7 +338,7 @@ def heat_map(
         i, j = rows.index(cell[a]), columns.index(cell[b])
         half = (cell["ci_high"] - cell["ci_low"]) / 2
         text = f"{cell['mos']:.2f}" + ("" if np.isnan(half) else f" ± {half:.2f}")
-        thumbnail = subject.thumbnails.get(alone.get((cell[a], cell[b]), ""))
+        thumbnail = subject.thumbnails.get(examples.get((cell[a], cell[b]), ""))
         if thumbnail is not None:
             _put(axes, thumbnail, (j, i - 0.12), 44)
         axes.text(
@@ -826,13 +826,13 @@ def _ordered(table: pd.DataFrame, name: str) -> bool:
     return name == "content_layer" or table.dtypes[name].kind in "iuf"
 
 
-def _alone(table: pd.DataFrame, pair: tuple[str, str]) -> dict[tuple[Any, Any], str]:
-    """The cells of two factors that hold a single stimulus, and which."""
+def _examples(table: pd.DataFrame, pair: tuple[str, str]) -> dict[tuple[Any, Any], str]:
+    """The first stimulus of each cell of two factors."""
     if not set(pair) <= set(table.columns):
         return {}
-    found: dict[tuple[Any, Any], set[str]] = {}
+    found: dict[tuple[Any, Any], str] = {}
     for a, b, code in zip(
         table[pair[0]], table[pair[1]], table["stimulus"], strict=True
     ):
-        found.setdefault((a, b), set()).add(str(code))
-    return {key: codes.pop() for key, codes in found.items() if len(codes) == 1}
+        found.setdefault((a, b), str(code))
+    return found

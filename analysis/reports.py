@@ -437,6 +437,15 @@ def sampling_sentence(study: Study) -> str:
     )
 
 
+def last_took(study: Study) -> float | None:
+    """Seconds from asking for the study's last report to its end."""
+    done = Report.objects.filter(study=study, state=Report.State.DONE)
+    times = done.order_by("-pk").values_list("created_at", "finished_at").first()
+    if times is None or times[1] is None:
+        return None
+    return float((times[1] - times[0]).total_seconds())
+
+
 def report_files(report: stats.Report) -> dict[str, bytes]:
     """The bytes of every file that `Report.write` writes, by name."""
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
 """One script that plays a participant, whatever carries its requests.
 
-Tests run it in process and over sockets, `manage.py simulate_participants` in
-process: simulated people come in by the same door as real ones.
+Tests run it in process, over sockets and in a browser, `manage.py
+simulate_participants` in process: simulated people come in by the same door as real
+ones.
 """
 
 from __future__ import annotations

@@ -124,8 +124,13 @@ def test_levels_of_factors_come_before_the_many_pairs_of_stimuli(
     ]  # fmt: skip
 
 
-def test_a_cell_of_one_stimulus_holds_its_picture() -> None:
-    with_pictures = subject(panel())
+@pytest.mark.parametrize("several", [False, True])
+def test_a_cell_holds_its_picture_or_one_of_several(several: bool) -> None:
+    frame = panel()
+    if several:
+        again = frame.assign(stimulus=frame["stimulus"] + "x", trial=frame["trial"] + 4)
+        frame = pd.concat([frame, again])
+    with_pictures = subject(frame)
     table = with_pictures.table("mos_by_condition.csv")
     chart = charts.heat_map(with_pictures, table, LAYER_ALPHA)
     bare = charts.heat_map(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 import zipfile
@@ -10,6 +11,7 @@ from typing import Any
 import django_rq
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from django_rq import get_worker
 from rq import SimpleWorker
 
@@ -142,6 +144,21 @@ def test_it_is_computed_once_for_the_same_data(
     people_answer(study, 5)
     with django_capture_on_commit_callbacks(execute=True):
         assert reports.request_report(study).pk != report.pk
+
+
+def test_a_report_under_way_says_how_long_the_last_one_took(
+    study: Study, queues: None, admin_client: Any
+) -> None:
+    address = f"/admin/analysis/report/study/{study.pk}/"
+    people_answer(study, 2)
+    first = admin_client.get(address).content.decode()
+    assert "Being computed since" in first and "the last one" not in first
+    asked = timezone.now() - dt.timedelta(seconds=42)
+    Report.objects.update(
+        state=Report.State.DONE, created_at=asked, finished_at=timezone.now()
+    )
+    people_answer(study, 4)
+    assert "the last one took 42 s" in admin_client.get(address).content.decode()
 
 
 def test_an_exclusion_asks_for_a_new_report(study: Study) -> None:

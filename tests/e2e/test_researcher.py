@@ -195,7 +195,7 @@ def test_the_labs_own_admin_pages_are_accessible(
     expect(page.get_by_text("3 of 3 done")).to_be_visible()
     check("sheet")
     page.goto(desk_lab.base + report)
-    expect(page.get_by_text("Being computed …")).to_be_visible()
+    expect(page.get_by_text("Being computed since")).to_be_visible()
     check("report, being computed")
     page.goto(desk_lab.base + nobody)
     for asked in Report.objects.all():

@@ -160,7 +160,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
 
     # The report says what was planned.
     page.goto(f"{desk_lab.base}/admin/analysis/report/study/{study.pk}/")
-    expect(page.get_by_text("Being computed …")).to_be_visible()
+    expect(page.get_by_text("Being computed since")).to_be_visible()
     compute_report(Report.objects.get().pk)
     planned = page.get_by_role("table", name="Planned contrasts")
     expect(planned.get_by_role("row", name="content_layer")).to_have_count(2)

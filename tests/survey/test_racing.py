@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,35 @@ def test_different_answers_that_race_leave_the_first(study: Study) -> None:
         )
         assert sorted(codes) == [302, 409]
         assert trial.ratings.get().rating == (1 if codes[0] == 302 else 5)
+
+
+def test_two_answers_that_wait_for_one_lock_leave_the_first(study: Study) -> None:
+    """Both have come while another transaction holds what they need."""
+    participant, trial, token = first_trial(study)
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Participant.objects.select_for_update().get(pk=participant.pk)
+            held.set()
+            assert let_go.wait(20)
+
+    def answer(rating: int) -> Callable[[], int]:
+        def run() -> int:
+            assert held.wait(20)
+            return post(study, token, trial, rating)
+
+        return run
+
+    def release() -> None:
+        assert held.wait(20)
+        time.sleep(1)  # for both to arrive at the lock
+        assert not Rating.objects.exists()
+        let_go.set()
+
+    *codes, _, _ = race(answer(1), answer(5), hold, release)
+    assert sorted(codes) == [302, 409]
+    assert trial.ratings.get().rating == (1 if codes[0] == 302 else 5)
 
 
 def test_the_database_itself_refuses_a_second_row(study: Study) -> None:
