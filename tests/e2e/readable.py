@@ -23,13 +23,25 @@ OPTIONS = {
 }
 # What a scheme can change on a page that is otherwise the same.
 OF_COLOURS = ["color-contrast", "link-in-text-block"]
-# Colours fade into one another when the scheme changes. Not waited for: where no frame
-# is drawn, as in a tab behind another, they would never come to an end.
-SETTLE = "() => document.getAnimations().forEach(each => each.finish())"
+# Colours fade into one another when the scheme changes, and later ones when a script
+# enables a link or the pointer rests on one: seen half way they may be anything. Not
+# waited for: where no frame is drawn, as in a tab behind another, they would never come
+# to an end. The content security policy lets a sheet made this way pass.
+NO_FADING = """() => {
+  if (!document.noFading) {
+    document.noFading = new CSSStyleSheet();
+    document.noFading.replaceSync(
+      "*, ::before, ::after { transition: none !important; animation: none !important }"
+    );
+    document.adoptedStyleSheets.push(document.noFading);
+  }
+  document.getAnimations().forEach(each => each.finish());  // begun before
+}"""
 
 
 def barriers(page: Page, state: str, rules: Sequence[str] = ()) -> list[str]:
     """What axe finds on the page as it is shown now; `rules` are all unless named."""
+    page.evaluate(NO_FADING)
     if page.evaluate("() => !window.axe"):
         page.evaluate(AXE)
     only = {"runOnly": list(rules)} if rules else {}
@@ -56,6 +68,8 @@ class Readable:
 
     def __call__(self, state: str) -> None:
         first, *others = self.schemes
+        # What was waited for may stand in the first half of a page still being read.
+        self.page.wait_for_load_state("domcontentloaded")
         self._show(first)
         self._look(f"{state}, {first}")
         self.page.set_viewport_size(PHONE)
@@ -69,5 +83,4 @@ class Readable:
         self.page.emulate_media(color_scheme=scheme)
 
     def _look(self, where: str, rules: Sequence[str] = ()) -> None:
-        self.page.evaluate(SETTLE)
         self.found += barriers(self.page, where, rules) + too_wide(self.page, where)
