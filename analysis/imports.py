@@ -49,7 +49,7 @@ from survey.models import (
     Trial,
     token_hash,
 )
-from survey.opening import write_picture
+from survey.opening import discarding_files, keep_with_references, write_picture
 from survey.uploads import UNREADABLE
 
 # Imported times are seconds since each person's start; this stands for that start.
@@ -231,19 +231,13 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
     Raises BrokenBundle; then nothing was written, and no picture is left.
     """
     made: dict[str, Stimulus] = {}
-    try:
-        with Bundle(path) as bundle, _as_a_bundle_has_it():
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            # Before the database is held: others write ratings meanwhile.
-            _write_stimuli(bundle, made)
-            with transaction.atomic():
-                study = _study_of(bundle, owner, made)
-                _keep_origin(study, Import.Kind.BUNDLE, digest)
-    except BaseException:
-        for stimulus in made.values():
-            if stimulus.picture:
-                stimulus.picture.delete(save=False)
-        raise
+    with discarding_files(made), Bundle(path) as bundle, _as_a_bundle_has_it():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        # Before the database is held: others write ratings meanwhile.
+        _write_stimuli(bundle, made)
+        with transaction.atomic():
+            study = _study_of(bundle, owner, made)
+            _keep_origin(study, Import.Kind.BUNDLE, digest)
     return study
 
 
@@ -351,16 +345,15 @@ def _keep_stimuli(
 ) -> None:
     for stimulus in stimuli.values():
         stimulus.study = study
-    Stimulus.objects.bulk_create(stimuli.values(), batch_size=500)
-    referring = []
-    for given in bundle.settings["stimuli"]:
-        code, reference = given["code"], given["reference"]
-        if reference and reference not in stimuli:
+    references = {
+        given["code"]: given["reference"]
+        for given in bundle.settings["stimuli"]
+        if given["reference"]
+    }
+    for code, reference in references.items():
+        if reference not in stimuli:
             raise BrokenBundle(f"{code} refers to {reference}, which is not there.")
-        if reference:
-            stimuli[code].reference = stimuli[reference]
-            referring.append(stimuli[code])
-    Stimulus.objects.bulk_update(referring, ["reference"], batch_size=500)
+    keep_with_references(stimuli, references)
 
 
 def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
@@ -257,6 +256,8 @@ class PairInline(SeenChoices, admin.TabularInline):
     verbose_name_plural = "single pairs"
     autocomplete_fields = ["content", "style"]
     readonly_fields = ["pictures", "levels"]
+    # Pictures are chosen here; they are changed and deleted on their own pages.
+    not_beside_choices = ("add", "change", "delete", "view")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
         return super().get_queryset(request).select_related("content", "style")
@@ -266,16 +267,6 @@ class PairInline(SeenChoices, admin.TabularInline):
         if may and (obj is None or may_change(request.user, obj)):
             return ["content", "style", "axes"]
         return self.readonly_fields
-
-    def formfield_for_dbfield(
-        self, db_field: Any, request: HttpRequest, **kwargs: Any
-    ) -> Any:
-        """Pictures are chosen here; they are changed and deleted on their own pages."""
-        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
-            for act in ("add", "change", "delete", "view"):
-                setattr(field.widget, f"can_{act}_related", False)
-        return field
 
     @admin.display(description="content × style")
     def pictures(self, pair: Pair) -> SafeString:

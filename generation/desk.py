@@ -49,6 +49,7 @@ from generation.forecast import (
     duration,
     forecast,
     megabytes,
+    renders_are,
     workers_present,
 )
 from generation.forms import PictureTiles, PresetForm
@@ -428,11 +429,11 @@ def again(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
     owner.log_each(request, ended, "{} queued again.")
     queued = retry_renders(renders)
     if queued:
-        messages.success(request, f"{_renders(queued)} queued again.")
+        messages.success(request, f"{renders_are(queued)} queued again.")
     if there:
         messages.info(
             request,
-            f"{_renders(there)} done already. The same request paints the same "
+            f"{renders_are(there)} done already. The same request paints the same "
             "picture; for another one change its seed or a setting in an experiment "
             "of its own.",
         )
@@ -454,10 +455,6 @@ def cancel(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
         raise PermissionDenied
     owner.cancel_renders(request, experiment.renders.all())
     return _back(request, experiment)
-
-
-def _renders(count: int) -> str:
-    return "1 render is" if count == 1 else f"{count:,} renders are"
 
 
 def _back(request: HttpRequest, experiment: Experiment) -> HttpResponse:

@@ -221,6 +221,11 @@ def number_of_renders(count: int) -> str:
     return "1 render" if count == 1 else f"{count:,} renders"
 
 
+def renders_are(count: int) -> str:
+    """1 render is, 2 renders are."""
+    return f"{number_of_renders(count)} {'is' if count == 1 else 'are'}"
+
+
 def megabytes(count: int) -> str:
     """Bytes as a person reads them: 0.4 MB, 12 MB, 3.4 GB."""
     if count >= 1000 * MB:

@@ -11,6 +11,7 @@ from django.db import models, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from generation.forecast import renders_are
 from generation.models import (
     Experiment,
     Render,
@@ -38,8 +39,7 @@ def at_work(experiment: Experiment) -> str:
     """What is still done for an experiment, as a sentence; empty if nothing is."""
     waiting = experiment.renders.unfinished().count()
     if waiting:
-        are = "1 render is" if waiting == 1 else f"{waiting:,} renders are"
-        return f"{are} queued or being painted: cancel first."
+        return f"{renders_are(waiting)} queued or being painted: cancel first."
     held = experiment.batches.filter(over=False, lease_until__gt=timezone.now())
     if held.exists():
         return "A worker is just leaving it: try again in a minute."

@@ -65,6 +65,9 @@ class Autocomplete(AutocompleteSelect):
 class SeenChoices(admin.options.BaseModelAdmin):
     """Forms that offer and take only what the person may see, of whatever is owned."""
 
+    # No cross: what somebody owns is deleted on its own page.
+    not_beside_choices: tuple[str, ...] = ("delete",)
+
     def _seen(self, request: HttpRequest, field: Any) -> dict[str, Any]:
         """The choices of a field, if they are owned; built once for a page, whose
         forms ask for them many times."""
@@ -80,10 +83,10 @@ class SeenChoices(admin.options.BaseModelAdmin):
     def formfield_for_dbfield(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
     ) -> Any:
-        """No cross beside a choice: what somebody owns is deleted on its own page."""
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
-            field.widget.can_delete_related = False
+            for act in self.not_beside_choices:
+                setattr(field.widget, f"can_{act}_related", False)
         return field
 
     def formfield_for_foreignkey(

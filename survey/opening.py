@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -59,7 +59,7 @@ def take_in(study: Study, seconds: float | None = None) -> int:
     CannotOpen, also for a picture that cannot be read; those before it are kept.
     """
     end = None if seconds is None else time.monotonic() + seconds
-    _check_unfrozen(study)
+    check_unfrozen(study)
     while copied := _copy_some(study, end):
         if _over(end):
             break
@@ -122,7 +122,8 @@ def _delete_unused(names: Iterable[str | None]) -> None:
         default_storage.delete(name)
 
 
-def _check_unfrozen(study: Study) -> None:
+def check_unfrozen(study: Study) -> None:
+    """Raises CannotOpen if the study's pictures are frozen."""
     if study.state not in UNFROZEN:
         raise CannotOpen(
             f"“{study}” is {study.state_in_words}; its pictures are frozen."
@@ -131,7 +132,7 @@ def _check_unfrozen(study: Study) -> None:
 
 def hold_unfrozen(study: Study) -> None:
     """Hold a study until the transaction ends. Raises CannotOpen if it is frozen."""
-    _check_unfrozen(_held(study))
+    check_unfrozen(_held(study))
 
 
 def _held(study: Study) -> Study:
@@ -159,7 +160,7 @@ def _copy_some(study: Study, end: float | None) -> int:
 
 
 def as_stimulus(study: Study, render: Render) -> Stimulus:
-    """What a render is in a study: unsaved, and without a file yet."""
+    """What a render is in a study: unsaved, without a file and its losses yet."""
     return Stimulus(
         study=study,
         render=render,
@@ -167,7 +168,6 @@ def as_stimulus(study: Study, render: Render) -> Stimulus:
             "content": render.content.title,
             "style": render.style.title,
             **render.render_settings().columns(),
-            **_losses(render),
         },
     )
 
@@ -175,6 +175,7 @@ def as_stimulus(study: Study, render: Render) -> Stimulus:
 def _copy(study: Study, render: Render) -> Stimulus:
     """An unsaved stimulus with its own file."""
     stimulus = as_stimulus(study, render)
+    stimulus.parameters |= _losses(render)
     with _reading(f"The picture of render {render.pk}, {render},"):
         file = picture_bytes(render.picture)
         # As a worker has written it: named by its pixels, and nothing to strip.
@@ -217,7 +218,30 @@ def _keep(study: Study, copies: list[Stimulus]) -> None:
         names = [it.picture.name for it in copies if it.render_id not in wanted]
         transaction.on_commit(partial(_delete_unused, names))
     study.refresh_from_db(fields=["state", "experiment", "all_renders", "chosen"])
-    _check_unfrozen(study)
+    check_unfrozen(study)
+
+
+@contextmanager
+def discarding_files(stimuli: Mapping[Any, Stimulus]) -> Iterator[None]:
+    """Delete the files of stimuli again if their rows are not written after all."""
+    try:
+        yield
+    except BaseException:
+        for stimulus in stimuli.values():
+            stimulus.picture.delete(save=False)
+        raise
+
+
+def keep_with_references(
+    stimuli: Mapping[str, Stimulus], references: Mapping[str, str]
+) -> None:
+    """Write rows of new stimuli, then which of them, by key, refers to which."""
+    Stimulus.objects.bulk_create(stimuli.values(), batch_size=500)
+    for key, reference in references.items():
+        stimuli[key].reference = stimuli[reference]
+    Stimulus.objects.bulk_update(
+        [stimuli[key] for key in references], ["reference"], batch_size=500
+    )
 
 
 def write_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
@@ -390,7 +414,7 @@ def throw_pilot_away(study: Study) -> int:
     Returns how many people were deleted. Raises CannotOpen for a study that is open or
     was.
     """
-    _check_unfrozen(study)
+    check_unfrozen(study)
     unfreeze(study)
     people = study.participants.filter(pilot=True)
     number = people.count()

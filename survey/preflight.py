@@ -73,8 +73,8 @@ def remarks(study: Study) -> list[Remark]:
     to_come = to_copy(study)
     coming = to_come.count()
     # What is not copied yet confounds and costs as much as what is.
-    renders = to_come.select_related("content", "style")[:MOST_LOOKED_AT]
-    all_rated = rated + [as_stimulus(study, render) for render in renders]
+    renders = to_come.select_related("content", "style").defer("curve", "traceback")
+    all_rated = rated + [as_stimulus(study, it) for it in renders[:MOST_LOOKED_AT]]
     found = [
         Remark(
             f"It has not named {what}.",

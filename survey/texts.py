@@ -28,9 +28,7 @@ class Texts:
 def texts_of(study: Study, language: str) -> Texts:
     """The texts in `language`, if the study has them, with every question by name."""
     further = list(study.further_questions.all())
-    own = None
-    if language != study.language:
-        own = study.translations.filter(language=language).first()
+    own = _translation(study, language)
     usual = str(method_of(study).default_question)
     asked = [("overall", study.question or usual)]
     asked += [(question.name, question.text) for question in further]
@@ -55,6 +53,13 @@ def texts_of(study: Study, language: str) -> Texts:
     )
 
 
+def _translation(study: Study, language: str) -> Translation | None:
+    """None where the study's own texts are meant, or all there are."""
+    if language == study.language:
+        return None
+    return study.translations.filter(language=language).first()
+
+
 @dataclass(frozen=True)
 class FormWords:
     """A question of a form in one language, and its options by what is stored."""
@@ -66,9 +71,7 @@ class FormWords:
 def form_words(study: Study, language: str) -> dict[str, FormWords]:
     """The forms' questions by name: as the study translates them, P.913's as the pages
     are translated, else as they stand. Answers are stored as they stand."""
-    own = None
-    if language != study.language:
-        own = study.translations.filter(language=language).first()
+    own = _translation(study, language)
     blocks = form_blocks(own) if own else {}
     words = {}
     with override(language):

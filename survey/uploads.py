@@ -20,8 +20,13 @@ from PIL import Image
 
 from generation.engine.images import open_picture
 from survey.models import Stimulus, Study
-from survey.opening import UNFROZEN, hold_unfrozen, write_picture
-from survey.refusals import CannotOpen
+from survey.opening import (
+    check_unfrozen,
+    discarding_files,
+    hold_unfrozen,
+    keep_with_references,
+    write_picture,
+)
 
 MOST_PICTURES = 5000
 MOST_BYTES = 64 * 1024 * 1024
@@ -62,21 +67,14 @@ def take_in(study: Study, archive: IO[bytes], table: bytes | None) -> Report:
     answer); all its other columns become factors. Pictures without a row are refused
     if there is a table.
     """
-    if study.state not in UNFROZEN:
-        raise CannotOpen(
-            f"“{study}” is {study.state_in_words}; its pictures are frozen."
-        )
+    check_unfrozen(study)
     report = Report()
     rows = None if table is None else _rows(table, report)
     made: dict[str, Stimulus] = {}
-    try:
+    with discarding_files(made):
         with _opened(archive) as opened:
             references = _write(study, opened, rows, report, made)
         _keep(study, made, references)
-    except BaseException:
-        for stimulus in made.values():
-            stimulus.picture.delete(save=False)
-        raise
     return report
 
 
@@ -202,12 +200,7 @@ def _keep(study: Study, made: dict[str, Stimulus], references: dict[str, str]) -
         made[reference].is_reference = True
     with transaction.atomic():
         hold_unfrozen(study)
-        Stimulus.objects.bulk_create(made.values(), batch_size=500)
-        for path, reference in references.items():
-            made[path].reference = made[reference]
-        Stimulus.objects.bulk_update(
-            [made[path] for path in references], ["reference"], batch_size=500
-        )
+        keep_with_references(made, references)
 
 
 class _Paths:

@@ -147,10 +147,9 @@ def test_a_resumed_render_equals_an_uninterrupted_one(
     assert not file.exists()
 
 
-def test_it_refuses_a_checkpoint_of_another_request(
-    network: Network, tmp_path: Path
-) -> None:
-    file = tmp_path / "half.pt"
+def half_painted(network: Network, folder: Path) -> Path:
+    """The checkpoint of a render that was stopped."""
+    file = folder / "half.pt"
     with pytest.raises(Cancelled):
         render(
             settings(),
@@ -161,6 +160,13 @@ def test_it_refuses_a_checkpoint_of_another_request(
             checkpoint_seconds=0,
             should_stop=file.exists,
         )
+    return file
+
+
+def test_it_refuses_a_checkpoint_of_another_request(
+    network: Network, tmp_path: Path
+) -> None:
+    file = half_painted(network, tmp_path)
     with pytest.raises(CheckpointRefused, match="another request"):
         render(
             settings(seed=1), picture(1), picture(2), network=network, checkpoint=file
@@ -176,17 +182,7 @@ def test_it_refuses_a_checkpoint_of_another_request(
 def test_it_refuses_a_checkpoint_of_another_environment(
     network: Network, tmp_path: Path, changed: str
 ) -> None:
-    file = tmp_path / "half.pt"
-    with pytest.raises(Cancelled):
-        render(
-            settings(),
-            picture(1),
-            picture(2),
-            network=network,
-            checkpoint=file,
-            checkpoint_seconds=0,
-            should_stop=file.exists,
-        )
+    file = half_painted(network, tmp_path)
     kept = torch.load(file, weights_only=True)
     now = kept["environment"][changed]
     kept["environment"][changed] = "another"
