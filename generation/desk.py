@@ -56,6 +56,7 @@ from generation.forms import PictureTiles, PresetForm
 from generation.grid import ImpossibleGrid
 from generation.models import Experiment, Pair, Render, SourceImage
 from generation.presets import PRESETS, picture_title
+from generation.reproduction import reproduce
 from generation.services import (
     PresetRefused,
     add_source_image,
@@ -66,6 +67,7 @@ from generation.services import (
 from generation.sheet import MOST_CELLS, Block, factor_label, level_text
 
 MOST_COMPARED = 6
+MOST_REPRODUCTIONS = 5
 # A render's columns that a list need not read.
 LONG = ("settings", "curve", "environment", "traceback")
 
@@ -94,6 +96,7 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
         page("<int:pk>/sheet/", sheet, "sheet"),
         page("<int:pk>/sheet/live/", live, "live"),
         page("<int:pk>/again/", again, "again"),
+        page("<int:pk>/again/<int:number>/", reproduction, "reproduce"),
         page("<int:pk>/cancel/", cancel, "cancel"),
         page("<int:pk>/compare/", compare, "compare"),
         page("<int:pk>/sheet.<slug:kind>", export, "export"),
@@ -434,8 +437,8 @@ def again(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
         messages.info(
             request,
             f"{renders_are(there)} done already. The same request paints the same "
-            "picture; for another one change its seed or a setting in an experiment "
-            "of its own.",
+            "picture, which a render's own page can show; for another one change its "
+            "seed or a setting in an experiment of its own.",
         )
     elif not queued:
         messages.warning(
@@ -445,6 +448,38 @@ def again(request: HttpRequest, owner: Any, pk: int) -> HttpResponse:
     if page.isdecimal():
         return redirect("admin:generation_render_change", page)
     return _back(request, experiment)
+
+
+def reproduction(
+    request: HttpRequest, owner: Any, pk: int, number: int
+) -> HttpResponse:
+    """What came out when a done render was painted once more; posted to, that is
+    asked for."""
+    experiment = _experiment(request, owner, pk)
+    row = get_object_or_404(experiment.renders.defer(*LONG), pk=number)
+    may = owner.has_queue_permission(request, experiment)
+    if request.method != "POST":
+        context = {"original": row, "may_queue": may, **_reproductions(row)}
+        return render(request, "generation/_reproductions.html", context)
+    if not may:
+        raise PermissionDenied
+    if reproduce(row):
+        owner.log_each(
+            request, experiment.renders.filter(pk=number), "{} painted to compare."
+        )
+    elif row.status == Render.Status.DONE:
+        messages.info(request, "It is being painted again already.")
+    else:
+        messages.warning(request, "There is no picture yet to compare with.")
+    return redirect("admin:generation_render_change", number)
+
+
+def _reproductions(row: Render) -> dict[str, Any]:
+    found = list(row.reproductions.all()[:MOST_REPRODUCTIONS])
+    return {
+        "reproductions": found,
+        "being_reproduced": any(each.ended_at is None for each in found),
+    }
 
 
 @require_POST
@@ -552,6 +587,7 @@ def about_render(request: HttpRequest, owner: Any, row: Render) -> dict[str, Any
         "shared_more": sharing.count() - len(shared_with),
         "retriable": row.status in Render.RETRIABLE,
         "may_queue": owner.has_queue_permission(request, row),
+        **_reproductions(row),
     }
 
 

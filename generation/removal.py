@@ -112,7 +112,11 @@ def _delete_files(names: Iterable[str]) -> None:
 
 def experiments_with(image: SourceImage) -> QuerySet[Experiment]:
     """The experiments that a source image is chosen for or was painted in."""
-    renders = Render.objects.filter(Q(content=image) | Q(style=image))
+    used = Q(content=image) | Q(style=image)
+    same = SourceImage.objects.filter(pixel_sha256=image.pixel_sha256)
+    if not same.exclude(pk=image.pk).exists():
+        used |= Q(start_from=f"picture:{image.pixel_sha256}")
+    renders = Render.objects.filter(used)
     return Experiment.objects.filter(
         Q(pk__in=image.content_pairs.values("experiment"))
         | Q(pk__in=image.style_pairs.values("experiment"))

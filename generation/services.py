@@ -38,6 +38,7 @@ from generation.models import (
     lease_end,
 )
 from generation.presets import Preset, fixed_settings
+from generation.reproduction import end_lost
 from nstlab import broker
 
 log = logging.getLogger(__name__)
@@ -399,6 +400,7 @@ def reap() -> int:
         for batch in _lost(list(sent), now):
             again += abandon(batch, "The queue had lost it.")
         forget_old_jobs(now)
+        end_lost()
     except (RedisError, OSError):
         log.warning("The broker is away; what it held waits for it.")
     idle = Render.objects.exclude(status=Render.Status.RUNNING)

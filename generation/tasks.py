@@ -8,12 +8,16 @@ import errno
 import functools
 import gc
 import logging
+import math
 import os
 import platform
+import time
 import traceback
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 from django.conf import settings
 from PIL import Image
 from rq.timeouts import JobTimeoutException
@@ -23,12 +27,19 @@ from generation.checkpoints import (
     discard_checkpoints,
     discard_old_checkpoints,
 )
-from generation.claims import Claim
+from generation.claims import TICK_SECONDS, Claim
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.errors import Cancelled, EngineError, NotFinite
 from generation.engine.images import png_bytes
-from generation.engine.render import Painted, Painter, Request
-from generation.models import Batch, Render, SourceImage, start_picture
+from generation.engine.provenance import differences
+from generation.engine.render import Painted, Painter, Progress, Request
+from generation.models import (
+    Batch,
+    Render,
+    Reproduction,
+    SourceImage,
+    start_picture,
+)
 from generation.services import abandon, feed, picture_bytes
 from generation.storage import StoreAway, patiently
 
@@ -83,6 +94,67 @@ def render_batch(pk: int, attempt: int) -> str:
     batch.release(token)
     feed()
     return f"{done} painted"
+
+
+def reproduce_render(pk: int) -> str:
+    """Paint the render of reproduction `pk` once more and say what came out.
+
+    Delivered twice, it does nothing once it has ended.
+    """
+    row = Reproduction.objects.filter(pk=pk, ended_at=None).first()
+    if row is None:
+        return "not ours"
+    render = Render.objects.select_related("content", "style").get(pk=row.render_id)
+    shown = {"at": -math.inf, "open": row.show_progress(0, _name())}
+
+    def show(step: Progress) -> None:
+        if time.monotonic() - shown["at"] >= TICK_SECONDS:
+            shown["open"] = row.show_progress(step.evaluations, _name())
+            shown["at"] = time.monotonic()
+
+    try:
+        kept = np.asarray(_pixels(render), dtype=np.int16)
+        request = _request(render)
+        with Painter(
+            device=device(), weights_folder=settings.NSTLAB_WEIGHTS
+        ) as painter:
+            painted = painter.render(
+                request.settings,
+                request.content,
+                request.style,
+                start_picture=request.start_picture,
+                on_progress=show,
+                should_stop=lambda: not shown["open"],
+            )
+    except JobTimeoutException:
+        row.fail("It took longer than it was given.")
+        raise
+    except (EngineError, StoreAway) as refused:
+        row.fail(str(refused))
+        return "nothing to compare"
+    except FileNotFoundError:
+        row.fail("A file is gone: that of its picture, or of what it is painted from.")
+        return "nothing to compare"
+    except Exception as error:
+        full = _out_of_memory(error)
+        row.fail(
+            MEMORY_RAN_OUT
+            if full
+            else f"The worker crashed ({type(error).__name__}); see its log."
+        )
+        raise
+    now = np.asarray(painted.image, dtype=np.int16)
+    if now.shape != kept.shape:
+        row.fail(f"It came out with {now.shape[1]} × {now.shape[0]} pixels.")
+        return "nothing to compare"
+    apart = np.abs(kept - now)
+    row.finish(
+        pixel_sha256=painted.pixel_sha256,
+        differing=float(apart.any(axis=2).mean()),
+        farthest=int(apart.max()),
+        differences=differences(render.environment, painted.environment),
+    )
+    return "compared"
 
 
 class _Work:
@@ -170,7 +242,13 @@ class _Work:
         requests: list[Request] = []
         for render in renders:
             try:
-                requests.append(_request(render, self.claim.token))
+                requests.append(
+                    _request(
+                        render,
+                        checkpoint=checkpoint_of(render, self.claim.token),
+                        checkpoint_seconds=settings.NSTLAB_CHECKPOINT_SECONDS,
+                    )
+                )
             except EngineError as refused:
                 yield render, refused
             else:
@@ -257,7 +335,7 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(it in str(error) for it in words)
 
 
-def _request(render: Render, token: uuid.UUID) -> Request:
+def _request(render: Render, **checkpoint: Any) -> Request:
     settings_of_it = render.render_settings()
     start = start_picture(settings_of_it.start)
     return Request(
@@ -267,12 +345,11 @@ def _request(render: Render, token: uuid.UUID) -> Request:
         content_key=render.content.pixel_sha256,
         style_key=render.style.pixel_sha256,
         start_picture=_pixels(start) if start else None,
-        checkpoint=checkpoint_of(render, token),
-        checkpoint_seconds=settings.NSTLAB_CHECKPOINT_SECONDS,
+        **checkpoint,
     )
 
 
-def _pixels(image: SourceImage) -> Image.Image:
-    file = patiently(functools.partial(picture_bytes, image.picture))
+def _pixels(row: SourceImage | Render) -> Image.Image:
+    file = patiently(functools.partial(picture_bytes, row.picture))
     with Image.open(file) as picture:
         return picture.convert("RGB")

@@ -15,7 +15,8 @@ from rq.job import Job
 from rq.queue import Queue
 
 import generation.tasks  # noqa: F401
-from generation.models import Batch
+from generation.models import Batch, Reproduction
+from generation.reproduction import KILLED
 from generation.services import abandon, feed
 from nstlab.processes import die_with_parent
 
@@ -30,12 +31,16 @@ class RenderWorker(Worker):
     def handle_work_horse_killed(
         self, job: Job, retpid: int, ret_val: int, rusage: Any
     ) -> None:
-        pk, attempt = job.args
-        batch = Batch.objects.filter(pk=pk, attempt=attempt).first()
-        if batch is not None:
-            abandon(
-                batch,
-                "Its worker process was killed, perhaps because memory ran out.",
-            )
-            feed()
+        if job.func_name == "generation.tasks.reproduce_render":
+            Reproduction(pk=job.args[0]).fail(KILLED)
+        else:
+            pk, attempt = job.args
+            _abandon(pk, attempt)
         connections.close_all()
+
+
+def _abandon(pk: int, attempt: int) -> None:
+    batch = Batch.objects.filter(pk=pk, attempt=attempt).first()
+    if batch is not None:
+        abandon(batch, "Its worker process was killed, perhaps because memory ran out.")
+        feed()

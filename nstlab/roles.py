@@ -61,8 +61,10 @@ OBSERVER: Rights = {
 # Keeps renders moving, whoever's they are; sees no study and no answer.
 OPERATOR: Rights = {
     "generation": {
+        "sourceimage": ("view",),
         "experiment": ("view", "queue"),
         "experiments": ("see_all", "queue_all"),
+        "pair": ("view",),
         "render": ("view",),
         "batch": ("view",),
     },

@@ -230,3 +230,30 @@ def test_without_scripts_everything_is_there(
     tile(page, "Style images", "Blue").check()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("The grid has 1 render:")).to_be_visible()
+
+
+def test_a_done_render_is_painted_again_and_what_came_out_appears_by_itself(
+    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
+) -> None:
+    render = figure.renders.order_by("pk")[0]
+    page = visit().new_page()
+    check = Readable(page, ("light", "dark"))
+    log_in(page, desk_lab)
+    page.goto(f"{desk_lab.base}/admin/generation/render/{render.pk}/change/")
+    page.get_by_role("button", name="Paint again and compare").click()
+    expect(page.get_by_text("Waits to be painted again")).to_be_visible()
+    check("waiting to be painted again")
+    row = render.reproductions.get()
+    assert row.show_progress(1, "a worker")
+    expect(page.get_by_text("1 of 2 evaluations")).to_be_visible()
+    assert row.finish(
+        pixel_sha256="0" * 64,
+        differing=0.25,
+        farthest=9,
+        differences=["torch: 1.0 then, 2.0 now"],
+    )
+    expect(page.get_by_text("25.0 % of the pixels differ")).to_be_visible()
+    expect(page.get_by_text("torch: 1.0 then")).to_be_visible()
+    expect(page.get_by_role("button", name="Paint again and compare")).to_be_visible()
+    check("painted again")
+    assert not check.found, "\n".join(check.found)

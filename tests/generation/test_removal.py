@@ -143,6 +143,17 @@ def test_only_its_owner_deletes_an_experiment(
     assert not Experiment.objects.exists()
 
 
+def test_a_source_image_that_only_a_start_names_is_kept(
+    desk: Client, make_experiment: Callable[..., Any], researcher: Any, queues: None
+) -> None:
+    image, _ = add_source_image(data=png((9, 200, 9)), title="Green", owner=researcher)
+    start = f"picture:{image.pixel_sha256}"
+    put_on_wall(make_experiment(alpha_beta=[0.01], more_axes={"start": [start]}))
+    page = delete(desk, image).content.decode()
+    assert "Small" in page
+    assert SourceImage.objects.filter(pk=image.pk).exists()
+
+
 def test_a_source_image_that_is_used_says_by_what(
     desk: Client, experiment: Experiment, researcher: Any,
     django_capture_on_commit_callbacks: Any,

@@ -14,7 +14,9 @@ import pytest
 from django.conf import settings
 
 from generation.models import Batch, Render
+from generation.reproduction import reproduce
 from generation.services import queue_experiment, reap
+from tests.conftest import put_on_wall
 from tests.elsewhere import database_url
 
 pytestmark = [
@@ -107,6 +109,21 @@ def test_a_killed_horse_is_noticed_at_once_and_its_render_done_once(
     until(lambda: Batch.objects.get().attempt == 2)
     render = until(lambda: experiment.renders.filter(status="done").first())
     assert render.attempt == 2
+
+
+def test_a_horse_killed_while_it_paints_to_compare_is_noticed_at_once(
+    make_experiment: Callable[..., Any], start_worker: Callable[[], Any]
+) -> None:
+    experiment = make_experiment(evaluations=50_000, alpha_beta=[0.01])
+    (render,) = put_on_wall(experiment)
+    worker = start_worker()
+    assert reproduce(Render.objects.get(pk=render.pk))
+    until(lambda: render.reproductions.get().evaluations)
+    (horse,) = children(worker.pid)
+    os.kill(horse, signal.SIGKILL)
+    until(lambda: render.reproductions.get().ended_at)
+    assert "was killed" in render.reproductions.get().reason
+    assert experiment.renders.get().status == "done"
 
 
 def test_a_killed_parent_takes_its_horse_along_and_the_render_is_done_once(
