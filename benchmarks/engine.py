@@ -353,7 +353,9 @@ def time_to_equal_loss(options: argparse.Namespace) -> None:
     """When a pyramid reaches the loss of single-scale evaluations, both from noise.
 
     Where a search from noise ends is partly luck: the loss to be reached is the median
-    over seeds, and so are the times.
+    over seeds, and so are the costs: processor seconds, and what a machine that is at
+    times slower cannot change, evaluations of the finest size, a smaller one counted by
+    its share of the pixels. Both kinds are painted by turns.
     """
     from skimage import data
 
@@ -364,23 +366,28 @@ def time_to_equal_loss(options: argparse.Namespace) -> None:
     print(
         f"{BUDGET} evaluations, {options.seeds} seeds, {options.levels} levels; CPU s"
     )
-    print("| size | pair | α | loss (seeds apart) | single scale | pyramid | ratio |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| size | pair | α | loss (seeds apart) | single scale | pyramid | ratio "
+        "| in evaluations | ratio |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     with Painter() as painter:
 
         def run(
-            names: tuple[str, str], levels: int, **settings: Any
-        ) -> tuple[list[float], list[float]]:
-            """The losses on the finest level so far, and when they were known (s)."""
+            names: tuple[str, str], levels: int, **wanted: Any
+        ) -> list[tuple[float, float, float]]:
+            """By evaluation: the lowest loss on the finest level so far, the processor
+            seconds and the evaluations of the finest size it took."""
             clock = Clock()
+            settings = RenderSettings(
+                weights="random:0",
+                pooling="average",
+                pyramid=levels,
+                evaluations=BUDGET,
+                **wanted,
+            )
             painted = painter.render(
-                RenderSettings(
-                    weights="random:0",
-                    pooling="average",
-                    pyramid=levels,
-                    evaluations=BUDGET,
-                    **settings,
-                ),
+                settings,
                 *(Image.fromarray(getattr(data, name)()) for name in names),
                 on_progress=clock,
             )
@@ -391,7 +398,10 @@ def time_to_equal_loss(options: argparse.Namespace) -> None:
                 for row in painted.curve
             ]
             spent = [cpu - clock.ticks[0][1] for _, cpu in clock.ticks[1:]]
-            return list(np.minimum.accumulate(totals)), spent
+            sizes = [settings.level_size(row["level"] - 1) for row in painted.curve]
+            counted = np.cumsum([(size / settings.size) ** 2 for size in sizes])
+            lowest = np.minimum.accumulate(totals)
+            return list(zip(lowest, spent, counted, strict=True))
 
         for size in options.size:
             for names in (("astronaut", "retina"), ("chelsea", "coffee")):
@@ -399,22 +409,26 @@ def time_to_equal_loss(options: argparse.Namespace) -> None:
                     {"alpha": options.alpha, "size": size, "seed": seed}
                     for seed in range(options.seeds)
                 ]
-                single = [run(names, 1, **each) for each in seeds]
-                ends = [losses[-1] for losses, _ in single]
+                single, coarse_to_fine = [], []
+                for each in seeds:
+                    single.append(run(names, 1, **each))
+                    coarse_to_fine.append(run(names, options.levels, **each))
+                ends = [course[-1][0] for course in single]
                 aim = median(ends)
-                whole = median(spent[-1] for _, spent in single)
+                never = (aim, np.inf, np.inf)
                 reached = [
-                    next(
-                        (at for loss, at in zip(*each, strict=True) if loss <= aim),
-                        np.inf,
-                    )
-                    for each in (run(names, options.levels, **it) for it in seeds)
+                    next((it for it in course if it[0] <= aim), never)
+                    for course in coarse_to_fine
                 ]
                 apart = (max(ends) - min(ends)) / aim
+                whole = median(course[-1][1] for course in single)
+                cost, count = (median(it[at] for it in reached) for at in (1, 2))
+                counts = ", ".join(f"{it[2]:.0f}" for it in reached)
                 print(
                     f"| {size} | {' × '.join(names)} | {options.alpha:g} "
                     f"| {aim:.1f} ({apart:.1%}) | {whole:.0f} s "
-                    f"| {median(reached):.0f} s | {median(reached) / whole:.2f} |",
+                    f"| {cost:.0f} s | {cost / whole:.2f} "
+                    f"| {counts} of {BUDGET} | {count / BUDGET:.2f} |",
                     flush=True,
                 )
 
