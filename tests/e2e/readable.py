@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from axe_playwright_python.base import AxeResults
@@ -39,22 +39,39 @@ NO_FADING = """() => {
 }"""
 
 
+def _that_stays(page: Page, look: Callable[[], list[str]]) -> list[str]:
+    """What is found once more a second later: a page may have been half laid out, or a
+    script at work on it."""
+    if look():
+        page.wait_for_timeout(1000)
+        return look()
+    return []
+
+
 def barriers(page: Page, state: str, rules: Sequence[str] = ()) -> list[str]:
     """What axe finds on the page as it is shown now; `rules` are all unless named."""
-    page.evaluate(NO_FADING)
-    if page.evaluate("() => !window.axe"):
-        page.evaluate(AXE)
     only = {"runOnly": list(rules)} if rules else {}
-    found = AxeResults(page.evaluate("it => axe.run(it)", OPTIONS | only))
-    return [f"{state}: {found.generate_report()}"] if found.violations_count else []
+
+    def look() -> list[str]:
+        page.evaluate(NO_FADING)
+        if page.evaluate("() => !window.axe"):
+            page.evaluate(AXE)
+        found = AxeResults(page.evaluate("it => axe.run(it)", OPTIONS | only))
+        return [f"{state}: {found.generate_report()}"] if found.violations_count else []
+
+    return _that_stays(page, look)
 
 
 def too_wide(page: Page, state: str) -> list[str]:
     """Whether the page must be scrolled sideways."""
-    width, window = page.evaluate(OVERFLOW)
-    if width <= window:
-        return []
-    return [f"{state}: {width} px wide in a window of {window} px"]
+
+    def look() -> list[str]:
+        width, window = page.evaluate(OVERFLOW)
+        if width <= window:
+            return []
+        return [f"{state}: {width} px wide in a window of {window} px"]
+
+    return _that_stays(page, look)
 
 
 class Readable:
