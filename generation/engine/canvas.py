@@ -106,6 +106,12 @@ def start_pixels(
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
+def grey(picture: Image.Image) -> Image.Image:
+    """The picture's luma in all three channels."""
+    luma = _flat(picture) @ _LUMA.double()
+    return _picture(luma[:, None].expand(-1, 3), picture.size)
+
+
 def prepared(
     settings: RenderSettings, content: Image.Image, style: Image.Image
 ) -> tuple[Image.Image, Image.Image]:
@@ -118,12 +124,10 @@ def prepared(
         return content, style
     pixels, reference = _flat(style), _flat(content)
     if settings.colour == "luminance":
-        reference = (reference @ _LUMA.double())[:, None].expand(-1, 3)
-        luma = pixels @ _LUMA.double()
+        wanted, luma = reference @ _LUMA.double(), pixels @ _LUMA.double()
         spread = luma.std() if luma.std() > 0 else torch.ones(())
-        luma = (luma - luma.mean()) / spread * reference[:, 0].std()
-        pixels = (luma + reference[:, 0].mean())[:, None].expand(-1, 3)
-        return _picture(reference, content.size), _picture(pixels, style.size)
+        luma = (luma - luma.mean()) / spread * wanted.std() + wanted.mean()
+        return grey(content), _picture(luma[:, None].expand(-1, 3), style.size)
     centre = reference.mean(0)
     linear = _root(reference) @ torch.linalg.pinv(_root(pixels))
     matched = (pixels - pixels.mean(0)) @ linear.T + centre

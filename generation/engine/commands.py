@@ -684,7 +684,7 @@ def _cells(
 def _losses(options: argparse.Namespace) -> int:
     import torch
 
-    from generation.engine.canvas import prepared, resized, to_tensor
+    from generation.engine.canvas import grey, prepared, resized, to_tensor
     from generation.engine.problem import Problem
 
     painter = _painter(options)
@@ -701,8 +701,18 @@ def _losses(options: argparse.Namespace) -> int:
     )
     cell, seen = painter.cell(every, network, content, style, settings.size)
     size = seen.shape[3], seen.shape[2]
-    judged = resized(_opened(options.image, "image"), size, settings.resample)
-    pixels = to_tensor(judged).to(network.device, network.term_dtype)
+    judged = _opened(options.image, "image")
+    if settings.colour == "luminance":  # its colours are not painted
+        judged = grey(judged)
+    if judged.size != size:
+        print(
+            "image {}: resampled from {} × {} to {} × {} pixels.".format(
+                options.image.name, *judged.size, *size
+            ),
+            file=sys.stderr,
+        )
+    fitting = resized(judged, size, settings.resample)
+    pixels = to_tensor(fitting).to(network.device, network.term_dtype)
     problem = Problem([cell], network)
     with torch.no_grad():
         by_content, by_style = problem.layer_losses(pixels)

@@ -97,8 +97,9 @@ class Problem:
         self, pictures: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Content and style by layer, before w_l; shape (pictures that read it,)."""
-        _, content, style = self._differences(pictures)
-        return self._losses(pictures, content, style)
+        with self.network.arithmetic():
+            _, content, style = self._differences(pictures)
+            return self._losses(pictures, content, style)
 
     def terms(self, pictures: Tensor) -> Tensor:
         """Total, content, style and TV (Eq. 1, 4, 6, 7), shape (batch, 4).

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -162,6 +163,42 @@ def test_it_tells_the_layers_of_a_term_without_weight_too(
     }
     mixed = 0.2 if other == "style" else 1.0
     assert bare["total"] == pytest.approx(mixed * sum(bare[other].values()))
+
+
+def test_it_judges_the_luminance_where_only_that_is_painted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(1, 48, 40).save(folder / "c.png")
+    asked = "losses --content c.png --style s.png --size 32 --json --colour luminance "
+    asked += "--weights random:0 --image "
+
+    def printed(image: str) -> dict[str, Any]:
+        assert main([*asked.split(), image]) == 0
+        values: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return values
+
+    picture(3).save(folder / "g.png")
+    of_other = printed("g.png")["content"]["conv3_1"]
+    assert printed("c.png")["content"]["conv3_1"] <= 1e-9 * of_other
+    # Colours of the luma 0, but for rounding to 8 bits, change nothing.
+    shifted = np.asarray(picture(3), float) / 2 + 40
+    Image.fromarray(shifted.round().astype(np.uint8)).save(folder / "g.png")
+    shifted += np.array([20.0, -20 * 0.299 / 0.587, 0.0])
+    Image.fromarray(shifted.round().astype(np.uint8)).save(folder / "h.png")
+    plain, tinted = printed("g.png"), printed("h.png")
+    assert tinted["total"] == pytest.approx(plain["total"], rel=0.02)
+
+
+def test_it_says_when_the_judged_picture_is_resampled(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(3, 48, 40).save(folder / "g.png")
+    asked = "losses --content c.png --style s.png --size 32 --json --weights random:0"
+    assert main([*asked.split(), "--image", "g.png"]) == 0
+    said = capsys.readouterr().err
+    assert "image g.png: resampled from 48 × 40 to 32 × 32 pixels." in said
+    assert main([*asked.split(), "--image", "s.png"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_it_tells_no_total_variation_where_the_objective_has_none(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,47 @@ def test_a_coarser_network_leaves_grams_and_losses_in_float32() -> None:
     assert coarse[:, 0].tolist() == pytest.approx(fine[:, 0].tolist(), rel=0.02)
     one, other = (each.flatten(1) for each in gradients.values())
     assert torch.cosine_similarity(one, other).min() > 0.99
+
+
+def test_whatever_reads_the_network_sets_its_arithmetic(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU torch's own choice is TF32, also for what is called float32."""
+    inside = False
+    read: list[bool] = []
+
+    @contextmanager
+    def arithmetic() -> Iterator[None]:
+        nonlocal inside
+        before, inside = inside, True
+        yield
+        inside = before
+
+    features = network.features
+
+    def counted(*arguments: Any) -> Any:
+        read.append(inside)
+        return features(*arguments)
+
+    monkeypatch.setattr(network, "arithmetic", arithmetic)
+    monkeypatch.setattr(network, "features", counted)
+    asked = problem(Painter(), network)
+    targets = len(read)
+    point = torch.cat([to_tensor(picture(seed)) for seed in (3, 4, 5)])
+    for evaluated in (asked.layer_losses, asked.terms, asked.evaluate):
+        evaluated(point)
+    assert len(read) == targets + 3
+    assert all(read)
+
+
+@needs_gpu
+def test_float32_on_a_gpu_is_float32_whatever_torch_allows(network: Network) -> None:
+    state = state_dict("random:0", network="vgg16", folder=None)
+    on_gpu = Network(state, pooling="average", device="cuda")
+    point = torch.cat([to_tensor(picture(seed)) for seed in (3, 4, 5)])
+    terms = problem(Painter(device="cuda"), on_gpu).terms(point.cuda()).cpu()
+    expected = problem(Painter(), network).terms(point)
+    assert torch.allclose(terms, expected, rtol=1e-4)
 
 
 @needs_gpu
