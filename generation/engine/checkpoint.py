@@ -36,9 +36,12 @@ def write_checkpoint(
 
 
 def read_checkpoint(
-    path: Path | None, identity: str, environment: dict[str, Any]
+    path: Path | None,
+    identity: str,
+    environment: dict[str, Any],
+    device: torch.device,
 ) -> dict[str, Any] | None:
-    """What was written for the same request, or None where nothing was.
+    """What was written for the same request, on `device`, or None where nothing was.
 
     Going on in another environment would paint what neither paints alone.
     Raises `CheckpointRefused`.
@@ -46,7 +49,9 @@ def read_checkpoint(
     if path is None or not path.exists():
         return None
     try:
-        values: dict[str, Any] = torch.load(path, weights_only=True)
+        values: dict[str, Any] = torch.load(
+            path, map_location=device, weights_only=True
+        )
         written_for, written_in = values["identity"], values["environment"]
     except Exception as error:  # unpickling broken data raises anything
         raise CheckpointRefused(

@@ -430,6 +430,8 @@ def _render(options: argparse.Namespace) -> int:
     _write(options.out, settings, painted, files)
     if options.last:
         _write(options.last, settings, painted, files, iterate="last")
+    if options.checkpoint:
+        options.checkpoint.unlink(missing_ok=True)
     for note in painted.notes:
         print(note, file=sys.stderr)
     return 0

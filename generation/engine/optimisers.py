@@ -94,9 +94,12 @@ class Lbfgs:
             )
             self._history.restore(state["history"])
         self._run = self._minimise()
-        want = next(self._run)
-        while want is not None:  # it goes on from a state
-            want = self._run.send(want.tolist())
+        try:
+            want = next(self._run)
+            while want is not None:  # it goes on from a state
+                want = self._run.send(want.tolist())
+        except StopIteration as stop:  # from one in which nothing is left to do
+            self.finished = stop.value
 
     def ask(self) -> Tensor:
         return self._asked
@@ -134,12 +137,11 @@ class Lbfgs:
         history = self._history
         if self._gradient is None:
             self._ask(self._x)
-            self._loss, self._gradient = yield None
-            self._norm, largest = yield torch.stack(
-                [self._gradient.norm(), self._gradient.abs().max()]
-            )
-            if not (math.isfinite(self._loss) and math.isfinite(largest)):
+            loss, gradient = yield None
+            norm, largest = yield torch.stack([gradient.norm(), gradient.abs().max()])
+            if not (math.isfinite(loss) and math.isfinite(largest)):
                 return NOT_FINITE
+            self._loss, self._gradient, self._norm = loss, gradient, norm
             self.settled = self._told
         while self._norm > 0:
             slope = 0.0
@@ -164,7 +166,7 @@ class Lbfgs:
             else:
                 return "no step lowers the loss"
             self.settled = self._told
-        return "the gradient is zero"
+        return NOT_FINITE if math.isnan(self._norm) else "the gradient is zero"
 
     def _search(
         self, x: Tensor, loss: float, direction: Tensor, slope: float
@@ -270,8 +272,8 @@ class _History:
     def restore(self, state: dict[str, Any]) -> None:
         self.slots = list(state["slots"])
         self.rows.copy_(state["rows"])
-        self.products[:] = state["products"].numpy()
-        self.along[:] = state["along"].numpy()
+        self.products[:] = state["products"].cpu().numpy()
+        self.along[:] = state["along"].cpu().numpy()
 
     def add(
         self, move: Tensor, change: Tensor, gradient: Tensor

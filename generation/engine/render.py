@@ -180,9 +180,9 @@ class Painter:
         already. The keys name the files they came from; they are recorded, while
         what is shared between renders is decided by pixels. `start_picture` belongs
         to the start `picture:SHA256`. `checkpoint` is a file written every
-        `checkpoint_seconds` and taken up when it is there; it goes when the picture
-        is done. `should_stop` is asked before every evaluation. `network` replaces
-        the one that the settings name.
+        `checkpoint_seconds` and taken up when it is there; whoever has stored the
+        picture takes it away. `should_stop` is asked before every evaluation.
+        `network` replaces the one that the settings name.
 
         Raises `Cancelled`, `CheckpointRefused`, `ImageRefused`, `NotFinite`,
         `SettingsError`, `WeightsMissing` and `WeightsRefused`.
@@ -396,7 +396,10 @@ class _Painting:
         """Set the first level up, or the one a checkpoint left."""
         try:
             kept = read_checkpoint(
-                self.request.checkpoint, self._identity(), self._environment()
+                self.request.checkpoint,
+                self._identity(),
+                self._environment(),
+                self.network.device,
             )
             if kept is None:
                 self._enter(0, None)
@@ -498,7 +501,10 @@ class _Painting:
     def _keep(self) -> None:
         path = self.request.checkpoint
         now = time.perf_counter()
-        if path is None or now - self.saved < self.request.checkpoint_seconds:
+        # What is spent has ended, or had no finite value from which to go on.
+        if path is None or self._spent():
+            return
+        if now - self.saved < self.request.checkpoint_seconds:
             return
         self.saved = now
         write_checkpoint(
@@ -548,8 +554,6 @@ class _Painting:
             )
         request, settings = self.request, self.request.settings
         image, last = self._picture(self.best), self._picture(self.last)
-        if request.checkpoint is not None:
-            request.checkpoint.unlink(missing_ok=True)
         keys = {"content_key": request.content_key, "style_key": request.style_key}
         return Painted(
             image=image,

@@ -81,6 +81,20 @@ def test_the_last_iterate_and_a_picture_painted_again_tell_their_stories(
                 assert "srgb" in image.info
 
 
+def test_it_keeps_a_checkpoint_until_the_picture_is_stored(folder: Path) -> None:
+    often = ["--checkpoint", "half.pt", "--checkpoint-seconds", "0"]
+    in_the_way = folder / "o.png.part"
+    in_the_way.mkdir()
+    assert paint("o.png", *often) == 2
+    assert (folder / "half.pt").exists()
+    in_the_way.rmdir()
+    assert paint("o.png", *often) == 0
+    assert not (folder / "half.pt").exists()
+    half_way = read_story(folder / "o.png")
+    paint("whole.png")
+    assert half_way["curve"] == read_story(folder / "whole.png")["curve"]
+
+
 def test_it_paints_without_further_numbers(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

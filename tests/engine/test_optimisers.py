@@ -97,6 +97,23 @@ def test_it_stops_with_a_reason_when_there_is_nothing_to_gain() -> None:
         assert reason in minimiser.finished
 
 
+def test_it_takes_a_state_over_in_which_nothing_is_left_to_do() -> None:
+    ended = Lbfgs(torch.zeros(4))
+    run(ended, quadratic, 1)
+    for norm, reason in ((0.0, "gradient is zero"), (math.nan, "not finite")):
+        again = Lbfgs(torch.zeros(4), None, ended.state() | {"norm": norm})
+        assert reason in again.finished
+
+
+def test_it_asks_again_for_a_first_value_that_was_not_finite() -> None:
+    broken = Lbfgs(torch.ones(4))
+    run(broken, lambda x: (math.nan, x), 1)
+    again = Lbfgs(torch.zeros(4), None, broken.state())
+    assert torch.equal(again.ask(), torch.ones(4))
+    run(again, lambda x: (math.nan, x), 1)
+    assert again.finished == broken.finished
+
+
 def test_a_spectral_metric_is_symmetric_and_positive() -> None:
     generator = torch.Generator().manual_seed(0)
     one, other = torch.randn(2, 1, 3, 15, 20, generator=generator)

@@ -11,13 +11,17 @@ from PIL import Image
 
 from generation.engine.canvas import canvas_size, prepared, start_pixels, to_tensor
 from generation.engine.checkpoint import CheckpointRefused
-from generation.engine.errors import Cancelled, EngineError, SettingsError
+from generation.engine.errors import Cancelled, NotFinite, SettingsError
 from generation.engine.images import pixel_sha256
 from generation.engine.network import Network
 from generation.engine.render import Painted, Painter, Request, render
 
 from .conftest import picture
 from .test_render import settings
+
+needs_no_gpu = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="A GPU can read what another has written."
+)
 
 
 def test_it_paints_alike_alone_and_among_others(network: Network) -> None:
@@ -73,26 +77,35 @@ def test_a_batch_ends_where_its_pictures_end_alone(network: Network) -> None:
     assert apart.max() <= 0.05
 
 
-def test_a_bad_cell_costs_the_others_nothing(network: Network) -> None:
+@pytest.mark.parametrize("together", [1, 3])
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam", "scipy"])
+def test_a_bad_cell_costs_the_others_nothing(
+    tmp_path: Path, optimiser: str, together: int
+) -> None:
     requests = [
-        Request(settings=each, content=picture(1), style=picture(2))
-        for each in (
-            settings(alpha=1e38, start="noise", evaluations=4),
-            settings(evaluations=4),
-            settings(start="picture:" + "0" * 64),
-            settings(evaluations=4, precision="bf16"),
+        Request(
+            settings=each,
+            content=picture(1),
+            style=picture(2),
+            checkpoint=tmp_path / f"{index}.pt",
+            checkpoint_seconds=0,
+        )
+        for index, each in enumerate(
+            (
+                settings(alpha=1e38, start="noise", optimiser=optimiser, evaluations=4),
+                settings(optimiser=optimiser, evaluations=4),
+                settings(start="picture:" + "0" * 64),
+                settings(evaluations=4, precision="bf16"),
+            )
         )
     ]
     with Painter() as painter:
-        results = [result for _, result in painter.render_many(requests[:3])]
-        results += [result for _, result in painter.render_many(requests[3:])]
+        painter.together = together
+        results = dict(painter.render_many(requests))
 
-    assert [isinstance(result, EngineError) for result in results] == [
-        True,
-        False,
-        True,
-        True,
-    ]
+    assert isinstance(results[0], NotFinite)
+    assert isinstance(results[1], Painted)
+    assert isinstance(results[2], SettingsError)
     assert "precision" in str(results[3])
 
 
@@ -144,7 +157,7 @@ def test_a_resumed_render_equals_an_uninterrupted_one(
     assert resumed.pixel_sha256 == whole.pixel_sha256
     assert resumed.curve == whole.curve
     assert pixel_sha256(resumed.last) == pixel_sha256(whole.last)
-    assert not file.exists()
+    assert file.exists()  # nobody has stored the picture yet
 
 
 def half_painted(network: Network, folder: Path) -> Path:
@@ -174,6 +187,25 @@ def test_it_refuses_a_checkpoint_of_another_request(
     file.write_bytes(b"nonsense")
     with pytest.raises(CheckpointRefused, match="cannot be read"):
         render(settings(), picture(1), picture(2), network=network, checkpoint=file)
+
+
+@needs_no_gpu
+def test_it_names_the_device_of_a_checkpoint_from_a_gpu(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = torch.load(half_painted(network, tmp_path), weights_only=True)
+    kept["environment"]["device"] = "NVIDIA H100"
+    with monkeypatch.context() as patch:  # tensors as they lie in a file of a GPU
+        patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        torch.save(kept, tmp_path / "half.pt")
+    with pytest.raises(CheckpointRefused, match="device: NVIDIA H100 then, cpu now"):
+        render(
+            settings(),
+            picture(1),
+            picture(2),
+            network=network,
+            checkpoint=tmp_path / "half.pt",
+        )
 
 
 @pytest.mark.parametrize(
