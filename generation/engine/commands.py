@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from PIL import Image
 
 from generation.engine.errors import EngineError, ImageRefused, SettingsError
-from generation.engine.images import open_picture, pixel_sha256
+from generation.engine.images import MIN_SIDE, open_picture, pixel_sha256
 from generation.engine.objectives import AS_PUBLISHED, OBJECTIVES
 from generation.engine.settings import (
     COLOURS,
@@ -363,9 +363,9 @@ def _check_network(asked: str | None, held: str, weights: str) -> None:
         raise SettingsError("network", f"{weights} holds the weights of a {held}.")
 
 
-def _opened(path: Path, role: str) -> Image.Image:
+def _opened(path: Path, role: str, *, min_side: int = MIN_SIDE) -> Image.Image:
     try:
-        opened = open_picture(path)
+        opened = open_picture(path, min_side=min_side)
     except ImageRefused as refusal:
         raise ImageRefused(f"{role} {path}: {refusal}") from None
     for note in opened.notes:
@@ -382,7 +382,7 @@ def _check_files(options: argparse.Namespace) -> None:
     }
     read = {
         Path(path).resolve()
-        for name in ("content", "style", "picture", "start")
+        for name in ("content", "style", "picture", "start", "weights")
         if (path := getattr(options, name, None))
     }
     for name, path in asked.items():
@@ -396,16 +396,32 @@ def _check_files(options: argparse.Namespace) -> None:
             raise SettingsError(name, f"--{name}: there is no folder {path.parent}.")
         if path.resolve() in read:
             raise SettingsError(name, f"--{name} would overwrite {path}.")
-        if name != "checkpoint" and path.suffix.lower() == ".json":
+        is_png = path.suffix.lower() == ".png"
+        if name == "checkpoint" and (is_png or path.suffix.lower() == ".json"):
+            raise SettingsError(name, f"--{name} is no picture: {path} names one.")
+        if name == "checkpoint" or is_folder:
+            continue
+        if not is_png:
+            raise SettingsError(name, f"--{name} must end in .png; got {path}.")
+        beside = path.with_suffix(".json")
+        if beside.exists() and not _is_story(beside):
             raise SettingsError(
                 name,
-                f"--{name} must not end in .json: the picture's story is written "
-                "there, beside it.",
+                f"--{name} would overwrite {beside}, where the picture's story is "
+                "written: it is something else.",
             )
     if {"out", "last"} <= set(asked):
         out, last = (asked[name].with_suffix("").resolve() for name in ("out", "last"))
         if out == last:
             raise SettingsError("last", "--last must have another name than --out.")
+
+
+def _is_story(path: Path) -> bool:
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and "pixel_sha256" in told
 
 
 def _render(options: argparse.Namespace) -> int:
@@ -632,6 +648,9 @@ def _spec(path: Path) -> dict[str, Any]:
         raise SettingsError(
             "spec", f"{path} must have either pairs, or contents and styles."
         )
+    for name in ("pairs", "contents", "styles"):
+        if not isinstance(spec.get(name, []), list):
+            raise SettingsError("spec", f"{path}: {name} must be a list.")
     for name, levels in spec.get("factors", {}).items():
         if not isinstance(levels, list) or not levels:
             raise SettingsError(
@@ -703,7 +722,7 @@ def _losses(options: argparse.Namespace) -> int:
     )
     cell, seen = painter.cell(every, network, content, style, settings.size)
     size = seen.shape[3], seen.shape[2]
-    judged = _opened(options.image, "image")
+    judged = _opened(options.image, "image", min_side=1)  # whatever is painted
     if settings.colour == "luminance":  # its colours are not painted
         judged = grey(judged)
     if judged.size != size:

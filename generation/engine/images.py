@@ -34,7 +34,9 @@ class OpenedPicture:
     notes: tuple[str, ...]
 
 
-def open_picture(source: bytes | Path | BinaryIO) -> OpenedPicture:
+def open_picture(
+    source: bytes | Path | BinaryIO, *, min_side: int = MIN_SIDE
+) -> OpenedPicture:
     """Decode a picture of the world into upright 8-bit sRGB on white.
 
     The size is read from the header and refused before anything is decoded.
@@ -42,7 +44,7 @@ def open_picture(source: bytes | Path | BinaryIO) -> OpenedPicture:
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with _refusing(), Image.open(file, formats=FORMATS) as picture:
-        _check_size(*picture.size)
+        _check_size(*picture.size, min_side)
         return _decode(picture)
 
 
@@ -67,13 +69,13 @@ def _refusing() -> Iterator[None]:
         raise ImageRefused("The picture is damaged or cut short.") from error
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, min_side: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageRefused(_too_large())
-    if min(width, height) < MIN_SIDE:
+    if min(width, height) < min_side:
         raise ImageRefused(
             f"The picture is too small: {width} × {height} pixels, "
-            f"each side needs at least {MIN_SIDE}."
+            f"each side needs at least {min_side}."
         )
 
 

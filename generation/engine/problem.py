@@ -261,5 +261,6 @@ def tv_loss(pictures: Tensor, objective: Objective) -> Tensor:
         return down.abs().flatten(1).sum(1) + right.abs().flatten(1).sum(1)
     squares = (down[..., :-1].square() + right[:, :, :-1].square()).flatten(1)
     if objective.tv == "square-mean":
-        return squares.mean(1) / 255**2
+        # One row or column has no such neighbours, and a mean of nothing is no number.
+        return (squares.mean(1) if squares.shape[1] else squares.sum(1)) / 255**2
     return squares.pow(1.25).sum(1)

@@ -70,8 +70,15 @@ def read_story(picture: Path) -> dict[str, Any]:
     try:
         with Image.open(picture, formats=("PNG",)) as image:
             image.load()
-            told: dict[str, Any] = json.loads(image.info[CHUNK])
-            return told
+            match told := json.loads(image.info[CHUNK]):
+                case {
+                    "settings": dict(),
+                    "digests": {"content": str(), "style": str(), "weights": str()},
+                    "environment": dict(),
+                    "pixel_sha256": str(),
+                }:
+                    return dict(told)
+            raise KeyError(CHUNK)
     except (OSError, SyntaxError, KeyError, ValueError) as error:
         raise ImageRefused(
             f"{picture.name} is not a PNG that this engine has painted."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import socket
 import tempfile
 import threading
@@ -25,11 +26,6 @@ StateDict = dict[str, "Tensor"]
 # Together they stay under ten seconds on a machine without a network.
 _PROBE_SECONDS = 6.0
 _STALL_SECONDS = 30.0
-
-_HOW_TO_GET_THEM = (
-    "Add a file with `manage.py weights add FILE`, or connect this machine to the "
-    "network once."
-)
 
 
 def is_random(spec: str) -> bool:
@@ -97,7 +93,7 @@ def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
                 "Add it again with `manage.py weights add FILE`."
             )
         return _checked(_read(path), network)
-    return _checked(_imagenet(_torchvision_weights(kind, network)), network)
+    return _checked(_imagenet(_torchvision_weights(kind, network), folder), network)
 
 
 def imagenet_at_hand(*, network: str = "vgg16", try_download: bool) -> bool:
@@ -111,7 +107,7 @@ def imagenet_at_hand(*, network: str = "vgg16", try_download: bool) -> bool:
     if not try_download:
         return _cached(weights).is_file()
     try:
-        _imagenet(weights)
+        _imagenet(weights, None)
     except WeightsMissing:
         return False
     return True
@@ -234,19 +230,25 @@ def _cached(weights: Any) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
-def _imagenet(weights: Any) -> StateDict:
-    if not _cached(weights).is_file() and (reason := _unreachable(weights.url)):
+def _imagenet(weights: Any, folder: Path | None) -> StateDict:
+    cached = _cached(weights)
+    # The command line has no folder of weights.
+    file = "Name" if folder is None else "Add"
+    by = "`--weights FILE`" if folder is None else "`manage.py weights add FILE`"
+    remedy = f"{file} a file by {by}, or connect this machine to the network once."
+    if not cached.is_file() and (reason := _unreachable(weights.url)):
         raise WeightsMissing(
-            f"The ImageNet weights are not on this machine ({reason}). "
-            + _HOW_TO_GET_THEM
+            f"The ImageNet weights are not on this machine ({reason}). {remedy}"
         )
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_STALL_SECONDS)
     try:
         state: StateDict = weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        if cached.is_file():
+            remedy = f"Remove {cached}, which is damaged, to have it downloaded again."
         raise WeightsMissing(
-            f"The ImageNet weights could not be loaded ({error}). " + _HOW_TO_GET_THEM
+            f"The ImageNet weights could not be loaded ({error}). {remedy}"
         ) from error
     finally:
         socket.setdefaulttimeout(before)

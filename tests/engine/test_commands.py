@@ -14,7 +14,7 @@ from PIL import Image
 from generation.engine.commands import layers, main
 from generation.engine.images import pixel_sha256
 from generation.engine.objectives import AS_PUBLISHED
-from generation.engine.provenance import differences, read_story
+from generation.engine.provenance import differences, read_story, signed_png
 from generation.engine.render import Painter
 from generation.engine.settings import RenderSettings
 from generation.engine.weights import state_dict
@@ -115,8 +115,6 @@ def test_it_paints_a_picture_again_and_compares(
 
     told = read_story(folder / "o.png") | {"pixel_sha256": "0" * 64}
     told["environment"] = told["environment"] | {"torch": "1.0"}
-    from generation.engine.provenance import signed_png
-
     (folder / "other.png").write_bytes(signed_png(picture(3), told))
     assert main(["rerender", "other.png"]) == 1
     assert f"torch: 1.0 then, {torch.__version__} now" in capsys.readouterr().out
@@ -348,9 +346,16 @@ def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
         (["--threads", "0"], "--threads must be between 1 and"),
         (["--out", "there"], "--out must name a file; there is none"),
         (["--out", "c.png/o.png"], "--out: c.png is no folder"),
-        (["--out", "o.json"], "--out must not end in .json"),
+        (["--out", "o.json"], "--out must end in .png; got o.json"),
+        (["--out", "o.jpg"], "--out must end in .png; got o.jpg"),
+        (["--last", "l.jpg"], "--last must end in .png; got l.jpg"),
         (["--out", "c.png"], "--out would overwrite c.png"),
-        (["--last", "o.jpg"], "--last must have another name than --out"),
+        (["--out", "w.png", "--weights", "w.png"], "--out would overwrite w.png"),
+        (["--checkpoint", "w", "--weights", "w"], "--checkpoint would overwrite w"),
+        (["--checkpoint", "o.png"], "--checkpoint is no picture: o.png"),
+        (["--out", "mygrid.png"], "--out would overwrite mygrid.json"),
+        (["--last", "odd.png"], "--last would overwrite odd.json"),
+        (["--last", "o.PNG"], "--last must have another name than --out"),
         (["--checkpoint", "no/x.pt"], "--checkpoint: there is no folder no"),
         (["--as-published"], "--as-published knows no settings of paper"),
         (["--weights", f"file:{'0' * 64}"], f"{'0' * 64} is not at hand"),
@@ -363,6 +368,8 @@ def test_it_refuses_in_a_sentence(
     sentence: str,
 ) -> None:
     (folder / "there").mkdir()
+    (folder / "mygrid.json").write_text('{"pairs": [["c.png", "s.png"]]}')
+    (folder / "odd.json").write_bytes(b"\xff")
     before = sorted(folder.iterdir())
     assert paint("o.png", *arguments) == 2
     assert sentence in capsys.readouterr().err
@@ -378,6 +385,7 @@ def test_it_refuses_in_a_sentence(
         '{"pairs": []}',
         '{"pairs": [["c.png"]]}',
         '{"pairs": 3}',
+        '{"contents": "c.png", "styles": ["s.png"]}',
         '{"pairs": [["c.png", "s.png"]], "factors": {"alpha": 1}}',
         '{"pairs": [["c.png", "s.png"]], "styles": ["s.png"]}',
         '{"pairs": [["c.png", "s.png"]], "factor": {"alpha": [1]}}',
@@ -389,6 +397,16 @@ def test_it_refuses_what_is_no_grid(
     (folder / "spec.json").write_text(spec)
     assert main(["grid", "spec.json", "--out", "grid"]) == 2
     assert "spec.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["pairs", "contents", "styles"])
+def test_a_grids_pictures_are_lists(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    spec = {"contents": ["c.png"], "styles": ["s.png"]} if name != "pairs" else {}
+    (folder / "spec.json").write_text(json.dumps({**spec, name: "c.png"}))
+    assert main(["grid", "spec.json", "--out", "grid"]) == 2
+    assert f"spec.json: {name} must be a list." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -454,6 +472,26 @@ def test_it_refuses_to_rerender_what_it_has_not_painted(
 ) -> None:
     assert main(["rerender", "c.png"]) == 2
     assert "c.png is not a PNG that this engine has painted" in capsys.readouterr().err
+    paint("o.png")
+    told = read_story(folder / "o.png")
+    stories: list[Any] = [[]]
+    for missing in ("settings", "digests", "environment", "pixel_sha256"):
+        stories.append({name: told[name] for name in told if name != missing})
+    for story in stories:
+        (folder / "odd.png").write_bytes(signed_png(picture(1), story))
+        assert main(["rerender", "odd.png"]) == 2
+        said = capsys.readouterr().err
+        assert "odd.png is not a PNG that this engine has painted" in said
+
+
+def test_a_picture_as_small_as_can_be_painted_can_be_judged(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--size", "8", "--style-layers", "conv1_1,conv2_1"]
+    assert paint("o.png", *small) == 0
+    judged = ["losses", "--content", "c.png", "--style", "s.png", "--image", "o.png"]
+    assert main([*judged, *QUICK, *small, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["total"] > 0
 
 
 def test_it_gives_layers_the_objectives_own_weights() -> None:

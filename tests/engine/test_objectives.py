@@ -297,6 +297,18 @@ def test_it_measures_total_variation_over_all_channels() -> None:
     assert values("gatys-code") == [0, 0]
 
 
+@pytest.mark.parametrize("shape", [(1, 8), (8, 1)])
+@pytest.mark.parametrize("name", [each for each in OBJECTIVES if OBJECTIVES[each].tv])
+def test_a_single_row_or_column_has_a_finite_total_variation(
+    name: str, shape: tuple[int, int]
+) -> None:
+    line = torch.arange(24.0).reshape(1, 3, *shape).requires_grad_()
+    variation = tv_loss(line, OBJECTIVES[name])
+    (slope,) = torch.autograd.grad(variation.sum(), line)
+    assert variation.item() == (3 * 7 if name in ("paper", "johnson") else 0)
+    assert slope.isfinite().all()
+
+
 def test_it_halves_the_sum_of_content_or_takes_its_mean() -> None:
     difference = torch.full((1, 2, 3, 3), 2.0)
 

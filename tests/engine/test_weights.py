@@ -74,7 +74,19 @@ def test_it_says_that_the_weights_are_missing_without_a_network(
 
     assert not imagenet_at_hand(try_download=False)
     assert not imagenet_at_hand(try_download=True)
-    with pytest.raises(WeightsMissing, match=r"manage.py weights add FILE"):
+    with pytest.raises(WeightsMissing, match=r"by `--weights FILE`, or connect"):
+        state_dict("imagenet", network="vgg16", folder=None)
+    with pytest.raises(WeightsMissing, match=r"by `manage.py weights add FILE`"):
+        state_dict("imagenet", network="vgg16", folder=hub)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"nonsense", b"PK\x03\x04 cut short"])
+def test_it_names_the_downloaded_file_that_is_damaged(
+    hub: Path, damaged: bytes
+) -> None:
+    (hub / FEATURES_FILE).write_bytes(damaged)
+
+    with pytest.raises(WeightsMissing, match=rf"Remove .*{FEATURES_FILE}"):
         state_dict("imagenet", network="vgg16", folder=None)
 
 
