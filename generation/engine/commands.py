@@ -18,7 +18,7 @@ from PIL import Image
 
 from generation.engine.errors import EngineError, ImageRefused, SettingsError
 from generation.engine.images import MIN_SIDE, open_picture, pixel_sha256
-from generation.engine.objectives import AS_PUBLISHED, OBJECTIVES
+from generation.engine.objectives import AS_PUBLISHED, CAFFE_VGG19, OBJECTIVES
 from generation.engine.settings import (
     COLOURS,
     FITS,
@@ -32,6 +32,7 @@ from generation.engine.settings import (
     RenderSettings,
     request_digest,
 )
+from generation.engine.weights import INPUTS, expects
 
 if TYPE_CHECKING:
     from generation.engine.render import Painted, Painter, Progress, Request
@@ -233,10 +234,10 @@ def _add_pictures(parser: argparse.ArgumentParser, *, required: bool) -> None:
 def _add_weights_input(parser: Any) -> None:
     parser.add_argument(
         "--weights-input",
-        choices=("features", "v1"),
+        choices=INPUTS,
         default="features",
-        help="what a weights file expects: IMAGENET1K_FEATURES's input, or "
-        "torchvision's usual one [features]",
+        help="what a weights file expects: IMAGENET1K_FEATURES's input, torchvision's "
+        "usual one, or blue, green, red in 0-255 minus Caffe's means [features]",
     )
 
 
@@ -301,6 +302,16 @@ def _settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
                 f"--objective must be one of {', '.join(AS_PUBLISHED)} with it.",
             )
         defaults |= AS_PUBLISHED[objective]
+        weights = values.get("weights", "")
+        fits = weights.startswith("file:") and not weights.endswith(":v1")
+        fits = fits and values["network"] == "vgg19"
+        if defaults.get("network") == "vgg19" and not fits:
+            raise SettingsError(
+                "weights",
+                f"--as-published needs --weights FILE for {objective}, whose source "
+                f"ran a VGG-19 of Caffe's scale: {CAFFE_VGG19}, with --weights-input "
+                "caffe-bgr.",
+            )
     for name, mix in _mixes(objective).items():
         if name in values:
             values[name] = layers(",".join(values[name]), mix)
@@ -352,8 +363,8 @@ def _read_weights(
     from generation.engine.weights import open_file
 
     spec, network, state = open_file(path)
-    if options.weights_input == "v1":
-        spec += ":v1"
+    if options.weights_input != "features":
+        spec += f":{options.weights_input}"
     painter.states[spec] = state
     return spec, network
 
@@ -768,7 +779,7 @@ def _rerender(options: argparse.Namespace) -> int:
 
     told = read_story(options.picture)
     settings = RenderSettings.from_dict(told["settings"])
-    options.weights_input = "v1" if settings.weights.endswith(":v1") else "features"
+    options.weights_input = expects(settings.weights)
     painter = _painter(options)
     painter.network(settings)
     pictures, files = {}, {}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from generation.engine.objectives import CAFFE_MEANS
 from generation.engine.settings import PRE_RELU
 from generation.engine.weights import StateDict, convolutions
 
@@ -20,6 +21,10 @@ from generation.engine.weights import StateDict, convolutions
 STANDARDISATIONS = {
     "features": ((0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)),
     "v1": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe-bgr": (
+        (CAFFE_MEANS[0] / 255, CAFFE_MEANS[1] / 255, CAFFE_MEANS[2] / 255),
+        (1 / 255, 1 / 255, 1 / 255),
+    ),
 }
 
 
@@ -65,6 +70,10 @@ class Network:
             )
             for layer, key, _, _ in convolutions(name)
         ]
+        if expects == "caffe-bgr":
+            layer, weight, bias = self.convolutions[0]
+            weight = weight.flip(1).contiguous(memory_format=torch.channels_last)
+            self.convolutions[0] = layer, weight, bias
         self.weights_sha256 = _digest(state, name)
         self._constants: dict[tuple[float, ...], Tensor] = {}
         # Two networks with one identity compute the same features.

@@ -112,8 +112,16 @@ OBJECTIVES: dict[str, Objective] = {
     ),
 }
 
-# The other settings with which an objective's source ran, where it fixes them. What
-# is called weights is the nearest that can be had: nobody offers VGG-19's own ones.
+# The VGG-19 files of Caffe's scale with which sources ran: their input is BGR, 0-255
+# minus `CAFFE_MEANS`. torchvision's own VGG-19 is no substitute: its input is divided
+# by about 58, so that a published alpha or TV weight means something else to it.
+CAFFE_VGG19 = (
+    "vgg19-d01eb7cb.pth of jcjohnson/pytorch-vgg or vgg_conv.pth of "
+    "leongatys/PytorchNeuralStyleTransfer"
+)
+
+# The other settings with which an objective's source ran, where it fixes them. Beside
+# vgg19 a file of `CAFFE_VGG19` is wanted.
 AS_PUBLISHED: dict[str, dict[str, object]] = {
     "notebook": {
         "content_layers": (("conv2_1", 1.0),),
@@ -126,20 +134,17 @@ AS_PUBLISHED: dict[str, dict[str, object]] = {
     },
     "gatys-paper": {
         "network": "vgg19",
-        "weights": "imagenet-v1",
         "pooling": "average",
         "content_layers": (("conv4_2", 1.0),),
     },
     "gatys-code": {
         "network": "vgg19",
-        "weights": "imagenet-v1",
         "content_layers": (("conv4_2", 1.0),),
         "alpha": 1.0,
         "start": "content",
     },
     "johnson": {
         "network": "vgg19",
-        "weights": "imagenet-v1",
         "content_layers": (("conv4_2", 1.0),),
         "alpha": 5.0,
         "beta": 100.0,

@@ -59,8 +59,9 @@ class RenderSettings:
     | --- | --- |
     | network | `vgg16` or `vgg19` |
     | weights | `imagenet` (IMAGENET1K_FEATURES, VGG-16 only), `imagenet-v1`,
-      `random:SEED`, `file:SHA256`, or `file:SHA256:v1` for a file that expects
-      torchvision's usual input instead of IMAGENET1K_FEATURES's |
+      `random:SEED`, `file:SHA256`, or `file:SHA256:v1` and `file:SHA256:caffe-bgr` for
+      a file that expects torchvision's usual input or Caffe's instead of
+      IMAGENET1K_FEATURES's |
     | pooling | `max` or `average` |
     | content_layers, style_layers | (layer, weight above 0) pairs, the weights being
       Eq. 6's w_l; `conv3_1` is read after its ReLU, `conv3_1:pre` before it; style
@@ -172,15 +173,16 @@ class RenderSettings:
 
     def _check_weights(self) -> None:
         pattern = (
-            r"imagenet|imagenet-v1|random:(0|[1-9]\d{0,17})|file:[0-9a-f]{64}(:v1)?"
+            r"imagenet|imagenet-v1|random:(0|[1-9]\d{0,17})"
+            r"|file:[0-9a-f]{64}(:v1|:caffe-bgr)?"
         )
         value = self.weights
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             raise SettingsError(
                 "weights",
                 "weights must be imagenet, imagenet-v1, random:SEED with a whole "
-                "number, or file:SHA256 with 64 lower-case hex digits (and :v1 "
-                f"behind it); got {value!r}.",
+                "number, or file:SHA256 with 64 lower-case hex digits (and :v1 or "
+                f":caffe-bgr behind it); got {value!r}.",
             )
         if value == "imagenet" and self.network != "vgg16":
             raise SettingsError(

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 StateDict = dict[str, "Tensor"]
 
+# That of IMAGENET1K_FEATURES (the original Caffe training, its channels exchanged),
+# torchvision's usual standardisation, and that of Caffe itself.
+INPUTS = ("features", "v1", "caffe-bgr")
+
 # Together they stay under ten seconds on a machine without a network.
 _PROBE_SECONDS = 6.0
 _STALL_SECONDS = 30.0
@@ -34,8 +38,9 @@ def is_random(spec: str) -> bool:
 
 
 def expects(spec: str) -> str:
-    """The input that weights expect: `v1`, torchvision's usual standardisation, or
-    `features`, that of IMAGENET1K_FEATURES (the original Caffe training)."""
+    """The input that weights expect, one of `INPUTS`."""
+    if spec.endswith(":caffe-bgr"):
+        return "caffe-bgr"
     return "v1" if spec.endswith("v1") else "features"
 
 
@@ -76,7 +81,7 @@ def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
     if kind == "random":
         return _random(network, int(rest))
     if kind == "file":
-        sha256 = rest.removesuffix(":v1")
+        sha256 = rest.partition(":")[0]
         if folder is None:
             raise WeightsMissing(
                 f"The weights file with the sha256 {sha256} is not at hand: "
@@ -119,7 +124,8 @@ def open_file(path: Path) -> tuple[str, str, StateDict]:
     Raises `WeightsRefused`.
     """
     state = _read(path)
-    is_vgg19 = isinstance(state, dict) and "features.34.weight" in state
+    deepest = {"features.34.weight", "conv5_4.weight"}
+    is_vgg19 = isinstance(state, dict) and not deepest.isdisjoint(state)
     network = "vgg19" if is_vgg19 else "vgg16"
     return f"file:{_file_sha256(path)}", network, _checked(state, network)
 
@@ -164,7 +170,8 @@ def _read(path: Path) -> Any:
 
 
 def _checked(state: Any, network: str) -> StateDict:
-    """The convolutions of a state dict, every one of the right shape."""
+    """The convolutions of a state dict, every one of the right shape. They may be
+    named as torchvision does or, as in Gatys's own file, by their layers."""
     import torch
 
     kept: StateDict = {}
@@ -174,7 +181,9 @@ def _checked(state: Any, network: str) -> StateDict:
             ("bias", (outputs,)),
         ):
             name = f"{key}.{part}"
-            tensor = state.get(name) if isinstance(state, dict) else None
+            tensor = None
+            if isinstance(state, dict):
+                tensor = state.get(name, state.get(f"{layer}.{part}"))
             if not isinstance(tensor, torch.Tensor) or tuple(tensor.shape) != shape:
                 raise WeightsRefused(
                     f"These are not the weights of a {network}: {name} ({layer}) "

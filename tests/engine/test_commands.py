@@ -447,17 +447,50 @@ def test_it_names_the_weights_file_that_a_picture_was_painted_with(
 
 @pytest.mark.parametrize("objective", AS_PUBLISHED)
 def test_what_was_published_can_be_painted(objective: str) -> None:
-    settings = {"alpha": 1.0, "objective": objective, **AS_PUBLISHED[objective]}
-    RenderSettings.from_dict(settings)
+    settings = {"alpha": 1.0, "objective": objective, "weights": "random:0"}
+    RenderSettings.from_dict(settings | AS_PUBLISHED[objective])
 
 
 def test_it_takes_published_settings_where_none_is_given(folder: Path) -> None:
-    published = ["--objective", "johnson", "--as-published"]
+    torch.save(state_dict("random:0", network="vgg19", folder=None), folder / "w.pth")
+    published = ["--objective", "johnson", "--as-published", "--weights", "w.pth"]
+    published += ["--weights-input", "caffe-bgr", "--size", "32", "--evaluations", "3"]
     pair = ["--content", "c.png", "--style", "s.png", "--out", "o.png"]
-    assert main(["render", *pair, *published, *QUICK, "--beta", "7"]) == 0
+    assert main(["render", *pair, *published, "--beta", "7"]) == 0
     told = read_story(folder / "o.png")["settings"]
     assert (told["alpha"], told["beta"], told["tv_weight"]) == (5, 7, 1e-3)
     assert (told["network"], told["content_layers"]) == ("vgg19", [["conv4_2", 1]])
+    assert told["weights"].endswith(":caffe-bgr")
+    assert main(["rerender", "o.png", "--weights", "w.pth"]) == 0
+
+
+@pytest.mark.parametrize("objective", ["gatys-paper", "gatys-code", "johnson"])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [],
+        ["--weights", "imagenet-v1"],
+        ["--weights", "random:0"],
+        ["--weights", "16.pth"],
+        ["--weights", "19.pth", "--weights-input", "v1"],
+    ],
+)
+def test_published_weights_of_terms_want_the_network_they_fit(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    objective: str,
+    weights: list[str],
+) -> None:
+    if "16.pth" in weights or "19.pth" in weights:
+        network = f"vgg{weights[1][:2]}"
+        state = state_dict("random:0", network=network, folder=None)
+        torch.save(state, folder / weights[1])
+    pair = ["--content", "c.png", "--style", "s.png", "--out", "o.png"]
+    published = ["--objective", objective, "--as-published", *weights]
+    assert main(["render", *pair, *published]) == 2
+    said = capsys.readouterr().err
+    assert f"--as-published needs --weights FILE for {objective}" in said
+    assert "vgg19-d01eb7cb.pth" in said
 
 
 def test_it_starts_from_a_picture_and_rerenders_from_it(folder: Path) -> None:

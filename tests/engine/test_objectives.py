@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,8 @@ from generation.engine.network import Network
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.problem import Problem, content_loss, gram, style_loss, tv_loss
 from generation.engine.render import Painter
-from generation.engine.settings import RenderSettings
-from generation.engine.weights import state_dict
+from generation.engine.settings import POOLINGS, RenderSettings
+from generation.engine.weights import INPUTS, state_dict
 
 from . import reference
 from .conftest import picture
@@ -146,10 +147,38 @@ def test_it_reads_every_convolution_before_and_after_its_relu(
     network = Network(state, pooling=pooling)
     image = picture(5, 20, 28)
     expected = reference.features(array(image), arrays, FEATURES, pooling)
+    assert_reads(network, image, expected)
 
+
+def test_weights_of_caffe_see_blue_first_on_a_scale_of_0_to_255(
+    arrays: dict[str, reference.Array],
+) -> None:
+    state = state_dict("random:0", network="vgg16", folder=None)
+    image = picture(5, 20, 28)
+    expected = reference.features(
+        array(image)[:, :, ::-1], arrays, CAFFE[::-1], "average"
+    )
+    assert_reads(
+        Network(state, pooling="average", expects="caffe-bgr"), image, expected
+    )
+
+
+def test_torchvisions_own_weights_see_standardised_fractions(
+    arrays: dict[str, reference.Array],
+) -> None:
+    state = state_dict("random:0", network="vgg16", folder=None)
+    image = picture(5, 20, 28)
+    mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+    standardised = (array(image) / 255 - mean) / deviation
+    expected = reference.features(standardised, arrays, np.zeros(3), "max")
+    assert_reads(Network(state, pooling="max", expects="v1"), image, expected)
+
+
+def assert_reads(
+    network: Network, image: Image.Image, expected: dict[str, reference.Array]
+) -> None:
     read = network.features(to_tensor(image), expected)
-
-    assert len(read) == 26
+    assert len(read) == len(expected) == 26
     for layer, maps in expected.items():
         assert read[layer].shape == (1, *maps.shape)
         error = np.abs(read[layer][0].numpy() - maps).max()
@@ -199,11 +228,12 @@ def test_it_weighs_the_notebooks_layers_as_its_one_normaliser_does(
     assert ratio == pytest.approx(times, rel=2e-3)
 
 
-@pytest.fixture(scope="module")
-def exact() -> Network:
-    """The same in float64."""
+@pytest.fixture(scope="module", params=itertools.product(POOLINGS, INPUTS))
+def exact(request: pytest.FixtureRequest) -> Network:
+    """In float64, for each pooling and each input that weights expect."""
+    pooling, expects = request.param
     state = state_dict("random:0", network="vgg16", folder=None)
-    return Network(state, pooling="average", dtype=torch.float64)
+    return Network(state, pooling=pooling, expects=expects, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -14,6 +14,7 @@ from generation.engine.weights import (
     describe,
     imagenet_at_hand,
     is_random,
+    open_file,
     state_dict,
 )
 
@@ -101,6 +102,21 @@ def test_it_keeps_a_weights_file_under_its_hash(tmp_path: Path) -> None:
         loaded["features.0.weight"], random_state(1)["features.0.weight"]
     )
     assert add_file(file, folder) == spec
+
+
+def test_it_reads_a_file_that_names_convolutions_by_their_layers(
+    tmp_path: Path,
+) -> None:
+    state = state_dict("random:0", network="vgg19", folder=None)
+    by_layer = {
+        f"{layer}.{part}": state[f"{key}.{part}"]
+        for layer, key, _, _ in convolutions("vgg19")
+        for part in ("weight", "bias")
+    }
+    torch.save(by_layer, tmp_path / "vgg_conv.pth")
+    _, network, read = open_file(tmp_path / "vgg_conv.pth")
+    assert network == "vgg19"
+    assert all(torch.equal(read[name], state[name]) for name in state)
 
 
 def test_it_refuses_what_is_not_the_weights_of_a_vgg(tmp_path: Path) -> None:
