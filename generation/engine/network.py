@@ -36,6 +36,12 @@ Slope = Callable[[str, Tensor | None], Tensor]
 _aten = torch.ops.aten
 
 
+def map_area(size: tuple[int, int], layer: str) -> int:
+    """M, the values of one of a layer's maps for a picture of (width, height)."""
+    poolings = int(layer[4]) - 1
+    return (size[0] >> poolings) * (size[1] >> poolings)
+
+
 class Network:
     """The convolutional part of a VGG, its parameters frozen.
 

@@ -25,8 +25,8 @@ class Objective:
     With F the N x M matrix of a layer's N feature maps of M = height * width
     values, its Gram matrix is F F^T ("raw") or F F^T / M ("area"), and its style
     loss ``style_factor(N, S) * sum((G_style - G_generated)**2)``, S being the
-    number of pixels of the generated picture. Each Gram uses its own M, so the
-    style picture may have another size.
+    number of pixels of the generated picture. The style picture may have another
+    size, M' values: an "area" Gram is over its own M', a "raw" one times M / M'.
     """
 
     source: str

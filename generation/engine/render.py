@@ -37,7 +37,7 @@ from generation.engine.errors import (
     SettingsError,
 )
 from generation.engine.images import pixel_sha256
-from generation.engine.network import Network
+from generation.engine.network import Network, map_area
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.optimisers import (
     Adam,
@@ -317,10 +317,17 @@ class Painter:
         how = settings.resample
         seen = resized(content, canvas_size(settings, content, side), how)
         read = resized(style, style_size(settings, style, side), how)
+        grams = self._read("style", settings, network, read, styles)
+        if OBJECTIVES[settings.objective].gram == "raw":
+            grams = {
+                layer: target
+                * (map_area(seen.size, layer) / map_area(read.size, layer))
+                for layer, target in grams.items()
+            }
         cell = Cell(
             settings=settings,
             contents=self._read("content", settings, network, seen, contents),
-            grams=self._read("style", settings, network, read, styles),
+            grams=grams,
         )
         return cell, to_tensor(seen)
 

@@ -17,7 +17,7 @@ from generation.engine.errors import SettingsError
 from generation.engine.objectives import OBJECTIVES as OBJECTIVES
 
 # Part of every request's digest: raise it when the same settings paint differently.
-ENGINE_VERSION = "5"
+ENGINE_VERSION = "6"
 
 
 def _layers(*convolutions: int) -> tuple[str, ...]:

@@ -76,8 +76,10 @@ def equation_5(style: Array, generated: Array) -> float:
 
 
 def notebook_style(style: Array, generated: Array, pixels: int) -> float:
-    """channels = 3; size = the picture's; sum(square(S - C)) / (4 * 9 * size**2)."""
-    difference = gram(style) - gram(generated)
+    """channels = 3; size = the picture's; sum(square(S - C)) / (4 * 9 * size**2).
+
+    It knows pictures of one size: another one's Gram is taken to the generated M."""
+    difference = gram(style) / style[0].size * generated[0].size - gram(generated)
     return float((difference**2).sum() / (4 * 3**2 * pixels**2))
 
 

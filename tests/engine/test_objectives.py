@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,31 @@ def losses(name: str, channels: int, side: int) -> float:
     made, style = (random_features(seed, channels, side) for seed in (1, 2))
     difference = gram(made, objective) - gram(style, objective)
     return style_loss(difference, objective, 300 * 300).item()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_style_picture_laid_four_times_over_asks_for_the_same_style(
+    name: str, network: Network
+) -> None:
+    """Their values at conv1_1 differ at the seams only."""
+    tile = picture(2, 64, 64)
+    tiled = Image.fromarray(np.tile(np.asarray(tile), (2, 2, 1)))
+    settings = RenderSettings(
+        alpha=0, objective=name, style_layers=(("conv1_1", 1.0),), size=64
+    )
+    one, four = (
+        Painter()
+        .cell(
+            replace(settings, style_scale=style.width / 64),
+            network,
+            picture(1),
+            style,
+            64,
+        )[0]
+        .grams["conv1_1"]
+        for style in (tile, tiled)
+    )
+    assert ((four - one).norm() / one.norm()).item() < 0.03
 
 
 @pytest.mark.parametrize("channels", [64, 128, 256, 512])
