@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from generation.engine.render import Painted, Painter, Progress, Request
 
 DESCRIPTION = """\
-Neural style transfer by named conventions, reproducible to the bit on one machine.
+Neural style transfer by named conventions, reproducible to the bit on a CPU.
 
   render    paint one picture
   grid      paint every combination of a specification
@@ -79,7 +79,7 @@ unless --precision says otherwise.
 """,
     "rerender": """\
 The source pictures are looked for where they lay, seen from here and from the
-picture's folder, unless --content and --style name them.
+picture's folder, unless --content, --style and --start name them.
 """,
 }
 
@@ -273,8 +273,9 @@ def _shown(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def layers(text: str, objective: str) -> Layers:
-    """`conv1_1=0.3,conv2_1` as layers; without weights they get the objective's."""
+def layers(text: str, objective: str, field: str) -> Layers:
+    """`conv1_1=0.3,conv2_1` as layers; without weights they get the objective's.
+    `field` names them in a refusal."""
     names = [part for part in text.replace("|", ",").split(",") if part != "none"]
     share = OBJECTIVES[objective].layer_weight(len(names)) if names else 0.0
     pairs = []
@@ -284,7 +285,7 @@ def layers(text: str, objective: str) -> Layers:
             pairs.append((name, float(weight) if weight else share))
         except ValueError:
             raise SettingsError(
-                "layers", f"{part!r} is not LAYER or LAYER=WEIGHT."
+                field, f"{field}: {part!r} is not LAYER or LAYER=WEIGHT."
             ) from None
     return tuple(pairs)
 
@@ -314,8 +315,14 @@ def _settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
             )
     for name, mix in _mixes(objective).items():
         if name in values:
-            values[name] = layers(",".join(values[name]), mix)
-    return RenderSettings.from_dict(defaults | values)
+            values[name] = layers(",".join(values[name]), mix, name)
+    settings = RenderSettings.from_dict(defaults | values)
+    if options.weights_input != "features" and not settings.weights.startswith("file:"):
+        raise SettingsError(
+            "weights",
+            f"--weights-input is for a weights file; {settings.weights} is none.",
+        )
+    return settings
 
 
 def _mixes(objective: str) -> dict[str, str]:
@@ -371,7 +378,9 @@ def _read_weights(
 
 def _check_network(asked: str | None, held: str, weights: str) -> None:
     if asked not in (None, held):
-        raise SettingsError("network", f"{weights} holds the weights of a {held}.")
+        raise SettingsError(
+            "network", f"network must be {held}: {weights} holds the weights of one."
+        )
 
 
 def _opened(path: Path, role: str, *, min_side: int = MIN_SIDE) -> Image.Image:
@@ -436,9 +445,18 @@ def _is_story(path: Path) -> bool:
 
 
 def _render(options: argparse.Namespace) -> int:
+    seconds = options.checkpoint_seconds
+    if not 0 <= seconds < math.inf:
+        raise SettingsError(
+            "checkpoint_seconds",
+            "--checkpoint-seconds must be a finite number of 0 or more; "
+            f"got {seconds:g}.",
+        )
     painter = _painter(options)
     start_picture = None
+    files = {"content": str(options.content), "style": str(options.style)}
     if options.start and _is_picture(options.start):
+        files["start"] = options.start
         start_picture, options.start = _start_picture(Path(options.start))
     settings = _settings(options, alpha=ALPHA)
     content = _opened(options.content, "content")
@@ -450,10 +468,9 @@ def _render(options: argparse.Namespace) -> int:
             style,
             start_picture=start_picture,
             checkpoint=options.checkpoint,
-            checkpoint_seconds=options.checkpoint_seconds,
+            checkpoint_seconds=seconds,
             on_progress=bar,
         )
-    files = {"content": str(options.content), "style": str(options.style)}
     _write(options.out, settings, painted, files)
     if options.last:
         _write(options.last, settings, painted, files, iterate="last")
@@ -507,12 +524,19 @@ def _replace(path: Path, data: bytes) -> None:
 
 @dataclass(frozen=True)
 class _Cell:
-    """One render of a grid; `start` belongs to a start that is a picture."""
+    """One render of a grid; the last two belong to a start that is a picture."""
 
     content: Path
     style: Path
     settings: RenderSettings
     start: Image.Image | None
+    start_file: Path | None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Where its pictures lay, by role."""
+        paths = {"content": self.content, "style": self.style, "start": self.start_file}
+        return {role: str(path) for role, path in paths.items() if path}
 
 
 def _grid(options: argparse.Namespace) -> int:
@@ -560,11 +584,10 @@ def _grid(options: argparse.Namespace) -> int:
     with _Bar() as bar:
         for index, result in _results(painter, dict(enumerate(requests)), bar):
             path, cell = todo[index]
-            files = {"content": str(cell.content), "style": str(cell.style)}
             try:
                 if isinstance(result, Exception):
                     raise result
-                _write(path, cell.settings, result, files)
+                _write(path, cell.settings, result, cell.files)
             except Exception as error:  # the others are painted nevertheless
                 failed += 1
                 reason = str(error) or type(error).__name__
@@ -696,21 +719,28 @@ def _cells(
                 spec_of_it, network = files[weights]
                 _check_network(values.get("network"), network, weights)
                 values |= {"weights": spec_of_it, "network": network}
-            picture = None
+            picture, start_file = None, None
             if isinstance(start, str) and _is_picture(start):
+                start_file = folder / start
                 if start not in starts:
-                    starts[start] = _start_picture(folder / start)
+                    starts[start] = _start_picture(start_file)
                 picture, values["start"] = starts[start]
             objective = values.get("objective", "paper")
             for name, mix in _mixes(objective).items():
                 if isinstance(values.get(name), str):
-                    values[name] = layers(values[name], mix)
+                    values[name] = layers(values[name], mix, name)
             yield _Cell(
                 content=folder / content,
                 style=folder / style,
                 settings=RenderSettings.from_dict(values),
                 start=picture,
+                start_file=start_file,
             )
+    if options.weights_input != "features" and not (files or options.weights):
+        raise SettingsError(
+            "weights",
+            f"--weights-input is for a weights file; {options.spec} has none.",
+        )
 
 
 def _losses(options: argparse.Namespace) -> int:
@@ -783,10 +813,13 @@ def _rerender(options: argparse.Namespace) -> int:
     painter = _painter(options)
     painter.network(settings)
     pictures, files = {}, {}
-    for role in ("content", "style"):
+    wanted = {role: told["digests"][role] for role in ("content", "style")}
+    if settings.start not in STARTS:
+        wanted["start"] = settings.start.removeprefix("picture:")
+    for role, sha256 in wanted.items():
         path = getattr(options, role) or _found(told, role, options.picture.parent)
         pictures[role], files[role] = _opened(path, role), str(path)
-        if pixel_sha256(pictures[role]) != told["digests"][role]:
+        if pixel_sha256(pictures[role]) != sha256:
             raise SettingsError(
                 role, f"{path} is not the {role} picture this was painted from."
             )
@@ -795,7 +828,7 @@ def _rerender(options: argparse.Namespace) -> int:
             settings,
             pictures["content"],
             pictures["style"],
-            start_picture=_opened(options.start, "start") if options.start else None,
+            start_picture=pictures.get("start"),
             on_progress=bar,
         )
     iterate = told.get("iterate", "best")
@@ -818,10 +851,8 @@ def _found(told: dict[str, Any], role: str, folder: Path) -> Path:
     for path in (name, folder / name, folder / name.name):
         if path.is_file():
             return path
-    raise SettingsError(
-        role,
-        f"The {role} picture {name.name} is not here: name it by --{role}.",
-    )
+    called = f"{role} picture {name.name}".rstrip()
+    raise SettingsError(role, f"The {called} is not here: name it by --{role}.")
 
 
 class _Bar:

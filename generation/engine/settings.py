@@ -365,9 +365,11 @@ def _number(
     except OverflowError:  # a whole number that no float holds
         number = math.inf
     if not math.isfinite(number) or not low <= number <= high:
-        allowed = f"{low:g} to {high:g}" if high < math.inf else f"of {low:g} or more"
+        allowed = f" {low:g} to {high:g}" if high < math.inf else f" of {low:g} or more"
+        if low == -math.inf:
+            allowed = ""
         raise SettingsError(
-            field, f"{field} must be a finite number {allowed}; got {number!r}."
+            field, f"{field} must be a finite number{allowed}; got {number!r}."
         )
     return number
 

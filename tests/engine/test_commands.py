@@ -16,7 +16,7 @@ from generation.engine.images import pixel_sha256
 from generation.engine.objectives import AS_PUBLISHED
 from generation.engine.provenance import differences, read_story, signed_png
 from generation.engine.render import Painter
-from generation.engine.settings import RenderSettings
+from generation.engine.settings import Layers, RenderSettings
 from generation.engine.weights import state_dict
 
 from .conftest import picture
@@ -296,13 +296,24 @@ def test_a_damaged_picture_of_a_grid_is_painted_again(folder: Path) -> None:
     assert not list((folder / "grid").glob("*.part"))
 
 
-def test_a_grid_takes_starts_and_weights_from_files(folder: Path) -> None:
+def test_a_grid_takes_starts_and_weights_from_files(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.save(state_dict("random:0", network="vgg16", folder=None), folder / "w.pth")
     assert grid(folder, {"start": ["s.png", "noise"]}, weights="w.pth") == 0
     starts = [row["start"] for row in table(folder)]
     assert starts == [f"picture:{pixel_sha256(picture(2))}", "noise"]
     told = read_story(folder / "grid" / table(folder)[0]["picture"])
     assert told["settings"]["weights"].startswith("file:")
+    first = str(folder / "grid" / table(folder)[0]["picture"])
+    assert main(["rerender", first, "--weights", "w.pth"]) == 0
+    assert main(["grid", "spec.json", "--out", "grid", "--weights-input", "v1"]) == 0
+    assert grid(folder, {"seed": [0]}) == 0
+    assert main(["grid", "spec.json", "--out", "grid", "--weights-input", "v1"]) == 2
+    assert "--weights-input is for a weights file" in capsys.readouterr().err
+    spec = {"weights": "w.pth", "network": "vgg19"}
+    assert grid(folder, {"seed": [0]}, **spec) == 2
+    assert "network must be vgg16: w.pth holds" in capsys.readouterr().err
 
 
 def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
@@ -335,7 +346,12 @@ def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
         (["--weights", "none.pth"], "no file none.pth"),
         (["--precision", "bf16"], "precision must be float32 or float64"),
         (["--objective", "gatys-code", "--tv-weight", "1"], "tv_weight must be 0"),
-        (["--style-layers", "conv1_1=many"], "not LAYER or LAYER=WEIGHT"),
+        (["--style-layers", "conv1_1=many"], "style_layers: 'conv1_1=many' is not"),
+        (["--content-layers", "x=y"], "content_layers: 'x=y' is not LAYER or LAYER="),
+        (["--content-layers", "conv1_1=inf"], "must be a finite number; got inf."),
+        (["--weights-input", "v1"], "for a weights file; random:0 is none"),
+        (["--checkpoint-seconds", "nan"], "a finite number of 0 or more; got nan"),
+        (["--checkpoint-seconds", "-1"], "a finite number of 0 or more; got -1"),
         (["--content", "none.png"], "content none.png: There is no such file."),
         (["--style", "none.png"], "style none.png: There is no such file."),
         (["--start", "nois"], "start is noise, content, style, blend or a picture"),
@@ -493,11 +509,19 @@ def test_published_weights_of_terms_want_the_network_they_fit(
     assert "vgg19-d01eb7cb.pth" in said
 
 
-def test_it_starts_from_a_picture_and_rerenders_from_it(folder: Path) -> None:
+def test_it_starts_from_a_picture_and_rerenders_from_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     picture(3).save(folder / "b.png")
     assert paint("o.png", "--start", "b.png") == 0
     assert main(["rerender", "o.png", "--start", "b.png"]) == 0
+    assert main(["rerender", "o.png", "--out", "again.png"]) == 0
+    assert main(["rerender", "again.png"]) == 0
+    assert main(["rerender", "o.png", "--start", "c.png"]) == 2
+    assert "c.png is not the start picture" in capsys.readouterr().err
+    (folder / "b.png").unlink()
     assert main(["rerender", "o.png"]) == 2
+    assert "The start picture b.png is not here" in capsys.readouterr().err
 
 
 def test_it_refuses_to_rerender_what_it_has_not_painted(
@@ -528,9 +552,12 @@ def test_a_picture_as_small_as_can_be_painted_can_be_judged(
 
 
 def test_it_gives_layers_the_objectives_own_weights() -> None:
-    assert layers("conv1_1,conv2_1", "paper") == (("conv1_1", 0.5), ("conv2_1", 0.5))
-    assert layers("conv1_1|conv2_1=3", "johnson") == (("conv1_1", 1), ("conv2_1", 3))
-    assert layers("none", "paper") == ()
+    def mixed(text: str, objective: str) -> Layers:
+        return layers(text, objective, "style_layers")
+
+    assert mixed("conv1_1,conv2_1", "paper") == (("conv1_1", 0.5), ("conv2_1", 0.5))
+    assert mixed("conv1_1|conv2_1=3", "johnson") == (("conv1_1", 1), ("conv2_1", 3))
+    assert mixed("none", "paper") == ()
 
 
 def test_it_names_the_fields_in_which_two_environments_differ() -> None:
