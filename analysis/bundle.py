@@ -208,23 +208,30 @@ def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
         .prefetch_related("form_answers")
         .order_by("pk")
     )
-    answers = _answers(study, people)
+    # Everybody can subtract simulated people, so they hide nobody.
+    real = [person for person in people if not person.simulated]
+    answers = _answers(study, real)
     merged = {name: merge_small(each) for name, each in answers.items()}
     linked = linkable(merged)
+    said = {
+        person.pk: {name: merged[name][place] for name in linked}
+        for place, person in enumerate(real)
+    }
     return {
         "ratings": (RATINGS, ratings_rows(study, shared=True)),
-        "participants": (
-            (*PARTICIPANTS, *linked),
-            _participants(people, {name: merged[name] for name in linked}),
-        ),
+        "participants": ((*PARTICIPANTS, *linked), _participants(people, said, linked)),
         "demographics": (DEMOGRAPHICS, _counts(merged)),
     }
 
 
 def _participants(
-    people: Sequence[Participant], linked: Mapping[str, Sequence[str]]
+    people: Sequence[Participant],
+    said: Mapping[int, Mapping[str, str]],
+    linked: Sequence[str],
 ) -> Rows:
-    for place, person in enumerate(people):
+    """A row a person; `said` is what stands of the real ones under `linked`, by key."""
+    nothing = dict.fromkeys(linked, "")
+    for person in people:
         took = person.finished_at and person.finished_at - person.started_at
         yield {
             "participant": person.code,
@@ -234,7 +241,7 @@ def _participants(
             "excluded": person.excluded,
             "exclusion_reason": person.exclusion_reason,
             "seconds": round(took.total_seconds(), 3) if took else None,
-            **{name: values[place] for name, values in linked.items()},
+            **said.get(person.pk, nothing),
         }
 
 
@@ -397,8 +404,9 @@ def _readme(
         "| checksums.sha256 | `sha256sum --check checksums.sha256` |",
         "",
         "Times are seconds since a participant's own start. Nothing dates or names a "
-        f"person, and what is said about people is shared by {FEWEST} of them at "
-        "least; smaller groups are called `merged`.",
+        f"person, and what is said about people is shared by {FEWEST} real ones at "
+        "least; smaller groups are called `merged`. Nothing is said about simulated "
+        "participants.",
         "",
         "`manage.py import_bundle FILE` of NSTLab makes the study anew and computes "
         "the same tables.",

@@ -315,6 +315,41 @@ def test_what_is_said_about_a_person_is_said_about_five() -> None:
     assert both == ["age"]
 
 
+def test_simulated_people_hide_nobody(study: Study, tmp_path: Path) -> None:
+    """They are marked: whoever reads the table can subtract them."""
+
+    def join(n: int, device: str, language: str, *, simulated: bool = False) -> None:
+        first = study.participants.count()
+        for number in range(first, first + n):
+            Participant.objects.create(
+                study=study, number=number, seed=0, code=f"p-{number:04d}",
+                token_sha256=f"{number}", study_version=1, device_class=device,
+                language=language, simulated=simulated,
+            )  # fmt: skip
+
+    join(6, "phone", "en", simulated=True)
+    join(1, "phone", "en")
+    join(4, "desktop", "en")
+    join(5, "desktop", "nl")
+    files = members(written(study, tmp_path / "a.zip"))
+
+    def table(name: str) -> list[dict[str, str]]:
+        (data,) = [files[it] for it in files if f"table-{name}" in it]
+        return list(csv.DictReader(io.StringIO(data.decode())))
+
+    counts = {
+        (it["variable"], it["answer"]): it["n_participants"]
+        for it in table("demographics")
+    }
+    assert counts == {
+        ("device_class", "merged"): "10", ("language", "en"): "5",
+        ("language", "nl"): "5",
+    }  # fmt: skip
+    people = table("participants")
+    assert "device_class" not in people[0]
+    assert [it["language"] for it in people] == [""] * 6 + ["en"] * 5 + ["nl"] * 5
+
+
 # What is refused ---------------------------------------------------------------
 
 
