@@ -34,15 +34,18 @@ from analysis.imports import (
     import_ratings,
 )
 from analysis.models import Bundle, Import
-from analysis.rights import objections
+from analysis.rights import left_out, objections
 from analysis.tasks import make_bundle
 from generation.engine.images import open_picture
-from generation.models import SourceImage
+from generation.models import Render, SourceImage
+from generation.services import add_source_image
 from survey import models
 from survey.models import FormAnswer, FormItem, Participant, Rating, Study, Trial
+from survey.preflight import remarks
 from survey.services import withdraw
 from tests.analysis.test_exports import people_answer
 from tests.analysis.test_report import work_off
+from tests.conftest import png
 
 pytestmark = pytest.mark.django_db
 
@@ -267,6 +270,42 @@ def test_only_pictures_whose_rights_allow_it_go_in(
     SourceImage.objects.update(licence=licence, consent=consent)
     for stimulus in study.stimuli.all():
         assert bool(objections(stimulus)) != goes
+
+
+def test_the_picture_a_render_starts_from_is_a_source(
+    study: Study, researcher: Any, tmp_path: Path
+) -> None:
+    SourceImage.objects.update(licence="CC0 1.0", consent="nobody")
+    start, _ = add_source_image(
+        data=png((9, 9, 99)), title="Third", owner=researcher, consent="unknown"
+    )
+    named = f"picture:{start.pixel_sha256}"
+    first = study.stimuli.order_by("pk").first()
+    Render.objects.filter(stimuli=first).update(start_from=named)
+
+    def against() -> list[str]:
+        return [why for _, why in left_out(study)]
+
+    def remarked() -> bool:
+        return any("“Third” has" in remark.text for remark in remarks(study))
+
+    assert against() == ["the consent of the people in 'Third' is not known"]
+    assert remarked()
+    SourceImage.objects.filter(pk=start.pk).update(licence="CC0 1.0", consent="given")
+    assert against() == [] and not remarked()
+
+    again = SourceImage.objects.get(pk=start.pk)
+    again.pk, again.licence = None, ""  # the same pixels once more
+    again.save()
+    assert against() == ["'Third' has no licence, which does not allow it"]
+    assert remarked()
+    SourceImage.objects.filter(pixel_sha256=start.pixel_sha256).delete()
+    assert against() == [
+        f"the consent of the people in '{named}, no longer in the lab' is not known"
+    ]
+    settings = json.loads(members(written(study, tmp_path / "a.zip"))["study.json"])
+    sources = [[it["role"] for it in each["sources"]] for each in settings["stimuli"]]
+    assert sources == [["content", "style", "start"]] + [["content", "style"]] * 2
 
 
 def test_a_picture_that_is_left_out_is_named_and_in_no_chart(
