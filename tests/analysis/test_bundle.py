@@ -17,7 +17,7 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from analysis import imports, reports
+from analysis import bundle, imports, reports
 from analysis.bundle import (
     FEWEST,
     PRIVATE,
@@ -46,6 +46,7 @@ from survey.services import withdraw
 from tests.analysis.test_exports import people_answer
 from tests.analysis.test_report import work_off
 from tests.conftest import png
+from tests.survey.test_racing import race
 
 pytestmark = pytest.mark.django_db
 
@@ -185,6 +186,33 @@ def test_tables_that_differ_are_named(packed: Path, tmp_path: Path) -> None:
     assert differences(changed, import_bundle(changed)) == ["mos_by_condition.csv"]
     with pytest.raises(CommandError, match="no file"):
         call_command("import_bundle", tmp_path / "y.zip")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bundle_is_of_one_moment_while_people_answer(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody joins after the people are read, somebody after the tables; nobody
+    waits for the bundle."""
+    people_answer(study, 2, 4)
+    came = []
+
+    def first_somebody(answers: int, then: Any) -> Any:
+        def wrapped(*args: Any, **options: Any) -> Any:
+            came.extend(race(lambda: people_answer(study, answers)))
+            return then(*args, **options)
+
+        return wrapped
+
+    monkeypatch.setattr(bundle, "_answers", first_somebody(5, bundle._answers))
+    monkeypatch.setattr(reports, "compute", first_somebody(1, reports.compute))
+    path = written(study, tmp_path / "a.zip", all_pictures=True)
+    assert came == [None, None]  # neither was refused
+    assert study.participants.filter(status="finished").count() == 4
+    monkeypatch.undo()
+    imported = import_bundle(path)
+    assert imported.participants.count() == 2
+    assert differences(path, imported) == []
 
 
 # What is in it -----------------------------------------------------------------
