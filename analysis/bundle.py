@@ -12,8 +12,11 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import IO, Any
+
+from django.db import connection, transaction
 
 from analysis import preregistration, reports
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
@@ -99,13 +102,15 @@ def write_bundle(
     include_simulated: bool = False,
     all_pictures: bool = False,
 ) -> None:
-    """Write the study's bundle. The same data make the same bytes.
+    """Write the study's bundle, as the study is at one moment, while people go on
+    answering. The same data make the same bytes.
 
     `all_pictures` is the researcher's word that every picture may be published; else
     only those go in whose source images have an open licence and show nobody who has
     not agreed.
     """
-    with _Archive(target) as archive:
+    with _one_moment(), _Archive(target) as archive:
+        study.refresh_from_db()
         tables = _tables(study)
         stem = f"study-{_ratings_sha256(study)[:10]}"
         for name, (columns, rows) in tables.items():
@@ -151,6 +156,28 @@ def write_bundle(
         archive.add_json("dataset_description.json", _psych_ds(study, tables))
         readme = _readme(study, stimuli, registered=plan is not None)
         archive.add("README.md", readme.encode())
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    """All that is read in here is what the first query finds; others may write.
+
+    Inside a transaction of the caller's, that one decides.
+    """
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "sqlite":
+        # Not atomic(): that is IMMEDIATE here, and nobody could answer meanwhile.
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                cursor.execute("COMMIT")
+    else:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
 
 
 class _Archive:
@@ -208,23 +235,30 @@ def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
         .prefetch_related("form_answers")
         .order_by("pk")
     )
-    answers = _answers(study, people)
+    # Everybody can subtract simulated people, so they hide nobody.
+    real = [person for person in people if not person.simulated]
+    answers = _answers(study, real)
     merged = {name: merge_small(each) for name, each in answers.items()}
     linked = linkable(merged)
+    said = {
+        person.pk: {name: merged[name][place] for name in linked}
+        for place, person in enumerate(real)
+    }
     return {
         "ratings": (RATINGS, ratings_rows(study, shared=True)),
-        "participants": (
-            (*PARTICIPANTS, *linked),
-            _participants(people, {name: merged[name] for name in linked}),
-        ),
+        "participants": ((*PARTICIPANTS, *linked), _participants(people, said, linked)),
         "demographics": (DEMOGRAPHICS, _counts(merged)),
     }
 
 
 def _participants(
-    people: Sequence[Participant], linked: Mapping[str, Sequence[str]]
+    people: Sequence[Participant],
+    said: Mapping[int, Mapping[str, str]],
+    linked: Sequence[str],
 ) -> Rows:
-    for place, person in enumerate(people):
+    """A row a person; `said` is what stands of the real ones under `linked`, by key."""
+    nothing = dict.fromkeys(linked, "")
+    for person in people:
         took = person.finished_at and person.finished_at - person.started_at
         yield {
             "participant": person.code,
@@ -234,7 +268,7 @@ def _participants(
             "excluded": person.excluded,
             "exclusion_reason": person.exclusion_reason,
             "seconds": round(took.total_seconds(), 3) if took else None,
-            **{name: values[place] for name, values in linked.items()},
+            **said.get(person.pk, nothing),
         }
 
 
@@ -397,8 +431,9 @@ def _readme(
         "| checksums.sha256 | `sha256sum --check checksums.sha256` |",
         "",
         "Times are seconds since a participant's own start. Nothing dates or names a "
-        f"person, and what is said about people is shared by {FEWEST} of them at "
-        "least; smaller groups are called `merged`.",
+        f"person, and what is said about people is shared by {FEWEST} real ones at "
+        "least; smaller groups are called `merged`. Nothing is said about simulated "
+        "participants.",
         "",
         "`manage.py import_bundle FILE` of NSTLab makes the study anew and computes "
         "the same tables.",
