@@ -69,7 +69,7 @@ PRIVATE: dict[str, tuple[str, ...]] = {
     ),
     "stimulus": ("id", "study", "render"),
     "participant": (
-        "id", "study", "token_sha256", "number", "planned", "practice",
+        "id", "study", "token_sha256", "former_sha256", "number", "planned", "practice",
         "consent_sha256", "seed", "viewport", "pixel_ratio", "form_done_at",
         "checks_done_at", "pilot", "started_at", "seen_at",
     ),
