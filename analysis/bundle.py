@@ -12,11 +12,8 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import IO, Any
-
-from django.db import connection, transaction
 
 from analysis import preregistration, reports
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
@@ -109,7 +106,7 @@ def write_bundle(
     only those go in whose source images have an open licence and show nobody who has
     not agreed.
     """
-    with _one_moment(), _Archive(target) as archive:
+    with reports.one_reading(), _Archive(target) as archive:
         study.refresh_from_db()
         tables = _tables(study)
         stem = f"study-{_ratings_sha256(study)[:10]}"
@@ -156,28 +153,6 @@ def write_bundle(
         archive.add_json("dataset_description.json", _psych_ds(study, tables))
         readme = _readme(study, stimuli, registered=plan is not None)
         archive.add("README.md", readme.encode())
-
-
-@contextmanager
-def _one_moment() -> Iterator[None]:
-    """All that is read in here is what the first query finds; others may write.
-
-    Inside a transaction of the caller's, that one decides.
-    """
-    if connection.in_atomic_block:
-        yield
-    elif connection.vendor == "sqlite":
-        # Not atomic(): that is IMMEDIATE here, and nobody could answer meanwhile.
-        with connection.cursor() as cursor:
-            cursor.execute("BEGIN DEFERRED")
-            try:
-                yield
-            finally:
-                cursor.execute("COMMIT")
-    else:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield
 
 
 class _Archive:
