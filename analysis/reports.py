@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 LEVEL = 0.95
 # Counts what a report consists of: an older one is not shown for a newer program.
-FORMAT = 4
+FORMAT = 5
 # Pictures that are read for the charts; more would not be seen there.
 MOST_PICTURES = 200
 
