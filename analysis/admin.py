@@ -60,6 +60,7 @@ class ReportAdmin(ReadOnlyAdmin):
         return [
             page("", self.study_page, "report_study"),
             page("again/", self.again, "report_again"),
+            page("awaited/<int:report>/", self.awaited_page, "awaited"),
             page("monitor/", self.monitor_page, "monitor"),
             page("monitor/suspects/", self.suspects_page, "suspects"),
             page("participants/", self.participants_page, "participants"),
@@ -112,12 +113,48 @@ class ReportAdmin(ReadOnlyAdmin):
     # The report -----------------------------------------------------------------
 
     def study_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The report on the study's present data; asks for it if there is none."""
+        """The report on the study's present data; asks for it if there is none, and
+        shows the last one until it is there."""
         study = self._get_study(request, pk)
-        include_simulated = request.GET.get("simulated") == "1"
-        report = reports.request_report(
-            study, include_simulated=include_simulated, by=request.user
+        asked = reports.request_report(
+            study,
+            include_simulated=request.GET.get("simulated") == "1",
+            by=request.user,
         )
+        context = self._report_context(request, study, asked)
+        return TemplateResponse(request, "analysis/report.html", context)
+
+    def awaited_page(self, request: HttpRequest, pk: int, report: int) -> HttpResponse:
+        """What the page of a report that is waited for asks every second: how it goes,
+        and then the report. It asks for no new one, however the data change."""
+        study = self._get_study(request, pk)
+        asked = Report.objects.filter(study=study, pk=report).first()
+        if asked is None:  # a withdrawal took it, or another has the same data
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        if asked.state == Report.State.QUEUED:
+            reports.carry(asked)
+            context = self._awaited_context(study, asked)
+            return render(request, "analysis/_awaited.html", context)
+        context = self._report_context(request, study, asked)
+        response = render(request, "analysis/_report.html", context)
+        response["HX-Retarget"] = "#report"
+        return response
+
+    def _awaited_context(self, study: Study, asked: Report) -> dict[str, Any]:
+        return {
+            "study": study,
+            "asked": asked,
+            "last_took": reports.last_took(study),
+            "worker_present": reports.worker_present(),
+        }
+
+    def _report_context(
+        self, request: HttpRequest, study: Study, asked: Report
+    ) -> dict[str, Any]:
+        include_simulated = asked.include_simulated
+        report: Report | None = asked
+        if asked.state != Report.State.DONE:
+            report = reports.last_shown(study, include_simulated=include_simulated)
         counts = study.participants.filter(pilot=False).aggregate(
             started=Count("pk", filter=Q(simulated=False)),
             finished=Count(
@@ -130,22 +167,22 @@ class ReportAdmin(ReadOnlyAdmin):
             request,
             study,
             title=f"Report on {study}",
+            asked=asked,
             report=report,
             people=counts,
             include_simulated=include_simulated,
-            method=list(pages.method_sentences(report.method)),
             excluded=study.participants.filter(excluded=True),
-            worker_present=(
-                report.state != Report.State.QUEUED or reports.worker_present()
-            ),
         )
-        if report.state == Report.State.DONE:
+        if asked.state == Report.State.QUEUED:
+            context |= self._awaited_context(study, asked)
+        if report is not None:
             context |= pages.report_context(study, report)
-        elif report.state == Report.State.QUEUED:
-            context["last_took"] = reports.last_took(study)
-        if request.headers.get("HX-Request"):
-            return render(request, "analysis/_report.html", context)
-        return TemplateResponse(request, "analysis/report.html", context)
+            if report.fingerprint != reports.fingerprint(study):
+                context |= {
+                    "is_older": True,
+                    "answers_since": reports.answers_since(report),
+                }
+        return context
 
     def again(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Compute a report that failed once more."""

@@ -66,7 +66,7 @@ PRIVATE: dict[str, tuple[str, ...]] = {
     ),
     "stimulus": ("id", "study", "render"),
     "participant": (
-        "id", "study", "token_sha256", "number", "planned", "practice",
+        "id", "study", "token_sha256", "former_sha256", "number", "planned", "practice",
         "consent_sha256", "seed", "viewport", "pixel_ratio", "form_done_at",
         "checks_done_at", "pilot", "started_at", "seen_at",
     ),
@@ -99,13 +99,15 @@ def write_bundle(
     include_simulated: bool = False,
     all_pictures: bool = False,
 ) -> None:
-    """Write the study's bundle. The same data make the same bytes.
+    """Write the study's bundle, as the study is at one moment, while people go on
+    answering. The same data make the same bytes.
 
     `all_pictures` is the researcher's word that every picture may be published; else
     only those go in whose source images have an open licence and show nobody who has
     not agreed.
     """
-    with _Archive(target) as archive:
+    with reports.one_reading(), _Archive(target) as archive:
+        study.refresh_from_db()
         tables = _tables(study)
         stem = f"study-{_ratings_sha256(study)[:10]}"
         for name, (columns, rows) in tables.items():
@@ -208,23 +210,30 @@ def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
         .prefetch_related("form_answers")
         .order_by("pk")
     )
-    answers = _answers(study, people)
+    # Everybody can subtract simulated people, so they hide nobody.
+    real = [person for person in people if not person.simulated]
+    answers = _answers(study, real)
     merged = {name: merge_small(each) for name, each in answers.items()}
     linked = linkable(merged)
+    said = {
+        person.pk: {name: merged[name][place] for name in linked}
+        for place, person in enumerate(real)
+    }
     return {
         "ratings": (RATINGS, ratings_rows(study, shared=True)),
-        "participants": (
-            (*PARTICIPANTS, *linked),
-            _participants(people, {name: merged[name] for name in linked}),
-        ),
+        "participants": ((*PARTICIPANTS, *linked), _participants(people, said, linked)),
         "demographics": (DEMOGRAPHICS, _counts(merged)),
     }
 
 
 def _participants(
-    people: Sequence[Participant], linked: Mapping[str, Sequence[str]]
+    people: Sequence[Participant],
+    said: Mapping[int, Mapping[str, str]],
+    linked: Sequence[str],
 ) -> Rows:
-    for place, person in enumerate(people):
+    """A row a person; `said` is what stands of the real ones under `linked`, by key."""
+    nothing = dict.fromkeys(linked, "")
+    for person in people:
         took = person.finished_at and person.finished_at - person.started_at
         yield {
             "participant": person.code,
@@ -234,7 +243,7 @@ def _participants(
             "excluded": person.excluded,
             "exclusion_reason": person.exclusion_reason,
             "seconds": round(took.total_seconds(), 3) if took else None,
-            **{name: values[place] for name, values in linked.items()},
+            **said.get(person.pk, nothing),
         }
 
 
@@ -397,8 +406,9 @@ def _readme(
         "| checksums.sha256 | `sha256sum --check checksums.sha256` |",
         "",
         "Times are seconds since a participant's own start. Nothing dates or names a "
-        f"person, and what is said about people is shared by {FEWEST} of them at "
-        "least; smaller groups are called `merged`.",
+        f"person, and what is said about people is shared by {FEWEST} real ones at "
+        "least; smaller groups are called `merged`. Nothing is said about simulated "
+        "participants.",
         "",
         "`manage.py import_bundle FILE` of NSTLab makes the study anew and computes "
         "the same tables.",

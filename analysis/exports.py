@@ -170,7 +170,7 @@ def matrix_lines(
     stimulus, votes = next(by_stimulus, (None, iter(())))
     writer = csv.writer(_Echo(), lineterminator="\n")
     if labels:
-        yield writer.writerow(["stimulus", *codes.values()])
+        yield writer.writerow(["stimulus", *map(cell, codes.values())])
     for pk, code in study.stimuli.order_by("pk").values_list("pk", "code"):
         given: list[list[int]] = [[] for _ in codes]
         if pk == stimulus:
@@ -180,7 +180,7 @@ def matrix_lines(
             stimulus, votes = next(by_stimulus, (None, iter(())))
         cells = [cell(sum(each) / len(each)) if each else "" for each in given]
         cells = [text.removesuffix(".0") for text in cells]
-        yield writer.writerow([code, *cells] if labels else cells)
+        yield writer.writerow([cell(code), *cells] if labels else cells)
 
 
 class _Echo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +15,16 @@ from django.utils import timezone
 
 from survey.models import Study
 
-# Reports of a study that are kept; any other can be computed anew from the same data.
+# Reports of a study that are kept, done and failed ones each.
 KEPT = 10
 
 
 class Report(models.Model):
-    """Tables and charts of a study for one state of its data, computed in a job."""
+    """Tables and charts of a study for one state of its data, computed in a job.
+
+    The fingerprint is that of the data it was asked for, and once it is done of those
+    that were read.
+    """
 
     class State(models.TextChoices):
         QUEUED = "queued", "queued"
@@ -39,6 +44,7 @@ class Report(models.Model):
         default=list, help_text="Name, title, description, why one is missing."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    read_at = models.DateTimeField("data read at", null=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -68,39 +74,60 @@ class Report(models.Model):
         *,
         files: Mapping[str, bytes],
         charts: list[dict[str, str]],
+        fingerprint: str,
+        read_at: dt.datetime,
         data_sha256: str,
         method: dict[str, Any],
     ) -> bool:
-        """queued → done, with all its files or not at all; the oldest make room."""
+        """queued → done, with all its files or not at all; the oldest make room.
+
+        Where there is a done one on the same data, that one stays and this one goes.
+        """
         with transaction.atomic():
             done = self._move(
                 Q(state=self.State.QUEUED),
                 state=self.State.DONE,
                 charts=charts,
+                read_at=read_at,
                 data_sha256=data_sha256,
                 method=method,
                 finished_at=timezone.now(),
             )
             if not done:
                 return False
+            same = Report.objects.filter(
+                study=self.study_id,
+                include_simulated=self.include_simulated,
+                fingerprint=fingerprint,
+            ).exclude(pk=self.pk)
+            if same.filter(state=self.State.DONE).exists():
+                self.delete()
+                return False
+            same.delete()
+            self._move(Q(), fingerprint=fingerprint)
             ReportFile.objects.bulk_create(
                 ReportFile(report=self, name=name, data=data)
                 for name, data in files.items()
             )
-            newest = Report.objects.filter(study=self.study_id).order_by("-pk")
-            kept = list(newest.values_list("pk", flat=True)[:KEPT])
-            newest.filter(state=self.State.DONE).exclude(pk__in=kept).delete()
+            self._make_room(self.State.DONE)
         return True
 
+    def _make_room(self, state: State) -> None:
+        ended = Report.objects.filter(study=self.study_id, state=state)
+        newest = ended.order_by("-finished_at").values_list("pk", flat=True)
+        ended.exclude(pk__in=list(newest[:KEPT])).delete()
+
     def fail(self, reason: str, traceback: str) -> bool:
-        """queued → failed."""
-        return self._move(
+        """queued → failed; the oldest failures make room."""
+        failed = self._move(
             Q(state=self.State.QUEUED),
             state=self.State.FAILED,
             reason=reason,
             traceback=traceback,
             finished_at=timezone.now(),
         )
+        self._make_room(self.State.FAILED)
+        return failed
 
     def next_attempt(self) -> bool:
         """queued or failed → queued once more, by whoever comes first."""

@@ -95,6 +95,7 @@ def report_context(study: Study, report: Report) -> dict[str, Any]:
     has_dmos = any(row.get("dmos") for row in mos)
     raters = _dictionaries(texts.get("raters.csv", ""))
     return {
+        "method": list(method_sentences(report.method)),
         "rows": [_mos_row(row, pictured, has_dmos, notes) for row in mos[:MOST_ROWS]],
         "more_rows": max(0, len(mos) - MOST_ROWS),
         "categories": _categories(mos),

@@ -11,14 +11,16 @@ import json
 import logging
 import platform
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Max, Q
+from django.utils import timezone
 from PIL import Image
 from redis.exceptions import RedisError
 from rq import Worker
@@ -44,7 +46,7 @@ log = logging.getLogger(__name__)
 
 LEVEL = 0.95
 # Counts what a report consists of: an older one is not shown for a newer program.
-FORMAT = 4
+FORMAT = 5
 # Pictures that are read for the charts; more would not be seen there.
 MOST_PICTURES = 200
 
@@ -74,13 +76,45 @@ def fingerprint(study: Study) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
+# What begins a transaction that sees one state of the data. SQLite's other
+# transactions here take the lock for writing and would keep answers out meanwhile.
+SNAPSHOT = {
+    "sqlite": "BEGIN",
+    "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+}
+
+
+@contextmanager
+def one_reading() -> Iterator[None]:
+    """Every query inside sees the data as the first one finds them; nothing is written.
+
+    Inside another transaction it is that one which decides what is seen.
+    """
+    if not transaction.get_autocommit():
+        yield
+        return
+    transaction.set_autocommit(False)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(SNAPSHOT[connection.vendor])
+        yield
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+
 def request_report(
     study: Study, *, include_simulated: bool = False, by: Any = None
 ) -> Report:
     """The report on the study's present data: found, being computed, or asked for.
 
-    One that is new stands in the history as asked for `by` somebody.
+    While one is queued or being computed it is the one, whatever has changed since it
+    was asked for: people may answer faster than any is computed. One that is new stands
+    in the history as asked for `by` somebody.
     """
+    if (found := _found(study, include_simulated)) is not None:
+        carry(found)
+        return found
     with transaction.atomic():
         report, is_new = Report.objects.get_or_create(
             study=study,
@@ -94,9 +128,43 @@ def request_report(
                     by.pk, [study], CHANGE, change_message=said, single_object=True
                 )
             transaction.on_commit(partial(_enqueue, report))
-    if report.state == Report.State.QUEUED and not is_new and not _carried(report):
-        again(report)
     return report
+
+
+def _found(study: Study, include_simulated: bool) -> Report | None:
+    """Done on the present data, else under way, else failed on them."""
+    rows = Report.objects.filter(study=study, include_simulated=include_simulated)
+    waiting = Q(state=Report.State.QUEUED)
+    ended = rows.filter(fingerprint=fingerprint(study)).exclude(waiting).first()
+    if ended is not None and ended.state == Report.State.DONE:
+        return ended
+    return rows.filter(waiting).first() or ended
+
+
+def last_shown(study: Study, *, include_simulated: bool) -> Report | None:
+    """The last report that has anything to show, on whichever data."""
+    return (
+        Report.objects.filter(
+            study=study,
+            include_simulated=include_simulated,
+            state=Report.State.DONE,
+            method__n_ratings__gt=0,
+        )
+        .order_by("-finished_at")
+        .first()
+    )
+
+
+def answers_since(report: Report) -> int:
+    """Answers that count and have come since the report's data were read."""
+    people = Participant.objects.filter(
+        study=report.study_id, pilot=False, excluded=False
+    )
+    if not report.include_simulated:
+        people = people.filter(simulated=False)
+    return Trial.objects.filter(
+        participant__in=people, answered_at__gt=report.read_at
+    ).count()
 
 
 def again(report: Report) -> bool:
@@ -134,10 +202,14 @@ def request_bundle(study: Study, *, by: Any, **options: bool) -> Bundle:
     return bundle
 
 
-def carry(bundle: Bundle) -> None:
-    """Queue a bundle once more that the queue has lost."""
-    if bundle.state == Bundle.State.QUEUED and not _carried(bundle):
-        _enqueue(bundle)
+def carry(row: Report | Bundle) -> None:
+    """Queue a report or bundle once more that the queue has lost."""
+    if row.state != row.State.QUEUED or _carried(row):
+        return
+    if isinstance(row, Report):
+        again(row)
+    else:
+        _enqueue(row)
 
 
 def _enqueue(row: Report | Bundle) -> None:
@@ -330,11 +402,29 @@ def compute(
     pictures: Collection[str] | None = None,
     **chosen: Any,
 ) -> dict[str, Any]:
-    """What a done report keeps: its files, its charts, the data's hash, the method.
+    """What a done report keeps: its files, its charts, the method, and which data it
+    rests on, all from one reading.
 
     `pictures` may be shown in the charts, by stimulus; all if None. `chosen` as for
     `build`.
     """
+    read_at = timezone.now()
+    with one_reading():
+        study = Study.objects.get(pk=study.pk)
+        return {
+            "fingerprint": fingerprint(study),
+            "read_at": read_at,
+            **_computed(study, include_simulated, shared, pictures, chosen),
+        }
+
+
+def _computed(
+    study: Study,
+    include_simulated: bool,
+    shared: bool,
+    pictures: Collection[str] | None,
+    chosen: dict[str, Any],
+) -> dict[str, Any]:
     from analysis import charts
     from analysis.frames import data_sha256
     from analysis.stats.report import Options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from generation.models import SourceImage
+from generation.models import Render, SourceImage
 from survey.models import Stimulus, Study
 
 # Licences under which a picture made from it may be published.
@@ -50,15 +50,38 @@ def with_sources(study: Study) -> list[Stimulus]:
 
 
 def sources(stimulus: Stimulus) -> list[Source]:
-    """The content and the style image of a stimulus, where the lab knows them."""
+    """The content and the style image of a stimulus, and the picture it was started
+    from, where the lab knows them."""
     render = stimulus.render
     if render is not None:
-        return [Source.of("content", render.content), Source.of("style", render.style)]
+        return [
+            Source.of("content", render.content),
+            Source.of("style", render.style),
+            *_starts(render),
+        ]
     if stimulus.is_reference:
         rendering = stimulus.renderings.filter(render__isnull=False).first()
         if rendering is not None and rendering.render is not None:
             return [Source.of("content", rendering.render.content)]
     return []
+
+
+def _starts(render: Render) -> list[Source]:
+    """The picture that a start `picture:SHA256` names: all with these pixels, for
+    nobody knows which was meant; one of unknown rights if none is left."""
+    if not render.start_from.startswith("picture:"):
+        return []
+    pixels = render.start_from.removeprefix("picture:")
+    images = SourceImage.objects.filter(pixel_sha256=pixels).order_by("pk")
+    return [Source.of("start", image) for image in images] or [
+        Source(
+            role="start",
+            title=f"{render.start_from}, no longer in the lab",
+            credit="",
+            licence="",
+            consent=SourceImage.Consent.UNKNOWN,
+        )
+    ]
 
 
 def objections(stimulus: Stimulus) -> list[str]:

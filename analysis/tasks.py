@@ -18,7 +18,7 @@ def compute_report(pk: int) -> str:
     if report is None or report.state == Report.State.DONE:
         return "nothing to do"
     try:
-        report.finish(
+        kept = report.finish(
             **reports.compute(report.study, include_simulated=report.include_simulated)
         )
     except Exception as error:
@@ -27,7 +27,7 @@ def compute_report(pk: int) -> str:
             traceback.format_exc(),
         )
         raise
-    return "done"
+    return "done" if kept else "not kept"
 
 
 def make_bundle(pk: int) -> str:

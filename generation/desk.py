@@ -463,7 +463,10 @@ def reproduction(
         return render(request, "generation/_reproductions.html", context)
     if not may:
         raise PermissionDenied
-    if reproduce(row):
+    if "stop" in request.POST:
+        for each in row.reproductions.filter(pk__in=_numbers(request.POST["stop"])):
+            each.fail("It was stopped.")
+    elif reproduce(row):
         owner.log_each(
             request, experiment.renders.filter(pk=number), "{} painted to compare."
         )
@@ -479,6 +482,7 @@ def _reproductions(row: Render) -> dict[str, Any]:
     return {
         "reproductions": found,
         "being_reproduced": any(each.ended_at is None for each in found),
+        "workers": any(not each.worker for each in found) and workers_present(),
     }
 
 

@@ -763,14 +763,18 @@ class Render(models.Model):
         return self._move(claimed, status=self.Status.QUEUED, reason=reason)
 
     def lose_picture(self, name: str) -> bool:
-        """done → failed, when the file `name` of its picture is gone."""
-        return self._move(
+        """done → failed, when the file `name` of its picture is gone; what was compared
+        with it goes too."""
+        lost = self._move(
             Q(status=self.Status.DONE, picture=name),
             status=self.Status.FAILED,
             picture="",
             picture_bytes=0,
             reason="The file of its picture is gone. Retry to paint it again.",
         )
+        if lost:
+            self.reproductions.all().delete()
+        return lost
 
     def retry(self) -> bool:
         """failed, refused or cancelled → queued, without a batch, counting from 0."""

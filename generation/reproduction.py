@@ -17,22 +17,17 @@ from nstlab import broker
 
 log = logging.getLogger(__name__)
 
-QUEUE = "render-high"
-# Between the row and its job, and from a job's end to what is read of it.
+QUEUE = "render"
+# Between the row and its job.
 PATIENCE = dt.timedelta(minutes=1)
+# A worker gives a sign of the job at hand every half minute.
+SILENCE = dt.timedelta(minutes=3)
 BROKER_IS_AWAY = "The queue could not be reached. Ask again when it is back."
 LOST = "The queue had lost it. Ask again."
 KILLED = (
     "Its worker process was killed, perhaps because memory ran out. Ask again, or look "
     "at the worker's log."
 )
-OPEN_JOB = {
-    JobStatus.CREATED,
-    JobStatus.QUEUED,
-    JobStatus.DEFERRED,
-    JobStatus.SCHEDULED,
-    JobStatus.STARTED,
-}
 
 
 def reproduce(render: Render) -> bool:
@@ -71,11 +66,12 @@ def _send(row: Reproduction) -> None:
 def end_lost() -> int:
     """End the reproductions that no job carries any more; how many. Raises RedisError
     or OSError when the broker is away."""
-    before = timezone.now() - PATIENCE
-    rows = list(Reproduction.objects.filter(ended_at=None, asked_at__lt=before))
+    now = timezone.now()
+    rows = Reproduction.objects.filter(ended_at=None, asked_at__lt=now - PATIENCE)
     if not rows:
         return 0
     queue = broker.queue(QUEUE)
+    listed = set(queue.job_ids)
     jobs = Job.fetch_many(
         [row.job_id for row in rows],
         connection=queue.connection,
@@ -84,5 +80,13 @@ def end_lost() -> int:
     return sum(
         row.fail(LOST)
         for row, job in zip(rows, jobs, strict=True)
-        if job is None or job.get_status(refresh=False) not in OPEN_JOB
+        if row.job_id not in listed and not (job and _is_worked_at(job, now))
     )
+
+
+def _is_worked_at(job: Job, now: dt.datetime) -> bool:
+    """Whether a worker that has not fallen silent has the job."""
+    if job.get_status(refresh=False) != JobStatus.STARTED:
+        return False
+    seen = job.last_heartbeat or job.started_at or now
+    return now - seen.replace(tzinfo=dt.UTC) < SILENCE

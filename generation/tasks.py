@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.db import DatabaseError
 from PIL import Image
 from rq.timeouts import JobTimeoutException
 
@@ -109,8 +110,9 @@ def reproduce_render(pk: int) -> str:
 
     def show(step: Progress) -> None:
         if time.monotonic() - shown["at"] >= TICK_SECONDS:
-            shown["open"] = row.show_progress(step.evaluations, _name())
             shown["at"] = time.monotonic()
+            with contextlib.suppress(DatabaseError):  # shown a second later
+                shown["open"] = row.show_progress(step.evaluations, _name())
 
     try:
         kept = np.asarray(_pixels(render), dtype=np.int16)

@@ -47,15 +47,15 @@ def count_join(request: HttpRequest) -> None:
 def counting_wrong_codes(request: HttpRequest) -> Iterator[None]:
     """Around looking a typed code up: count it if it raises UnknownCode.
 
-    Right ones do not count: a classroom resumes from one address. Raises TooMany after
-    too many wrong ones.
+    Right ones are never refused: a classroom resumes from one address, and somebody
+    who guesses there must not keep the others out; there is nothing to be guessed.
+    Raises TooMany instead after too many wrong ones.
     """
-    if _count(request, "code", by=0) >= CODES_PER_HOUR:
-        raise TooMany(_too_many())
     try:
         yield
     except UnknownCode:
-        _count(request, "code")
+        if _count(request, "code") > CODES_PER_HOUR:
+            raise TooMany(_too_many()) from None
         raise
 
 
@@ -66,7 +66,7 @@ def _too_many() -> str:
     )
 
 
-def _count(request: HttpRequest, what: str, by: int = 1) -> int:
+def _count(request: HttpRequest, what: str) -> int:
     """How many of these came from this address in this hour; 0 without a broker."""
     try:
         broker = _broker()
@@ -78,7 +78,10 @@ def _count(request: HttpRequest, what: str, by: int = 1) -> int:
         digest = hmac.new(key, place.encode(), hashlib.sha256).hexdigest()
         counter = f"survey:{what}:{digest}"
         broker.set(counter, 0, nx=True, ex=HOUR)
-        return int(broker.incrby(counter, by))
+        count = int(broker.incr(counter))
+        if count == 1:  # it may have run out just before, and come back for ever
+            broker.expire(counter, HOUR)
+        return count
     except (RedisError, OSError):
         log.warning("The broker is away: %ss are not limited.", what)
         return 0

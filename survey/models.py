@@ -317,6 +317,8 @@ class Study(Owned):
             wrong["scale_points"] = "Only ACR has other scales than five points."
         if self.one_touch and self.pk and self.further_questions.exists():
             wrong["one_touch"] = "With several questions people need Next."
+        if self.one_touch and self.scale_points > 10:
+            wrong["one_touch"] = "10 is two keys: on this scale people need Next."
         if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
             wrong["closes_at"] = "It would close before it opens."
         if wrong:
@@ -326,6 +328,12 @@ class Study(Owned):
     def accepts_answers(self) -> bool:
         """Whether people who have joined may answer."""
         return self.state in {self.State.PILOTING, self.State.OPEN}
+
+    @property
+    def address_takes_people(self) -> bool:
+        """Whether this or another version at the same address accepts answers."""
+        versions = Study.objects.filter(slug=self.slug)
+        return self.accepts_answers or any(it.accepts_answers for it in versions)
 
     def refuses_joining(self) -> str:
         """Why nobody can join now: closed, early, late, full or empty for nothing."""
@@ -638,6 +646,11 @@ class Participant(models.Model):
     )
     code = models.CharField(max_length=20, default=participant_code)
     token_sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    # Of the code first given out, once a platform's link has given out another: that
+    # receipt still withdraws.
+    former_sha256 = models.CharField(
+        max_length=64, blank=True, db_index=True, editable=False
+    )
     status = models.CharField(max_length=10, choices=Status, default=Status.STARTED)
     number = models.PositiveIntegerField(
         default=0, help_text="Counts the people of a study from 0, for Latin squares."

@@ -383,6 +383,7 @@ def open_study(study: Study) -> None:
     if unfrozen:
         take_in(study)
     with transaction.atomic():
+        _check_address(study, Study.State.PILOTING)
         if unfrozen:
             _plan(study)
         if not study.open():
@@ -395,16 +396,28 @@ def pilot_study(study: Study) -> None:
         raise CannotOpen(
             f"“{study}” is {study.state_in_words}; only a draft can be piloted."
         )
-    others = Study.objects.filter(slug=study.slug).exclude(pk=study.pk)
-    if taking := others.filter(state=Study.State.OPEN).first():
-        raise CannotOpen(
-            f"Version {taking.version} is open at the same address: people who come "
-            "now would land in the pilot. Close it first."
-        )
+    _check_address(study, Study.State.OPEN)
     take_in(study)
     with transaction.atomic():
+        _check_address(study, Study.State.OPEN)
         _plan(study)
         study.pilot()
+
+
+def _check_address(study: Study, state: str) -> None:
+    """Raises CannotOpen if another version at the address is in `state`: people who
+    come would land in the pilot."""
+    versions = Study.objects.select_for_update(of=("self",)).order_by("pk")
+    others = [
+        it
+        for it in versions.filter(slug=study.slug)
+        if it.pk != study.pk and it.state == state
+    ]
+    if others:
+        raise CannotOpen(
+            f"Version {others[0].version} is {others[0].state_in_words} at the same "
+            "address: people who come now would land in the pilot. Close it first."
+        )
 
 
 @transaction.atomic

@@ -69,6 +69,15 @@ def goal_of(study: Study) -> PrecisionGoal | None:
     return PrecisionGoal(study.target_half_width)
 
 
+def is_complete(study: Study) -> bool:
+    """Whether a study that samples for a precision has it for every picture."""
+    goal = goal_of(study)
+    if goal is None:
+        return False
+    sums = study.items.values_list("pk", "look_votes", "look_total", "look_squares")
+    return all(row[1] and assess(VoteSums(*row), goal).done for row in sums)
+
+
 def check(study: Study, items: list[Item]) -> None:
     """Plan a session of `items` on paper.
 

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.urls import reverse
 
-from generation.models import SourceImage
+from generation.models import Render, SourceImage
 from survey import planning
 from survey.design import DesignError, student_t
 from survey.methods import CannotAsk, method_of
@@ -264,8 +264,15 @@ def _about_checks(study: Study, shown: list[Stimulus]) -> Iterator[Remark]:
 def _about_rights(rated: list[Stimulus]) -> Iterator[Remark]:
     """Source images of which the lab does not know what may be done with them."""
     renders = [it.render_id for it in rated if it.render_id is not None]
+    starts = Render.objects.filter(pk__in=renders, start_from__startswith="picture:")
+    pixels = {
+        start.removeprefix("picture:")
+        for start in starts.values_list("start_from", flat=True).distinct()
+    }
     used = SourceImage.objects.filter(
-        Q(renders_of__in=renders) | Q(renders_in_style_of__in=renders)
+        Q(renders_of__in=renders)
+        | Q(renders_in_style_of__in=renders)
+        | Q(pixel_sha256__in=pixels)
     )
     doubtful = Q(licence="") | Q(consent=SourceImage.Consent.UNKNOWN)
     missing = used.filter(doubtful).distinct().order_by("title", "pk")

@@ -86,17 +86,20 @@ def join(
 
     `surroundings` holds device_class, viewport and pixel_ratio as far as known;
     `recruit` is (platform, person, session) of a recruiting platform. Somebody whom
-    the platform sends again gets their own session back, under a new code. Raises
-    StudyNotOpen and InvitationNeeded.
+    the platform sends again gets their own session back, under a new code; the first
+    one still withdraws. Raises StudyNotOpen and InvitationNeeded.
     """
     # Held, so that numbers, quotas and one-time links are counted one by one.
     held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
     token = readable_code(CODE_LENGTH)
     simulated = _is_simulated(held, simulated_mark)
     if recruit and (known := recruited(held, recruit, simulated=simulated)):
-        Participant.objects.filter(pk=known.pk).update(token_sha256=token_hash(token))
+        Participant.objects.filter(pk=known.pk).update(
+            token_sha256=token_hash(token),
+            former_sha256=known.former_sha256 or known.token_sha256,
+        )
         return known, token
-    if reason := held.refuses_joining():
+    if reason := why_nobody_joins(held):
         raise StudyNotOpen(REFUSED_JOINING[reason]())
     if held.source == Study.Source.INVITATION and not simulated:
         _use_invitation(held, invitation)
@@ -126,6 +129,11 @@ def join(
             delete_on=(timezone.now() + KEEP_RECRUITS).date(),
         )
     return participant, token
+
+
+def why_nobody_joins(study: Study) -> str:
+    """As `Study.refuses_joining`, also where every picture is as precise as wanted."""
+    return study.refuses_joining() or ("full" if planning.is_complete(study) else "")
 
 
 REFUSED_JOINING = {
@@ -188,13 +196,15 @@ def participant_of(
 ) -> Participant | None:
     """Who holds `token` at this address, unless they have withdrawn.
 
-    With `rating` only what pages with pictures need is read, as they are most of what
-    a study asks for.
+    Nobody of the pilot once it is over: they begin anew, and then it counts. With
+    `rating` only what pages with pictures need is read, as they are most of what a
+    study asks for.
     """
     if not token:
         return None
     found = (
         Participant.objects.filter(study__slug=slug, token_sha256=token_hash(token))
+        .filter(Q(pilot=False) | Q(study__state=Study.State.PILOTING))
         .exclude(status=Participant.Status.WITHDRAWN)
         .select_related("study")
         .prefetch_related("study__further_questions")
@@ -263,8 +273,9 @@ def asks_after(study: Study) -> bool:
 def keep_form(
     participant: Participant, placement: str, answers: dict[str, str]
 ) -> None:
-    """Store a form's answers, once: what was sent first counts."""
-    held = _hold(participant)
+    """Store a form's answers, once: what was sent first counts. Raises NotYourTrial
+    once somebody has withdrawn."""
+    held = _hold_present(participant)
     if placement == "before":
         if held.form_done_at is not None:
             return
@@ -288,8 +299,9 @@ def keep_form(
 
 @transaction.atomic
 def keep_checks(participant: Participant, results: dict[str, str]) -> None:
-    """Store which checks were passed, once; nothing else of them is kept."""
-    held = _hold(participant)
+    """Store which checks were passed, once; nothing else of them is kept. Raises
+    NotYourTrial once somebody has withdrawn."""
+    held = _hold_present(participant)
     if held.checks_done_at is None:
         held.checks = results
         held.checks_done_at = held.seen_at = timezone.now()
@@ -299,7 +311,7 @@ def keep_checks(participant: Participant, results: dict[str, str]) -> None:
 @transaction.atomic
 def end_break(participant: Participant, trial_pk: int) -> None:
     """Go on after a break; the next picture's clock has not run meanwhile."""
-    held = _hold(participant)
+    held = _hold_present(participant)
     held.trials.filter(pk=trial_pk, break_ended_at=None).update(
         break_ended_at=timezone.now()
     )
@@ -339,9 +351,7 @@ def answer(
     with transaction.atomic():
         now = timezone.now()
         unchanged = _hold_unchanged(participant, now)
-        held = participant if unchanged else _hold(participant)
-        if held.status == Participant.Status.WITHDRAWN:
-            raise NotYourTrial(_("You have withdrawn from this study."))
+        held = participant if unchanged else _hold_present(participant)
         study = held.study
         coming = held.unanswered(3)
         trial = current = coming[0] if coming else None
@@ -429,6 +439,15 @@ def _hold(participant: Participant) -> Participant:
     return held
 
 
+def _hold_present(participant: Participant) -> Participant:
+    """`_hold`, for what somebody sends who has not withdrawn meanwhile. Raises
+    NotYourTrial."""
+    held = _hold(participant)
+    if held.status == Participant.Status.WITHDRAWN:
+        raise NotYourTrial(_("You have withdrawn from this study."))
+    return held
+
+
 def _replay(study: Study, trial: Trial, given: dict[str, str], client_id: str) -> None:
     method = method_of(study)
     stored = list(trial.ratings.all())
@@ -455,11 +474,27 @@ def _spoken(study: Study, value: str) -> str:
 
 
 def resume(slug: str, code: str) -> Participant:
-    """Who holds this code, for another device or a later withdrawal."""
+    """Who goes on with this code on another device. Raises UnknownCode."""
     participant = participant_of(slug, code)
     if participant is None:
         raise UnknownCode(_("No session has this code. Please check it."))
     return participant
+
+
+def whose(slug: str, code: str) -> Participant:
+    """Who was given this code, to withdraw: also a code that only withdraws by now,
+    after the pilot, or after a platform's link gave out another. Raises UnknownCode."""
+    digest = token_hash(code)
+    found = (
+        Participant.objects.filter(study__slug=slug)
+        .filter(Q(token_sha256=digest) | Q(former_sha256=digest))
+        .exclude(status=Participant.Status.WITHDRAWN)
+        .select_related("study")
+        .first()
+    )
+    if found is None:
+        raise UnknownCode(_("No session has this code. Please check it."))
+    return found
 
 
 @transaction.atomic

@@ -242,7 +242,8 @@ def welcome(
         if not study.accepts_answers:
             raise StudyNotOpen(services.REFUSED_JOINING["closed"]())
         return _page(request, study, "welcome", participant=participant)
-    if (reason := study.refuses_joining()) and not _may_return(request, study, reason):
+    reason = services.why_nobody_joins(study)
+    if reason and not _may_return(request, study, reason):
         raise StudyNotOpen(services.REFUSED_JOINING[reason]())
     return _welcome(request, study, JoinForm(study=study))
 
@@ -549,6 +550,9 @@ def _thanks(
         participant=participant,
         count=participant.planned,
         receipt=receipt,
+        withdraw_address=request.build_absolute_uri(
+            reverse("survey:withdraw", args=[participant.study.slug])
+        ),
     )
 
 
@@ -577,19 +581,23 @@ def code(request: HttpRequest, participant: Participant) -> HttpResponse:
 def withdraw(
     request: HttpRequest, study: Study, participant: Participant | None
 ) -> HttpResponse:
-    """Ask once, then delete the answers; without a cookie by the code."""
-    form = CodeForm(request.POST or None) if participant is None else None
-    if request.method == "GET" or (form is not None and not form.is_valid()):
+    """Ask once, then delete the answers of this browser, or those of a code: others
+    may have taken part in this browser since."""
+    form = CodeForm(request.POST if request.method == "POST" else None)
+    form.fields["code"].required = participant is None
+    if request.method == "GET" or not form.is_valid():
         status = 200 if request.method == "GET" else 400
         return _page(
             request, study, "withdraw", status, participant=participant, form=form
         )
-    if participant is None:
-        sent = form.cleaned_data["code"] if form is not None else ""
+    leaving, sent = participant, form.cleaned_data["code"]
+    if sent or leaving is None:
         with limits.counting_wrong_codes(request):
-            participant = services.resume(study.slug, sent)
-    services.withdraw(participant)
-    return _without_code(_page(request, study, "withdrawn"), study)
+            leaving = services.whose(study.slug, sent)
+    services.withdraw(leaving)
+    response = _page(request, study, "withdrawn")
+    stays = participant is not None and participant.pk != leaving.pk
+    return response if stays else _without_code(response, study)
 
 
 @require_GET

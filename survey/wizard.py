@@ -480,6 +480,9 @@ def _preview(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
 
 
 def _throw_away(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+    if study.participants.filter(pilot=True).exists() and "sure" not in request.POST:
+        messages.error(request, "Tick that the answers of the preview may be deleted.")
+        return _to(study, "review")
     people = opening.throw_pilot_away(study)
     sentence = f"The preview is thrown away: {people} trial people were deleted."
     if people == 1:

@@ -38,6 +38,9 @@ RATERS = {
     "fast": "More than half of the answers came faster than a look takes.",
     "traps_failed": "Missed at least one catch trial.",
     "dominates_mle": "The likelihood has collapsed onto this person.",
+    "not_compared": (
+        "Excluded by hand: in no other table, and not compared with the others."
+    ),
 }
 CONTRASTS = {
     "too_few_pairs": "Fewer than two people rated both: no test.",

@@ -154,6 +154,15 @@ class Ratings:
     scale_max: int
     repeats: str = "mean"
     left_out: dict[str, int] = field(default_factory=dict)  # reason → rows
+    excluded: pd.DataFrame = field(default_factory=pd.DataFrame)  # rows, by hand
+
+    def of_the_excluded(self) -> Ratings:
+        """The rows of those who were excluded by hand, with all of theirs."""
+        rows = self.excluded
+        if not rows.empty:
+            counted = set(self.frame["participant"].astype(str))
+            rows = rows[~rows["participant"].astype(str).isin(counted)]
+        return replace(self, frame=rows.reset_index(drop=True))
 
     def refusals(self, most: int = 20) -> list[str]:
         """The refused rows as sentences, the first `most` and how many more."""
@@ -371,6 +380,7 @@ def validate(
 
     keep = ~refusals.refused
     left_out = {}
+    excluded = np.zeros(len(tidy), bool)
     for column, included in (
         ("simulated", include_simulated),
         ("pilot", include_pilot),
@@ -381,6 +391,8 @@ def validate(
             if out.any():
                 left_out[column] = int(out.sum())
             keep &= ~out
+            if column == "excluded":
+                excluded = out
     tidy = tidy.assign(rating=rating, **flags, **text)
     return Ratings(
         frame=tidy if keep.all() else tidy[keep].reset_index(drop=True),
@@ -389,6 +401,7 @@ def validate(
         scale_max=high,
         repeats=repeats,
         left_out=left_out,
+        excluded=tidy[excluded],
     )
 
 

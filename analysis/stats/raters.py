@@ -18,11 +18,13 @@ def raters_table(
     *,
     reading: str = "recommendation",
     fast_ms: float = FAST_MS,
+    compared: bool = True,
 ) -> pd.DataFrame:
     """Participants by question, columns as `raters.csv`; flags never exclude anyone.
 
     `recovered` maps each question (None if one, unnamed) to the model whose bias and
     inconsistency are shown; a question it lacks has them empty. `reading` is BT.500's.
+    People who are not `compared`, not being a panel, have their own figures only.
     """
     attention = screening.attention(ratings, fast_ms=fast_ms)
     tables = []
@@ -52,8 +54,10 @@ def raters_table(
             "weight_share",
         ):
             table[name] = np.nan if model is None else getattr(model, name)
-        table = table.join(screening.leave_one_out(votes))
-        table = table.join(bt500[["p", "q", "stat1", "stat2"]].add_prefix("bt500_"))
+        others = screening.leave_one_out(votes).join(
+            bt500[["p", "q", "stat1", "stat2"]].add_prefix("bt500_")
+        )
+        table = table.join(others if compared else others.astype(float) * np.nan)
         table = table.join(attention)
         constant = (n > 1) & (table["sd"] == 0)
         table["flags"] = join_flags(
@@ -63,12 +67,13 @@ def raters_table(
                 "straight_line": (n >= 10) & (table["share_modal"] >= 0.9) & ~constant,
                 "low_agreement": (n >= screening.MIN_RATED)
                 & (table["r_loo"] < screening.P913_THRESHOLD),
-                "bt500_rejected": bt500["rejected"],
+                "bt500_rejected": bt500["rejected"] & compared,
                 "fast": table["share_fast"] > 0.5,
                 "traps_failed": table["traps_passed"] < table["traps_total"],
                 "dominates_mle": np.zeros(len(n), bool)
                 if model is None
                 else model.dominant,
+                "not_compared": np.full(len(n), not compared),
             }
         )
         if question is not None:

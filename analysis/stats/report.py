@@ -105,8 +105,8 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     """The whole report on validated ratings.
 
     Screening decides who is left out of the tables; `raters.csv` judges everyone, and
-    `screening.csv` shows the MOS under every rule side by side. Raises ValueError for a
-    factor the ratings do not have.
+    ends with those excluded by hand; `screening.csv` shows the MOS under every rule
+    side by side. Raises ValueError for a factor the ratings do not have.
     """
     options = options or Options()
     rejected = screened_out(ratings, options)
@@ -123,6 +123,10 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     names = rater_table["participant"].astype(str)
     rater_table["excluded"] = names.isin(list(rejected))
     rater_table["exclusion_reason"] = names.map(rejected)
+    by_hand = ratings.of_the_excluded()
+    if not by_hand.rows.empty:
+        left = _excluded(by_hand, options)
+        rater_table = pd.concat([rater_table, left], ignore_index=True)
     tables = {
         "mos_by_stimulus.csv": table,
         "mos_by_condition.csv": _conditions(kept, options),
@@ -158,6 +162,17 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     return Report(
         tables, _summary(ratings, kept, options, rejected, refusals, resamples, notes)
     )
+
+
+def _excluded(by_hand: Ratings, options: Options) -> pd.DataFrame:
+    """Rows of `raters.csv` for those excluded by hand, with the reason."""
+    table = raters.raters_table(by_hand, {}, fast_ms=options.fast_ms, compared=False)
+    first = by_hand.frame.drop_duplicates("participant")
+    reasons = first.get("exclusion_reason", [""] * len(first))
+    said = dict(zip(first["participant"].astype(str), reasons, strict=True))
+    table["excluded"] = True
+    table["exclusion_reason"] = table["participant"].astype(str).map(said)
+    return table
 
 
 def screened_out(ratings: Ratings, options: Options) -> dict[str, str]:

@@ -17,7 +17,7 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from analysis import imports, reports
+from analysis import bundle, imports, reports
 from analysis.bundle import (
     FEWEST,
     PRIVATE,
@@ -34,15 +34,19 @@ from analysis.imports import (
     import_ratings,
 )
 from analysis.models import Bundle, Import
-from analysis.rights import objections
+from analysis.rights import left_out, objections
 from analysis.tasks import make_bundle
 from generation.engine.images import open_picture
-from generation.models import SourceImage
+from generation.models import Render, SourceImage
+from generation.services import add_source_image
 from survey import models
 from survey.models import FormAnswer, FormItem, Participant, Rating, Study, Trial
+from survey.preflight import remarks
 from survey.services import withdraw
 from tests.analysis.test_exports import people_answer
 from tests.analysis.test_report import work_off
+from tests.conftest import png
+from tests.survey.test_racing import race
 
 pytestmark = pytest.mark.django_db
 
@@ -184,6 +188,33 @@ def test_tables_that_differ_are_named(packed: Path, tmp_path: Path) -> None:
         call_command("import_bundle", tmp_path / "y.zip")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_bundle_is_of_one_moment_while_people_answer(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody joins after the people are read, somebody after the tables; nobody
+    waits for the bundle."""
+    people_answer(study, 2, 4)
+    came = []
+
+    def first_somebody(answers: int, then: Any) -> Any:
+        def wrapped(*args: Any, **options: Any) -> Any:
+            came.extend(race(lambda: people_answer(study, answers)))
+            return then(*args, **options)
+
+        return wrapped
+
+    monkeypatch.setattr(bundle, "_answers", first_somebody(5, bundle._answers))
+    monkeypatch.setattr(reports, "compute", first_somebody(1, reports.compute))
+    path = written(study, tmp_path / "a.zip", all_pictures=True)
+    assert came == [None, None]  # neither was refused
+    assert study.participants.filter(status="finished").count() == 4
+    monkeypatch.undo()
+    imported = import_bundle(path)
+    assert imported.participants.count() == 2
+    assert differences(path, imported) == []
+
+
 # What is in it -----------------------------------------------------------------
 
 
@@ -269,6 +300,42 @@ def test_only_pictures_whose_rights_allow_it_go_in(
         assert bool(objections(stimulus)) != goes
 
 
+def test_the_picture_a_render_starts_from_is_a_source(
+    study: Study, researcher: Any, tmp_path: Path
+) -> None:
+    SourceImage.objects.update(licence="CC0 1.0", consent="nobody")
+    start, _ = add_source_image(
+        data=png((9, 9, 99)), title="Third", owner=researcher, consent="unknown"
+    )
+    named = f"picture:{start.pixel_sha256}"
+    first = study.stimuli.order_by("pk").first()
+    Render.objects.filter(stimuli=first).update(start_from=named)
+
+    def against() -> list[str]:
+        return [why for _, why in left_out(study)]
+
+    def remarked() -> bool:
+        return any("“Third” has" in remark.text for remark in remarks(study))
+
+    assert against() == ["the consent of the people in 'Third' is not known"]
+    assert remarked()
+    SourceImage.objects.filter(pk=start.pk).update(licence="CC0 1.0", consent="given")
+    assert against() == [] and not remarked()
+
+    again = SourceImage.objects.get(pk=start.pk)
+    again.pk, again.licence = None, ""  # the same pixels once more
+    again.save()
+    assert against() == ["'Third' has no licence, which does not allow it"]
+    assert remarked()
+    SourceImage.objects.filter(pixel_sha256=start.pixel_sha256).delete()
+    assert against() == [
+        f"the consent of the people in '{named}, no longer in the lab' is not known"
+    ]
+    settings = json.loads(members(written(study, tmp_path / "a.zip"))["study.json"])
+    sources = [[it["role"] for it in each["sources"]] for each in settings["stimuli"]]
+    assert sources == [["content", "style", "start"]] + [["content", "style"]] * 2
+
+
 def test_a_picture_that_is_left_out_is_named_and_in_no_chart(
     study: Study, tmp_path: Path
 ) -> None:
@@ -313,6 +380,41 @@ def test_what_is_said_about_a_person_is_said_about_five() -> None:
     ]
     assert min(groups) < FEWEST  # together they would tell people apart
     assert both == ["age"]
+
+
+def test_simulated_people_hide_nobody(study: Study, tmp_path: Path) -> None:
+    """They are marked: whoever reads the table can subtract them."""
+
+    def join(n: int, device: str, language: str, *, simulated: bool = False) -> None:
+        first = study.participants.count()
+        for number in range(first, first + n):
+            Participant.objects.create(
+                study=study, number=number, seed=0, code=f"p-{number:04d}",
+                token_sha256=f"{number}", study_version=1, device_class=device,
+                language=language, simulated=simulated,
+            )  # fmt: skip
+
+    join(6, "phone", "en", simulated=True)
+    join(1, "phone", "en")
+    join(4, "desktop", "en")
+    join(5, "desktop", "nl")
+    files = members(written(study, tmp_path / "a.zip"))
+
+    def table(name: str) -> list[dict[str, str]]:
+        (data,) = [files[it] for it in files if f"table-{name}" in it]
+        return list(csv.DictReader(io.StringIO(data.decode())))
+
+    counts = {
+        (it["variable"], it["answer"]): it["n_participants"]
+        for it in table("demographics")
+    }
+    assert counts == {
+        ("device_class", "merged"): "10", ("language", "en"): "5",
+        ("language", "nl"): "5",
+    }  # fmt: skip
+    people = table("participants")
+    assert "device_class" not in people[0]
+    assert [it["language"] for it in people] == [""] * 6 + ["en"] * 5 + ["nl"] * 5
 
 
 # What is refused ---------------------------------------------------------------

@@ -15,6 +15,7 @@ from analysis.bundle import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
 from analysis.imports import differences, import_bundle
 from analysis.monitor import watch
+from analysis.stats.reading import read_ratings
 from survey.models import Participant, Question, Rating, Stimulus, Study, Trial
 from tests.analysis.test_exports import exported
 
@@ -196,3 +197,23 @@ def test_a_matrix_has_a_row_a_stimulus_and_a_column_a_person() -> None:
     ]  # fmt: skip
     plain = "".join(matrix_lines(study, labels=False))
     assert plain == "1,4\n2,\n3,5\n"
+
+
+def test_no_code_in_a_matrix_runs_as_a_formula(tmp_path: Path) -> None:
+    """Codes of an imported study may begin with a sign."""
+    study = study_of("acr", pictures=1)
+    study.stimuli.update(code="-A1")
+    trial = Trial.objects.create(
+        participant=person(study, "-1-2"), index=1, stimulus=study.stimuli.get()
+    )
+    Rating.objects.create(trial=trial, rating=4)
+    lines = list(matrix_lines(study))
+    assert lines == ["stimulus,'-1-2\n", "'-A1,4\n"]
+    path = tmp_path / "ratings_matrix.csv"
+    path.write_text("".join(lines), encoding="utf-8")
+    (read,) = read_ratings(path).to_dict("records")
+    (row,) = exported(study)
+    assert (read["participant"], read["stimulus"], read["rating"]) == (
+        row["participant"], row["stimulus"], 4
+    )  # fmt: skip
+    assert "".join(matrix_lines(study, labels=False)) == "4\n"

@@ -132,7 +132,7 @@ def test_late_freezing_is_allowed_and_marked(
     assert pilot.trials.filter(answered_at__isnull=False).count() == 3
     if seen:
         report = Report.objects.create(study=study, fingerprint="x")
-        report.finish(files={}, charts=[], data_sha256="", method={"n_ratings": 6})
+        assert report.finish(**reports.compute(study, include_simulated=False))
     write(study, plan(study))
     row = freeze(study, by=researcher)
     said = " ".join(preregistration.sentences(preregistration.statement(row)))

@@ -10,21 +10,24 @@ from typing import Any
 
 import django_rq
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_rq import get_worker
 from rq import SimpleWorker
 
-from analysis import reports
+from analysis import charts, exclusions, reports
 from analysis.bundle import write_bundle
 from analysis.exports import RATINGS_LONG
-from analysis.models import Report
+from analysis.frames import data_sha256
+from analysis.models import KEPT, Report
 from analysis.pages import method_sentences
 from analysis.tasks import compute_report
 from survey.models import Participant, Study
 from survey.services import withdraw
 from survey.simulation import simulate
 from tests.analysis.test_exports import people_answer
+from tests.survey.test_racing import race
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db]
 
@@ -146,6 +149,128 @@ def test_it_is_computed_once_for_the_same_data(
         assert reports.request_report(study).pk != report.pk
 
 
+def test_it_says_which_data_it_read_not_for_which_it_was_asked(
+    study: Study, researcher: Any, queues: None
+) -> None:
+    people_answer(study, 1, 5, 5)
+    report = reports.request_report(study)
+    asked_for = report.fingerprint
+    person = Participant.objects.order_by("pk")[0]
+    exclusions.exclude(person, reason="odd", by=researcher)
+    compute_report(report.pk)
+    report.refresh_from_db()
+    assert report.method["n_participants"] == 2
+    assert report.fingerprint == reports.fingerprint(study) != asked_for
+    person.refresh_from_db()
+    exclusions.lift(person, by=researcher)
+    present = reports.request_report(study)
+    assert (present.state, present.fingerprint) == ("queued", asked_for)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_answers_meanwhile_is_in_all_of_it_or_in_nothing(
+    study: Study, monkeypatch: pytest.MonkeyPatch, queues: None
+) -> None:
+    """And need not wait until it is computed."""
+    people_answer(study, 1, 5)
+    report = reports.request_report(study)
+    before = (reports.fingerprint(study), data_sha256(study))
+    draw_all = charts.draw_all
+
+    def draw_all_slowly(subject: charts.Subject) -> Any:
+        assert race(lambda: people_answer(study, 5)) == [None]
+        return draw_all(subject)
+
+    monkeypatch.setattr(charts, "draw_all", draw_all_slowly)
+    compute_report(report.pk)
+    report.refresh_from_db()
+    assert (report.fingerprint, report.data_sha256) == before
+    assert report.method["n_participants"] == 2
+    text = report.text("mos_by_stimulus.csv")
+    assert {row["n"] for row in csv.DictReader(io.StringIO(text))} == {"2"}
+    assert Participant.objects.count() == 3
+    assert reports.fingerprint(study) != report.fingerprint
+    assert reports.answers_since(report) == 3
+
+
+def test_of_two_on_the_same_data_the_one_that_people_have_seen_stays(
+    study: Study, researcher: Any, desk: Any, queues: None
+) -> None:
+    people_answer(study, 1, 5)
+    seen = reports.request_report(study)
+    compute_report(seen.pk)
+    person = Participant.objects.order_by("pk")[0]
+    exclusions.exclude(person, reason="odd", by=researcher)
+    other = reports.request_report(study)
+    assert other.pk != seen.pk
+    person.refresh_from_db()
+    exclusions.lift(person, by=researcher)
+    assert compute_report(other.pk) == "not kept"
+    assert Report.objects.get() == seen
+    answer = desk.get(f"/admin/analysis/report/study/{study.pk}/awaited/{other.pk}/")
+    assert answer["HX-Refresh"] == "true"
+
+
+def test_a_page_that_waits_asks_for_nothing_new(
+    study: Study, desk: Any, queues: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    """However many people answer meanwhile; and it shows the last report."""
+    page = f"/admin/analysis/report/study/{study.pk}/"
+    people_answer(study, 2)
+    with django_capture_on_commit_callbacks(execute=True):
+        desk.get(page)
+    asked = Report.objects.get()
+    for rating in (3, 4):
+        people_answer(study, rating)
+        with django_capture_on_commit_callbacks(execute=True):
+            desk.get(page)
+            waits = desk.get(f"{page}awaited/{asked.pk}/")
+        assert b"Being computed" in waits.content
+    assert Report.objects.get() == asked
+    assert django_rq.get_queue("report").job_ids == [asked.job_id]
+    assert LogEntry.objects.get().get_change_message().startswith("A report")
+
+    work_off("report")
+    people_answer(study, 5)
+    done = desk.get(f"{page}awaited/{asked.pk}/")
+    assert done["HX-Retarget"] == "#report"
+    assert "3 answers came since" in done.content.decode()
+    assert f'<a href="{page}">Compute a new one</a>' in done.content.decode()
+    assert Report.objects.get() == asked and LogEntry.objects.count() == 1
+
+    text = desk.get(page).content.decode()
+    newer = Report.objects.latest("pk")
+    assert newer.state == "queued" and LogEntry.objects.count() == 2
+    assert "Being computed" in text and f"awaited/{newer.pk}/" in text
+    assert "3 answers came since" in text and "Compute a new one" not in text
+    assert f"/file/{asked.pk}/mos_by_stimulus.csv" in text
+    assert "9 ratings of 3 stimuli by 3 participants" in text
+
+
+def test_below_a_failure_stands_the_last_report(
+    study: Study, desk: Any, queues: None
+) -> None:
+    people_answer(study, 2, 4)
+    done = reports.request_report(study)
+    compute_report(done.pk)
+    people_answer(study, 5)
+    reports.request_report(study).fail("Out of ink.", "")
+    text = desk.get(f"/admin/analysis/report/study/{study.pk}/").content.decode()
+    assert "Out of ink." in text and "Compute again" in text
+    assert f"/file/{done.pk}/mos_by_stimulus.csv" in text
+
+
+def test_failures_make_room_and_push_no_report_out(study: Study) -> None:
+    done = Report.objects.create(study=study, fingerprint="done")
+    assert done.finish(**reports.compute(study, include_simulated=False))
+    for number in range(KEPT + 2):
+        failing = Report.objects.create(study=study, fingerprint=f"{number}")
+        assert failing.fail("Out of ink.", "")
+    failed = Report.objects.filter(state="failed")
+    assert {int(it.fingerprint) for it in failed} == set(range(2, KEPT + 2))
+    assert Report.objects.filter(pk=done.pk).exists()
+
+
 def test_a_report_under_way_says_how_long_the_last_one_took(
     study: Study, queues: None, admin_client: Any
 ) -> None:
@@ -201,7 +326,7 @@ def test_the_page_and_its_files_are_for_those_with_the_right(
 ) -> None:
     people_answer(study, 2, 4)
     computed = reports.compute(study, include_simulated=False)
-    report = Report.objects.create(study=study, fingerprint=reports.fingerprint(study))
+    report = Report.objects.create(study=study, fingerprint="x")
     assert report.finish(**computed)
     base = f"/admin/analysis/report/study/{study.pk}/"
     page = desk.get(base).content.decode()
@@ -209,10 +334,19 @@ def test_the_page_and_its_files_are_for_those_with_the_right(
     assert "random features" in page
     ratings = desk.get(f"{base}ratings_long.csv")
     assert b"".join(ratings.streaming_content).startswith(b"study,study_version,")
-    mos = desk.get(f"{base}mos_by_stimulus.csv").content
-    assert mos == computed["files"]["mos_by_stimulus.csv"]
+    kept = f"/admin/analysis/report/file/{report.pk}/mos_by_stimulus.csv"
+    assert f'href="{kept}" download>mos_by_stimulus.csv' in page
+    for address in (f"{base}mos_by_stimulus.csv", kept):
+        mos = desk.get(address).content
+        assert mos == computed["files"]["mos_by_stimulus.csv"]
     client.force_login(stranger)
-    for address in (base, f"{base}ratings_long.csv", f"{base}mos_by_stimulus.csv"):
+    for address in (
+        base,
+        f"{base}ratings_long.csv",
+        f"{base}mos_by_stimulus.csv",
+        f"{base}awaited/{report.pk}/",
+        kept,
+    ):
         assert client.get(address).status_code == 403
     client.logout()
     assert client.get(base).status_code == 302

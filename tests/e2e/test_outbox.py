@@ -368,6 +368,23 @@ def test_an_unsent_answer_is_never_posted_for_the_next_person(
 
 
 @pytest.mark.parametrize("method", ["acr", "pairs"])
+def test_ten_is_typed_as_one_and_nought(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(scale_points=11, pictures=2)
+    consent(page, live_lab.survey(study))
+    page.wait_for_timeout(600)  # a key of the picture before does not count
+    page.keyboard.press("1")
+    page.keyboard.press("0")
+    expect(page.locator("input[value='10']")).to_be_checked()
+    page.wait_for_timeout(800)
+    page.keyboard.press("0")
+    expect(page.locator("input[value='0']")).to_be_checked()
+    page.keyboard.press("Enter")
+    expect_picture(page, 2)
+    assert list(stored(study).values()) == [0]
+
+
 def test_arrow_keys_choose_and_do_not_answer_where_one_touch_does(
     live_lab: LiveLab, page: Page, make_study: Callable[..., Any], method: str
 ) -> None:

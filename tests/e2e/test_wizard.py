@@ -117,6 +117,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     page.reload()
     expect(page.get_by_text("1 has taken part in it")).to_be_visible()
     check("review during the preview")
+    page.get_by_label("Delete this person").check()
     page.get_by_role("button", name="Throw the preview away").click()
     expect(page.get_by_text("one trial person was deleted")).to_be_visible()
     assert not Participant.objects.exists()

@@ -16,6 +16,7 @@ from django.test import Client
 from django.utils import timezone
 from django_rq import settings as rq_settings
 from PIL import Image
+from rq.job import JobStatus
 
 from generation.models import Batch, Experiment, Render, Reproduction
 from generation.reproduction import BROKER_IS_AWAY, LOST, reproduce
@@ -58,7 +59,7 @@ def test_from_the_renders_page_the_same_picture_comes_out(
     assert f'hx-get="{address(painted)}"' in text
     assert "Paint again and compare" not in text
     row = painted.reproductions.get()
-    assert row.job_id in django_rq.get_queue("render-high").job_ids
+    assert row.job_id in django_rq.get_queue("render").job_ids
 
     assert reproduce_render(row.pk) == "compared"
     row.refresh_from_db()
@@ -130,9 +131,7 @@ def test_a_broker_that_is_away_and_a_queue_that_lost_it_are_said(
     painted: Render, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as away:
-        away.setitem(
-            rq_settings.QUEUES, "render-high", {"URL": "redis://127.0.0.1:1/0"}
-        )
+        away.setitem(rq_settings.QUEUES, "render", {"URL": "redis://127.0.0.1:1/0"})
         assert reproduce(painted)
     assert painted.reproductions.get().reason == BROKER_IS_AWAY
     assert reproduce(painted)
@@ -147,6 +146,46 @@ def test_a_broker_that_is_away_and_a_queue_that_lost_it_are_said(
     painted.reproductions.update(asked_at=timezone.now() - dt.timedelta(minutes=2))
     reap()
     assert waiting.exists(), "it only has to wait long"
+    queue = django_rq.get_queue("render")
+    job = queue.fetch_job(waiting.get().job_id)
+    queue.remove(job)  # as a worker that is killed while it takes it
+    reap()
+    assert not waiting.exists()
+
+
+def test_a_worker_that_falls_silent_ends_it(painted: Render) -> None:
+    assert reproduce(painted)
+    row = painted.reproductions.get()
+    Reproduction.objects.update(asked_at=timezone.now() - dt.timedelta(hours=1))
+    queue = django_rq.get_queue("render")
+    job = queue.fetch_job(row.job_id)
+    queue.remove(job)
+    job.set_status(JobStatus.STARTED)
+    now = dt.datetime.now(dt.UTC)
+    job.heartbeat(now, 600)
+    reap()
+    assert painted.reproductions.filter(ended_at=None).exists()
+    job.heartbeat(now - dt.timedelta(minutes=4), 600)
+    reap()
+    assert painted.reproductions.get().reason == LOST
+
+
+def test_it_can_be_stopped_and_says_when_nobody_is_there_to_paint(
+    desk: Client, painted: Render
+) -> None:
+    assert reproduce(painted)
+    assert "no worker is there to paint" in page_of(desk, painted)
+    row = painted.reproductions.get()
+    desk.post(address(painted), {"stop": row.pk})
+    assert "nothing to compare. It was stopped." in page_of(desk, painted)
+    assert reproduce_render(row.pk) == "not ours"
+
+
+def test_what_was_compared_with_a_lost_picture_is_forgotten(painted: Render) -> None:
+    assert reproduce(painted)
+    reproduce_render(painted.reproductions.get().pk)
+    assert painted.lose_picture(painted.picture.name)
+    assert not Reproduction.objects.exists()
 
 
 def test_a_picture_or_a_source_whose_file_is_gone_is_said(painted: Render) -> None:
@@ -162,7 +201,7 @@ def test_what_the_engine_refuses_is_said(desk: Client, painted: Render) -> None:
     Render.objects.update(settings={**painted.settings, "weights": "file:" + "0" * 64})
     assert reproduce(painted)
     reproduce_render(painted.reproductions.get().pk)
-    assert "no picture came out. " in page_of(desk, painted)
+    assert "nothing to compare. " in page_of(desk, painted)
     assert "manage.py weights add FILE" in page_of(desk, painted)
 
 

@@ -17,6 +17,7 @@ from django.core.files.base import ContentFile
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
+from django.utils import timezone
 
 from analysis.models import Bundle, Report, ReportFile
 from generation.models import SourceImage
@@ -54,7 +55,9 @@ def places(people: dict[str, Any], study: Study) -> dict[str, Any]:
     images = SourceImage.objects.all()
     for row in (experiment, study):
         row.shared_with.add(people["shared"])
-    report = Report.objects.create(study=study, fingerprint="0", state="done")
+    report = Report.objects.create(
+        study=study, fingerprint="0", state="done", read_at=timezone.now()
+    )
     ReportFile.objects.create(report=report, name="raters.csv", data=b"x")
     bundle = Bundle.objects.create(study=study, state="done", sha256="f" * 64)
     bundle.file.save("", ContentFile(b"PK"))

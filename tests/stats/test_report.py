@@ -303,3 +303,26 @@ def test_it_disarms_formulas_and_leaves_numbers_alone(tmp_path) -> None:
 def test_it_costs_nothing_to_import_the_package_itself() -> None:
     code = "import sys, analysis.stats, analysis.stats.__main__; sys.exit('numpy' in "
     subprocess.run([sys.executable, "-c", f"{code}sys.modules)"], check=True)
+
+
+def test_who_was_excluded_by_hand_is_in_raters_and_nowhere_else(panel) -> None:
+    out = panel["participant"].isin(["R03", "R12"])
+    reasons = panel["participant"].map({"R03": "Clicked through.", "R12": "Drunk."})
+    marked = panel.assign(excluded=out, exclusion_reason=reasons.where(out))
+    options = Options(by=("condition",), resamples=99)
+    report, alone = (build(validate(f), options) for f in (marked, panel[~out]))
+    assert report.tables.keys() == alone.tables.keys()
+    for name, table in alone.tables.items():
+        if name != "raters.csv":
+            pd.testing.assert_frame_equal(report.tables[name], table)
+    kept, left = report.tables["raters.csv"][:-2], report.tables["raters.csv"][-2:]
+    pd.testing.assert_frame_equal(kept, alone.tables["raters.csv"], check_dtype=False)
+    assert not kept["excluded"].any() and left["excluded"].all()
+    assert left["participant"].to_list() == ["R03", "R12"]
+    assert left["exclusion_reason"].to_list() == ["Clicked through.", "Drunk."]
+    everyone = build(validate(panel), options).tables["raters.csv"]
+    theirs = everyone[everyone["participant"].isin(["R03", "R12"])]
+    for own in ("n", "mean", "sd", "longstring", "irv", "share_modal", "share_fast"):
+        assert left[own].to_list() == theirs[own].to_list(), own
+    assert left.filter(regex="bias|incons|weight|loo|bt500").isna().all(axis=None)
+    assert all("not_compared" in words.split(";") for words in left["flags"])

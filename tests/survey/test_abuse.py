@@ -362,10 +362,9 @@ def test_codes_can_be_guessed_a_few_times_only(
         for _ in range(limits.CODES_PER_HOUR + 1)
     ]
     assert statuses == [404] * limits.CODES_PER_HOUR + [429]
-    # Not even the right one, from there.
-    assert Client(**guesser).post(address, {"code": token}).status_code == 429
-    elsewhere = Client(REMOTE_ADDR="192.0.2.4").post(address, {"code": token})
-    assert elsewhere.status_code in {200, 302}
+    # The right one passes also from there: others may be behind that address.
+    right = Client(**guesser).post(address, {"code": token})
+    assert right.status_code in {200, 302}
 
 
 @pytest.mark.broker

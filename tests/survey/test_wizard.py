@@ -286,7 +286,10 @@ def test_the_preview_counts_nothing_and_can_be_thrown_away(
     kept = study.stimuli.all()[0].render_id
     page = desk.post(step(study, "pictures"), {"render": [kept]})
     assert "throw the pilot away first" in page.content.decode()
-    desk.post(step(study, "review"), {"act": "throw_away"})
+    asked = desk.post(step(study, "review"), {"act": "throw_away"}, follow=True)
+    assert "Tick that the answers" in asked.content.decode()
+    assert study.participants.filter(pilot=True).exists()
+    desk.post(step(study, "review"), {"act": "throw_away", "sure": "on"})
     study.refresh_from_db()
     assert study.state == Study.State.DRAFT
     assert not Participant.objects.exists() and not Trial.objects.exists()

@@ -3,6 +3,7 @@
 // keys and measures time. Without this script the page is radio buttons and Next.
 (() => {
   const LATE_MS = 250; // a key or tap meant for the picture before must not answer this one
+  const TEN_MS = 700; // between the two keys of 10
   const WAITS_MS = [1000, 2000, 5000, 10000, 30000];
   const GIVE_UP_MS = 20000;
   const PAIR_KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie" };
@@ -10,7 +11,7 @@
   const unsent = document.getElementById("unsent");
   const BOX = `outbox:${document.body.dataset.study}:${unsent.dataset.person}`;
 
-  let trial, form, token, pictures, shownAt, failures, pointed, sending = null;
+  let trial, form, token, pictures, shownAt, failures, pointed, oneAt, sending = null;
 
   // The outbox: one answer at most, for nothing goes on before the server has it.
   const box = {
@@ -29,6 +30,7 @@
     token = form.csrfmiddlewaretoken.value;
     shownAt = 0;
     pointed = null;
+    oneAt = -Infinity;
     document.title = trial.dataset.title;
     if (form.id !== "answer") return;
     failures = Number(trial.dataset.failures);
@@ -236,7 +238,7 @@
     if (form.id === "answer" && press(event)) return event.preventDefault();
     if (event.key === "Enter") {
       event.preventDefault();
-      if (form.id !== "answer" || (ready() && !event.repeat)) send();
+      if (!event.repeat && (form.id !== "answer" || ready())) send();
     }
   });
 
@@ -245,8 +247,10 @@
     const asked = [...form.querySelectorAll("fieldset")];
     const current = asked.find((it) => it.contains(document.activeElement))
       || asked.find((it) => !it.querySelector(":checked")) || asked[0];
-    const value = PAIR_KEYS[event.key] || event.key;
-    const choice = current.querySelector(`input[value="${CSS.escape(value)}"]`);
+    const of = (value) => current.querySelector(`input[value="${CSS.escape(value)}"]`);
+    const ten = event.key === "0" && Date.now() - oneAt < TEN_MS && of("10");
+    const choice = ten || of(PAIR_KEYS[event.key] || event.key);
+    oneAt = event.key === "1" ? Date.now() : -Infinity;
     if (!choice) return false;
     if (ready() && !event.repeat) {
       choice.checked = true;
