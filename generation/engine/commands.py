@@ -305,7 +305,7 @@ def _settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
         defaults |= AS_PUBLISHED[objective]
         weights = values.get("weights", "")
         fits = weights.startswith("file:") and not weights.endswith(":v1")
-        fits = fits and values["network"] == "vgg19"
+        fits = fits and values.get("network") == "vgg19"
         if defaults.get("network") == "vgg19" and not fits:
             raise SettingsError(
                 "weights",

@@ -480,15 +480,17 @@ def test_it_takes_published_settings_where_none_is_given(folder: Path) -> None:
     assert main(["rerender", "o.png", "--weights", "w.pth"]) == 0
 
 
-@pytest.mark.parametrize("objective", ["gatys-paper", "gatys-code", "johnson"])
 @pytest.mark.parametrize(
-    "weights",
+    ("objective", "weights"),
     [
-        [],
-        ["--weights", "imagenet-v1"],
-        ["--weights", "random:0"],
-        ["--weights", "16.pth"],
-        ["--weights", "19.pth", "--weights-input", "v1"],
+        ("gatys-paper", []),
+        ("gatys-code", []),
+        ("johnson", []),
+        ("johnson", ["--weights", "imagenet-v1"]),
+        ("johnson", ["--weights", "random:0"]),
+        ("johnson", ["--weights", f"file:{'0' * 64}"]),
+        ("johnson", ["--weights", "16.pth"]),
+        ("johnson", ["--weights", "19.pth", "--weights-input", "v1"]),
     ],
 )
 def test_published_weights_of_terms_want_the_network_they_fit(
