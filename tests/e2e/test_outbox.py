@@ -367,7 +367,6 @@ def test_an_unsent_answer_is_never_posted_for_the_next_person(
     assert not Rating.objects.exists()
 
 
-@pytest.mark.parametrize("method", ["acr", "pairs"])
 def test_ten_is_typed_as_one_and_nought(
     live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
 ) -> None:
@@ -385,6 +384,7 @@ def test_ten_is_typed_as_one_and_nought(
     assert list(stored(study).values()) == [0]
 
 
+@pytest.mark.parametrize("method", ["acr", "pairs"])
 def test_arrow_keys_choose_and_do_not_answer_where_one_touch_does(
     live_lab: LiveLab, page: Page, make_study: Callable[..., Any], method: str
 ) -> None:
