@@ -121,7 +121,7 @@ class ReportAdmin(ReadOnlyAdmin):
             include_simulated=request.GET.get("simulated") == "1",
             by=request.user,
         )
-        context = self._report_context(request, study, asked)
+        context = self._report_context(request, study, asked, just_found=True)
         return TemplateResponse(request, "analysis/report.html", context)
 
     def awaited_page(self, request: HttpRequest, pk: int, report: int) -> HttpResponse:
@@ -135,7 +135,7 @@ class ReportAdmin(ReadOnlyAdmin):
             reports.carry(asked)
             context = self._awaited_context(study, asked)
             return render(request, "analysis/_awaited.html", context)
-        context = self._report_context(request, study, asked)
+        context = self._report_context(request, study, asked, just_found=False)
         response = render(request, "analysis/_report.html", context)
         response["HX-Retarget"] = "#report"
         return response
@@ -149,8 +149,9 @@ class ReportAdmin(ReadOnlyAdmin):
         }
 
     def _report_context(
-        self, request: HttpRequest, study: Study, asked: Report
+        self, request: HttpRequest, study: Study, asked: Report, *, just_found: bool
     ) -> dict[str, Any]:
+        """`just_found`: it is known to be on the present data, if it is done."""
         include_simulated = asked.include_simulated
         report: Report | None = asked
         if asked.state != Report.State.DONE:
@@ -177,7 +178,8 @@ class ReportAdmin(ReadOnlyAdmin):
             context |= self._awaited_context(study, asked)
         if report is not None:
             context |= pages.report_context(study, report)
-            if report.fingerprint != reports.fingerprint(study):
+            fresh = just_found and report is asked
+            if not fresh and report.fingerprint != reports.fingerprint(study):
                 context |= {
                     "is_older": True,
                     "answers_since": reports.answers_since(report),
