@@ -404,9 +404,10 @@ def pilot_study(study: Study) -> None:
         study.pilot()
 
 
+@transaction.atomic
 def _check_address(study: Study, state: str) -> None:
     """Raises CannotOpen if another version at the address is in `state`: people who
-    come would land in the pilot."""
+    come would land in the pilot. Holds every version while a transaction goes on."""
     versions = Study.objects.select_for_update(of=("self",)).order_by("pk")
     others = [
         it

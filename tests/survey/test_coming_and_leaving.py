@@ -79,6 +79,16 @@ def test_a_version_is_not_opened_beside_one_that_is_piloted(study: Study) -> Non
     assert study.state == "closed"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_pilot_begins_outside_of_any_transaction(study: Study) -> None:
+    """As the wizard begins it: what PostgreSQL locks needs one."""
+    study.close()
+    draft = new_version(study)
+    pilot_study(draft)
+    draft.refresh_from_db()
+    assert draft.state == "piloting"
+
+
 def test_somebody_of_a_closed_version_can_make_way_for_the_new_one(
     study: Study,
 ) -> None:
