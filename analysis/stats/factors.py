@@ -108,11 +108,16 @@ def _bootstrap(
     return low, high
 
 
+def varying(table: pd.DataFrame) -> list[str]:
+    """The columns that are factors: of two levels or more. Having none is no level."""
+    return [str(name) for name in table if table[name].nunique() > 1]
+
+
 def worth_pooling(ratings: Ratings) -> list[str]:
     """The factors that vary and put several stimuli together at some level."""
     table = ratings.factors
     n = ratings.votes.items.get_level_values("stimulus").nunique()
-    return [str(name) for name in table if 1 < table[name].nunique() < n]
+    return [name for name in varying(table) if table[name].nunique() < n]
 
 
 def level_matrix(
@@ -134,11 +139,11 @@ def confounding(factors: pd.DataFrame) -> list[str]:
     `factors` has a row a stimulus. Says which factor determines which, where
     combinations are missing, and when the design changes one factor at a time.
     """
-    varying = factors.loc[:, factors.nunique(dropna=False) > 1]
+    design = factors[varying(factors)]
     sentences = []
-    for a, b in combinations(varying.columns, 2):
-        cells = len(varying[[a, b]].drop_duplicates())
-        levels = varying[a].nunique(dropna=False), varying[b].nunique(dropna=False)
+    for a, b in combinations(design.columns, 2):
+        cells = len(design[[a, b]].drop_duplicates())
+        levels = design[a].nunique(dropna=False), design[b].nunique(dropna=False)
         if cells == max(levels):
             inner, outer = (a, b) if levels[0] >= levels[1] else (b, a)
             sentences.append(
@@ -150,7 +155,7 @@ def confounding(factors: pd.DataFrame) -> list[str]:
                 f"{a} × {b}: {cells} of {levels[0] * levels[1]} combinations were "
                 "shown; differences along one are partly differences along the other."
             )
-    base = _one_at_a_time(varying)
+    base = _one_at_a_time(design)
     if base is not None:
         sentences.append(
             "One factor at a time: every stimulus differs from "
@@ -160,15 +165,15 @@ def confounding(factors: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _one_at_a_time(varying: pd.DataFrame) -> dict[str, object] | None:
-    if varying.shape[1] < 2 or len(varying) > 1000:
+def _one_at_a_time(design: pd.DataFrame) -> dict[str, object] | None:
+    if design.shape[1] < 2 or len(design) > 1000:
         return None
-    codes = varying.apply(lambda column: pd.factorize(column)[0]).to_numpy()
+    codes = design.apply(lambda column: pd.factorize(column)[0]).to_numpy()
     differing = (codes[:, None, :] != codes[None, :, :]).sum(axis=2)
     centre = np.flatnonzero(differing.max(axis=1) <= 1)
     if len(centre) == 0:
         return None
-    return dict(varying.iloc[centre[0]])
+    return dict(design.iloc[centre[0]])
 
 
 def order_effects(ratings: Ratings, *, level: float = 0.95) -> pd.DataFrame:

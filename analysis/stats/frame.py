@@ -177,6 +177,22 @@ class Ratings:
         return sentences
 
     @cached_property
+    def references(self) -> frozenset[str]:
+        """The stimuli that any row marks as a hidden reference (ACR-HR)."""
+        if "is_reference" not in self.frame:
+            return frozenset()
+        marked = self.frame["is_reference"].to_numpy(bool)
+        return frozenset(self.frame.loc[marked, "stimulus"].astype(str))
+
+    @cached_property
+    def without_references(self) -> Ratings:
+        """What factors are compared on: no original is a level of any of them."""
+        if not self.references:
+            return self
+        marked = self.frame["stimulus"].astype(str).isin(self.references)
+        return replace(self, frame=self.frame[~marked].reset_index(drop=True))
+
+    @cached_property
     def rows(self) -> pd.DataFrame:
         """The rows that count: kind `rating`, answered or not."""
         if "kind" not in self.frame:

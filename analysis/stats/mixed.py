@@ -57,9 +57,12 @@ def linear_mixed(
 
     For given λ the weighted least squares have a closed form; λ is searched on its
     logarithm and at the boundary 0. `df` are Satterthwaite's. Raises NotEstimable when
-    columns of `x` are linearly dependent or there are no degrees of freedom.
+    columns of `x` are linearly dependent, there are no degrees of freedom, or all
+    ratings are equal.
     """
     _check_design(x, y)
+    if np.ptp(y) == 0:
+        raise NotEstimable("All ratings are equal: there is nothing to explain.")
     code = _codes(group)
     n_group = np.bincount(code)
     sums = [np.bincount(code, column) for column in (y, *x.T)]

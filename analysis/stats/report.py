@@ -106,7 +106,9 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
 
     Screening decides who is left out of the tables; `raters.csv` judges everyone, and
     ends with those excluded by hand; `screening.csv` shows the MOS under every rule
-    side by side. Raises ValueError for a factor the ratings do not have.
+    side by side. Hidden references have rows of their own there and count as answers
+    of their raters; whatever compares stimuli or levels of factors leaves them out.
+    Raises ValueError for a factor the ratings do not have.
     """
     options = options or Options()
     rejected = screened_out(ratings, options)
@@ -127,13 +129,19 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     if not by_hand.rows.empty:
         left = _excluded(by_hand, options)
         rater_table = pd.concat([rater_table, left], ignore_index=True)
+    compared = kept.without_references
+    by, model, notes = _without_constants(compared, options)
+    if kept.references:
+        notes.append(
+            f"{len(kept.references)} hidden references are in no comparison, factor, "
+            "model or objective metric: what they are for is the DMOS."
+        )
     tables = {
         "mos_by_stimulus.csv": table,
-        "mos_by_condition.csv": _conditions(kept, options),
+        "mos_by_condition.csv": _conditions(compared, options, by),
         "raters.csv": rater_table,
     }
-    notes: list[str] = []
-    tables["contrasts.csv"] = _contrasts(kept, options, notes)
+    tables["contrasts.csv"] = _contrasts(compared, options, by, notes)
     resamples = _resamples(kept, options.resamples)
     tables["reliability.csv"] = reliability.reliability_table(
         kept, level=options.level, resamples=resamples, seed=options.seed
@@ -142,26 +150,45 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     tables["order_effects.csv"] = factors.order_effects(kept, level=options.level)
     measured = [name for name in options.metrics if name in table]
     if measured:
+        theirs = table["stimulus"].astype(str).isin(kept.references)
         figures, differences, refused = metrics.metrics_tables(
-            table, measured, mapping=options.mapping
+            table[~theirs], measured, mapping=options.mapping
         )
         tables |= {"metrics.csv": figures, "metric_differences.csv": differences}
         notes += refused
-    if options.model:
-        effects, refused = mixed.factor_effects(
-            kept, options.model, level=options.level
-        )
+    if model:
+        effects, refused = mixed.factor_effects(compared, model, level=options.level)
         tables["factor_effects.csv"] = effects
         notes += refused
-        if len(options.model) == 2 and len(kept.questions) == 1:
-            tables["anova.csv"] = anova.anova_table(kept, *options.model)
+        if len(model) == 2 and len(compared.questions) == 1:
+            tables["anova.csv"] = anova.anova_table(compared, *model)
     if not ratings.refused.empty:
         tables["refused.csv"] = ratings.refused
-    design = kept.factors.drop(columns=measured)
+    design = compared.factors.drop(columns=measured)
     notes += factors.confounding(design)
     return Report(
         tables, _summary(ratings, kept, options, rejected, refusals, resamples, notes)
     )
+
+
+def _without_constants(
+    compared: Ratings, options: Options
+) -> tuple[list[str], list[str], list[str]]:
+    """`by` and `model` of the options with factors only, and the words on the others.
+
+    A column of one level compares nothing. Raises ValueError for one that is not there.
+    """
+    asked = [name for names in options.by for name in names.split(",")]
+    asked = list(dict.fromkeys([*asked, *options.model]))
+    table = compared.checked_factors(asked)
+    constant = set(asked) - set(factors.varying(table))
+    notes = [
+        f"{name} has fewer than two levels among the stimuli: it is no factor."
+        for name in asked
+        if name in constant
+    ]
+    by = [names for names in options.by if constant.isdisjoint(names.split(","))]
+    return by, [name for name in options.model if name not in constant], notes
 
 
 def _excluded(by_hand: Ratings, options: Options) -> pd.DataFrame:
@@ -293,15 +320,19 @@ def _mos(
         words["mle_refused"] |= where & (question in refusals)
     ours = mos.join_flags(words)
     joined = [";".join(filter(None, pair)) for pair in zip(theirs, ours, strict=True)]
+    if ratings.references:
+        marked = table["stimulus"].astype(str).isin(ratings.references)
+        table.insert(table.columns.get_loc("n"), "is_reference", marked)
     return table.assign(
         **values, recovery=options.recovery, screening=options.screening, flags=joined
     )
 
 
-def _conditions(ratings: Ratings, options: Options) -> pd.DataFrame:
-    chosen = options.by or [
-        name for name in factors.worth_pooling(ratings) if name not in options.metrics
-    ]
+def _conditions(ratings: Ratings, options: Options, by: Sequence[str]) -> pd.DataFrame:
+    chosen = by
+    if not options.by:
+        pooling = factors.worth_pooling(ratings)
+        chosen = [name for name in pooling if name not in options.metrics]
     tables = [
         factors.by_factor(
             ratings,
@@ -320,7 +351,9 @@ def _conditions(ratings: Ratings, options: Options) -> pd.DataFrame:
     return stacked[[*first, *stacked.columns.difference(first, sort=False)]]
 
 
-def _contrasts(ratings: Ratings, options: Options, notes: list[str]) -> pd.DataFrame:
+def _contrasts(
+    ratings: Ratings, options: Options, by: Sequence[str], notes: list[str]
+) -> pd.DataFrame:
     """Families: all stimuli, then the levels of every single factor asked for."""
     tables = []
     for question, votes in ratings.votes_by_question:
@@ -335,7 +368,7 @@ def _contrasts(ratings: Ratings, options: Options, notes: list[str]) -> pd.DataF
                 f"{votes.n_items} stimuli make more than {contrasts.MAX_PAIRS} pairs: "
                 "contrasts.csv compares the levels of factors only."
             )
-        for factor in (name for name in options.by if name in ratings.factors):
+        for factor in (name for name in by if name in ratings.factors):
             matrix, levels = factors.level_matrix(votes, ratings, factor)
             families.append((factor, matrix, levels, None))
         for family, matrix, names, nemenyi in families:
@@ -373,6 +406,7 @@ def _summary(
     notes: list[str],
 ) -> dict[str, Any]:
     per_stimulus = kept.votes.n_by_item
+    shown = set(ratings.rows["stimulus"].astype(str))
     return {
         "versions": {
             "python": platform.python_version(),
@@ -386,7 +420,8 @@ def _summary(
         "counts": {
             "participants": ratings.votes.n_raters,
             "participants_kept": kept.votes.n_raters,
-            "stimuli": ratings.frame["stimulus"].nunique(),
+            "stimuli": len(shown - ratings.references),
+            "references": len(shown & ratings.references),
             "ratings": len(ratings.answers.rating),
             "ratings_kept": len(kept.answers.rating),
             "missing": int(ratings.n_missing.sum()),
@@ -402,7 +437,7 @@ def _summary(
         "recovery_refused": {q or "": text for q, text in refusals.items()},
         "friedman": {
             question or "": contrasts.friedman(complete_block(votes))
-            for question, votes in kept.votes_by_question
+            for question, votes in kept.without_references.votes_by_question
             if votes.n_items <= FRIEDMAN_ITEMS
         },
         "notes": notes,

@@ -1,0 +1,161 @@
+"""Hidden references have rows of their own, and are levels of no factor.
+
+The set is small enough to be worked out by hand: two originals in two styles each,
+three people. Whatever the originals would be pooled into comes out otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.stats.__main__ import main
+from analysis.stats.frame import validate
+from analysis.stats.report import Options, build
+
+# stimulus: content, style, the ratings of three people
+SET: dict[str, tuple[str, str, tuple[int, int, int]]] = {
+    "lake-ink": ("lake", "ink", (3, 2, 4)),
+    "lake-oil": ("lake", "oil", (2, 1, 2)),
+    "moor-ink": ("moor", "ink", (4, 3, 4)),
+    "moor-oil": ("moor", "oil", (3, 2, 3)),
+    "lake": ("lake", "", (5, 5, 4)),
+    "moor": ("moor", "", (5, 5, 5)),
+}
+
+
+def rows() -> list[dict[str, Any]]:
+    """How each picture was made stands in columns; of an original nothing does."""
+    return [
+        {
+            "participant": f"p{person}",
+            "stimulus": stimulus,
+            "content": content,
+            "style": style or None,
+            "alpha": 0.1 if style else None,
+            "network": "vgg19" if style else None,
+            "size": 256 if style else None,
+            "is_reference": not style,
+            "rating": ratings[person],
+        }
+        for person in range(3)
+        for stimulus, (content, style, ratings) in SET.items()
+    ]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """The folder of the command line's report on the set."""
+    path = tmp_path / "ratings.csv"
+    pd.DataFrame(rows()).to_csv(path, index=False)
+    factors = ["--by", "content", "--by", "style", "--by", "content,style"]
+    asked = [*factors, "--model", "content,style", "--resamples", "50"]
+    assert main(["report", str(path), "--out", str(tmp_path), *asked]) == 0
+    return tmp_path
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / name)
+
+
+def test_no_reference_is_in_the_mean_of_a_factor(written: Path) -> None:
+    pooled = table(written, "mos_by_condition.csv")
+    by_content = pooled[pooled["style"].isna()].set_index("content")
+    assert by_content["mos"].to_dict() == pytest.approx(
+        {"lake": 14 / 6, "moor": 19 / 6}  # with the originals 28/9 and 34/9
+    )
+    assert set(by_content["n_stimuli"]) == {2}
+    by_style = pooled[pooled["content"].isna()].set_index("style")
+    assert by_style["mos"].to_dict() == pytest.approx({"ink": 20 / 6, "oil": 13 / 6})
+    assert len(pooled) == 2 + 2 + 4
+
+
+def test_no_reference_is_in_a_contrast(written: Path) -> None:
+    found = table(written, "contrasts.csv")
+    assert set(found["family"]) == {
+        "stimulus: 6 pairs", "content: 1 pairs", "style: 1 pairs"
+    }  # fmt: skip
+    [content] = found[found["family"] == "content: 1 pairs"].to_dict("records")
+    # Each person's lake minus moor: -1, -1, -1/2.
+    assert content["mean_diff"] == pytest.approx(-5 / 6)
+    assert content["t"] == pytest.approx(-5)
+    assert content["p"] == pytest.approx(1 - 5 / 27**0.5)  # Student's t, 2 df
+
+
+def test_no_reference_is_in_a_model(written: Path) -> None:
+    anova = table(written, "anova.csv").query("method == 'rm_anova'")
+    [content] = anova[anova["effect"] == "content"].to_dict("records")
+    assert (content["f"], content["df1"], content["df2"]) == (pytest.approx(25), 1, 2)
+    effects = table(written, "factor_effects.csv").query("model == 'lmm'")
+    estimates = effects.set_index("term")["estimate"]
+    # Balanced: the coefficients are differences of the means above.
+    assert estimates["content=moor"] == pytest.approx(5 / 6)
+    assert estimates["style=oil"] == pytest.approx(-7 / 6)
+
+
+def test_a_crossed_design_is_not_called_confounded(written: Path) -> None:
+    analysis = json.loads((written / "analysis.json").read_text())
+    [note] = [it for it in analysis["notes"] if not it.startswith("clmm")]
+    assert note.startswith("2 hidden references are in no comparison")
+    assert (analysis["counts"]["stimuli"], analysis["counts"]["references"]) == (4, 2)
+    assert analysis["friedman"][""]["n_items"] == 4
+
+
+def test_references_have_marked_rows_of_their_own(written: Path) -> None:
+    mos = table(written, "mos_by_stimulus.csv").set_index("stimulus")
+    assert len(mos) == 6
+    assert set(mos.index[mos["is_reference"]]) == {"lake", "moor"}
+    assert mos.loc["moor", "mos"] == 5
+    # 3 - 5, 2 - 5, 4 - 4, and the top of the scale.
+    assert mos.loc["lake-ink", "dmos"] == pytest.approx(5 - 5 / 3)
+    assert {"alpha", "network", "size"} <= set(mos.columns)
+    screening = table(written, "screening.csv").set_index("stimulus")
+    assert screening["mos_none"].to_dict() == mos["mos"].to_dict()
+
+
+def test_without_references_nothing_is_marked_or_said() -> None:
+    frame = pd.DataFrame(rows())
+    made = frame[~frame["is_reference"]]
+    report = build(validate(made), Options(resamples=50))
+    assert "is_reference" not in report.tables["mos_by_stimulus.csv"]
+    assert report.summary["notes"] == []
+
+
+def test_references_alone_make_a_report() -> None:
+    frame = pd.DataFrame(rows())
+    only = validate(frame[frame["is_reference"]])
+    tables = build(only, Options(resamples=50)).tables
+    assert len(tables["mos_by_stimulus.csv"]) == 2
+    assert tables["contrasts.csv"].empty and tables["mos_by_condition.csv"].empty
+
+
+def test_a_constant_is_no_factor_and_said_to_be_none() -> None:
+    asked = Options(by=("style", "alpha", "style,alpha"), model=("alpha", "style"))
+    report = build(validate(pd.DataFrame(rows())), asked)
+    assert "alpha has fewer than two levels" in report.summary["notes"][0]
+    assert "alpha" not in report.tables["mos_by_condition.csv"]
+    terms = report.tables["factor_effects.csv"]["term"]
+    assert not terms.str.contains("alpha").any()
+    assert report.tables["mos_by_stimulus.csv"]["alpha"].notna().sum() == 4
+
+
+def test_what_some_pictures_lack_is_no_level() -> None:
+    """A column of one level and gaps does not part the pictures that have it."""
+    frame = pd.DataFrame(rows())
+    frame = frame[~frame["is_reference"]]
+    gaps = frame.assign(size=frame["size"].where(frame["stimulus"] != "moor-oil"))
+    report = build(validate(gaps), Options(resamples=50))
+    assert report.summary["notes"] == []
+
+
+def test_no_objective_metric_is_judged_on_references() -> None:
+    frame = pd.DataFrame(rows())
+    loss = {name: float(place) for place, name in enumerate(SET)}
+    measured = frame.assign(content_loss=frame["stimulus"].map(loss))
+    report = build(validate(measured), Options(resamples=50))
+    [said] = [note for note in report.summary["notes"] if "content_loss" in note]
+    assert said.startswith("content_loss: 4 stimuli have both")
