@@ -20,7 +20,12 @@ from generation.engine.errors import ImageRefused
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 MAX_PIXELS = 40_000_000
+MAX_SIDE = 20_000
+"""A strip ten times as long as wide at MAX_PIXELS. Beyond it no browser shows a picture
+whole, and filters that resize it take memory by the side, not by the area."""
 MIN_SIDE = 16
+BAND_PIXELS = 1_000_000
+"""So many are copied at once where a whole copy would do."""
 
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
@@ -48,6 +53,22 @@ def open_picture(
         return _decode(picture)
 
 
+def picture_header(
+    source: BinaryIO, *, min_side: int = MIN_SIDE
+) -> tuple[str, int, int]:
+    """Format, width and height as the header says, with nothing decoded.
+
+    `source` is left at its beginning. Raises `ImageRefused` for what `open_picture`
+    would not even begin to decode.
+    """
+    source.seek(0)
+    with _refusing(), Image.open(source, formats=FORMATS) as picture:
+        _check_size(*picture.size, min_side)
+        found = str(picture.format), *picture.size
+    source.seek(0)
+    return found
+
+
 @contextmanager
 def _refusing() -> Iterator[None]:
     try:
@@ -65,6 +86,10 @@ def _refusing() -> Iterator[None]:
         raise ImageRefused("There is no such file.") from None
     except IsADirectoryError:
         raise ImageRefused("It is a folder, not a picture.") from None
+    except MemoryError as error:
+        raise ImageRefused(
+            "The picture needs more memory than there is: save it smaller."
+        ) from error
     except Exception as error:  # a decoder may raise anything on broken data
         raise ImageRefused("The picture is damaged or cut short.") from error
 
@@ -72,6 +97,11 @@ def _refusing() -> Iterator[None]:
 def _check_size(width: int, height: int, min_side: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageRefused(_too_large())
+    if max(width, height) > MAX_SIDE:
+        raise ImageRefused(
+            f"The picture is too long: {width} × {height} pixels, "
+            f"each side may have at most {MAX_SIDE}."
+        )
     if min(width, height) < min_side:
         raise ImageRefused(
             f"The picture is too small: {width} × {height} pixels, "
@@ -99,8 +129,10 @@ def _decode(picture: Image.Image) -> OpenedPicture:
     profile = picture.info.get("icc_profile")
     picture.load()
 
-    image: Image.Image = ImageOps.exif_transpose(picture)
+    # No step keeps a copy beside what it makes: 40 million pixels are 160 MB each time.
+    image: Image.Image = picture
     if picture.getexif().get(0x0112, 1) not in (0, 1):
+        image = ImageOps.exif_transpose(picture)
         notes.append("Turned upright as its EXIF orientation says.")
     if sixteen:
         notes.append("Reduced from 16 to 8 bits per channel.")
@@ -113,22 +145,41 @@ def _decode(picture: Image.Image) -> OpenedPicture:
     had_palette = image.mode in ("P", "PA")
     is_grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
-        image = image.convert("LA" if is_grey else "RGBA")
+        if image.mode not in ("LA", "RGBA"):
+            image = image.convert("LA" if is_grey else "RGBA")
         alpha = image.getchannel("A")
         image = image.convert(image.mode[:-1])
     elif image.mode == "1":
         image = image.convert("L")
     elif image.mode in ("P", "YCbCr", "HSV"):
         image = image.convert("RGB")
-    if had_palette and len({band.tobytes() for band in image.split()}) == 1:
+    if had_palette and _is_grey(image):
         notes.append("Converted from grey to sRGB.")
+    if image is not picture:
+        picture.close()
     image = _to_srgb(image, profile, notes)
     if alpha is not None and alpha.getextrema() != (255, 255):
         notes.append("Its transparency was laid on white.")
-        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-    # A copy through bytes drops every piece of metadata.
-    bare = Image.frombytes("RGB", image.size, image.tobytes())
-    return OpenedPicture(image=bare, format=name, notes=tuple(notes))
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=alpha)
+        image = white
+    image.getexif().clear()
+    image.info = {}
+    return OpenedPicture(image=image, format=name, notes=tuple(notes))
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether the bands of an RGB picture are the same."""
+    return all(
+        len({band.tobytes() for band in rows.split()}) == 1 for rows in _bands(image)
+    )
+
+
+def _bands(image: Image.Image) -> Iterator[Image.Image]:
+    """The picture from top to bottom, some rows at a time."""
+    rows = max(1, BAND_PIXELS // max(1, image.width))
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(image.height, top + rows)))
 
 
 def _has_16_bit_channels(picture: Image.Image) -> bool:
@@ -169,14 +220,20 @@ def _to_srgb(
         notes.append("Converted from grey to sRGB.")
     elif image.mode != "RGB":
         notes.append(f"Converted from {image.mode} to sRGB.")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def png_bytes(image: Image.Image) -> bytes:
     """The picture as a lossless PNG without metadata."""
     file = io.BytesIO()
-    Image.frombytes(image.mode, image.size, image.tobytes()).save(file, "PNG")
+    write_png(image, file)
     return file.getvalue()
+
+
+def write_png(image: Image.Image, file: BinaryIO) -> None:
+    """Write the picture as a lossless PNG without metadata."""
+    # Pillow takes these two from the picture itself unless it is told otherwise.
+    image.save(file, "PNG", icc_profile=None, transparency=None)
 
 
 def is_bare_png(data: bytes) -> bool:
@@ -198,5 +255,6 @@ def is_bare_png(data: bytes) -> bool:
 def pixel_sha256(image: Image.Image) -> str:
     """Name a picture by its pixels: the sha256 of mode, size and raw bytes."""
     digest = hashlib.sha256(f"{image.mode} {image.width} {image.height}\n".encode())
-    digest.update(image.tobytes())
+    for rows in _bands(image):
+        digest.update(rows.tobytes())
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zlib
@@ -15,6 +16,7 @@ from generation.engine.errors import ImageRefused
 from generation.engine.images import (
     is_bare_png,
     open_picture,
+    picture_header,
     pixel_sha256,
     png_bytes,
 )
@@ -62,6 +64,8 @@ def test_it_opens_paths_and_files_as_well_as_bytes(tmp_path: Path) -> None:
         (saved(picture(1, 64, 64))[:900], "cut short"),
         (png_header(30_000, 30_000), "too large.*40 million"),
         (png_header(7_000, 6_000), "too large.*40 million"),
+        (png_header(20_001, 16), "too long: 20001 × 16"),
+        (png_header(16, 2_500_000), "too long: 16 × 2500000"),
         (saved(picture(1, 8, 40)), "too small: 8 × 40"),
     ],
 )
@@ -75,6 +79,45 @@ def test_it_refuses_what_it_cannot_paint_in_a_sentence(
 def test_it_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ImageRefused, match="no such file"):
         open_picture(tmp_path / "none.png")
+
+
+def test_it_reads_the_header_and_refuses_as_opening_would() -> None:
+    file = io.BytesIO(saved(picture(1, 48, 32), "JPEG"))
+    file.seek(9)
+    assert picture_header(file) == ("JPEG", 48, 32)
+    assert file.tell() == 0
+    # Nothing but a header: to decode it would fail.
+    assert picture_header(io.BytesIO(png_header(8_000, 5_000))) == ("PNG", 8000, 5000)
+    for data, sentence in (
+        (png_header(8_000, 5_001), "too large"),
+        (png_header(20_001, 16), "too long"),
+        (b"hello", "not a picture"),
+    ):
+        with pytest.raises(ImageRefused, match=sentence):
+            picture_header(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_an_opened_picture_keeps_nothing_but_its_pixels(format: str) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = saved(picture(1), format, exif=exif, icc_profile=profile)
+    assert b"taken at home" in data
+    opened = open_picture(data)
+    assert opened.image.info == {} and not opened.image.getexif()
+    assert is_bare_png(png_bytes(opened.image))
+    assert b"taken at home" not in saved(opened.image, "JPEG")
+
+
+def test_a_picture_is_named_alike_whatever_bands_it_is_read_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = picture(1, 31, 17)
+    whole = hashlib.sha256(b"RGB 31 17\n" + image.tobytes()).hexdigest()
+    for pixels in (1, 40, 31 * 17, 10**6):
+        monkeypatch.setattr("generation.engine.images.BAND_PIXELS", pixels)
+        assert pixel_sha256(image) == whole
 
 
 def test_it_lays_transparency_on_white_and_says_so() -> None:
