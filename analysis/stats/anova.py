@@ -11,6 +11,7 @@ import pandas as pd
 import scipy
 
 from analysis.stats.frame import Ratings, divide
+from analysis.stats.ranks import ranks
 
 # Effect → the axes of a raters × a × b block that it keeps.
 EFFECTS = {"a": (1,), "b": (2,), "a:b": (1, 2)}
@@ -44,10 +45,8 @@ def aligned_ranks(block: np.ndarray) -> pd.DataFrame:
     residual = block - block.mean(axis=0)
     rows = []
     for name, axes in EFFECTS.items():
-        # Rounded, or float noise would break ties of whole ratings.
-        aligned = np.round(residual + _effect(block, axes), 7)
-        ranks = scipy.stats.rankdata(aligned).reshape(block.shape)
-        rows.append(repeated_measures(ranks).loc[name])
+        aligned = ranks(residual + _effect(block, axes))
+        rows.append(repeated_measures(aligned).loc[name])
     return pd.DataFrame(rows)
 
 

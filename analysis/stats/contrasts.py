@@ -18,6 +18,7 @@ from scipy import special
 from analysis.stats import intervals
 from analysis.stats.frame import divide
 from analysis.stats.mos import join_flags
+from analysis.stats.ranks import ranks, without_dust
 
 MAX_PAIRS = 500
 
@@ -51,10 +52,11 @@ def contrasts(
             f"at most {MAX_PAIRS}: name the pairs, or compare the levels of a factor."
         )
     a, b = np.array(pairs, int).reshape(-1, 2).T
-    d = matrix[:, a] - matrix[:, b]
+    d = without_dust(matrix[:, a] - matrix[:, b])
     n = (~np.isnan(d)).sum(axis=0)
     mean = divide(np.nansum(d, axis=0), n)
-    sd = np.sqrt(divide(np.nansum((d - mean) ** 2, axis=0), np.maximum(n - 1, 0)))
+    squares = np.nansum((d - mean) ** 2, axis=0)
+    sd = without_dust(np.sqrt(divide(squares, np.maximum(n - 1, 0))))
     se = divide(sd, np.sqrt(n))
     low, high = intervals.student(mean, se, n - 1, level)
     t = divide(mean, se)
@@ -103,15 +105,17 @@ def signed_ranks(
     W+ (zeros ranked, then dropped), its two-sided normal p without continuity
     correction, the matched rank-biserial (zeros dropped before ranking) and the number
     of nonzero differences. Under random signs W+ has mean Σr/2 and variance Σr²/4,
-    which is the textbook formula with its corrections for ties and zeros.
+    which is the textbook formula with its corrections for ties and zeros. Differences
+    of averaged ratings are ranked without their float dust.
     """
-    ranks = np.nan_to_num(pd.DataFrame(np.abs(d)).rank().to_numpy())
+    d = without_dust(d)
+    rank = np.nan_to_num(ranks(np.abs(d), axis=0))
     nonzero = (np.nan_to_num(d) != 0).sum(axis=0)
     zeros = (d == 0).sum(axis=0)
-    ranks = np.where(np.nan_to_num(d) != 0, ranks, 0)
-    w_plus = np.where(d > 0, ranks, 0).sum(axis=0)
-    total = ranks.sum(axis=0)
-    z = divide(w_plus - total / 2, np.sqrt((ranks**2).sum(axis=0)) / 2)
+    rank = np.where(np.nan_to_num(d) != 0, rank, 0)
+    w_plus = np.where(d > 0, rank, 0).sum(axis=0)
+    total = rank.sum(axis=0)
+    z = divide(w_plus - total / 2, np.sqrt((rank**2).sum(axis=0)) / 2)
     alone = total - zeros * nonzero
     positive = w_plus - zeros * (d > 0).sum(axis=0)
     return (
@@ -177,11 +181,11 @@ def friedman(block: np.ndarray) -> dict[str, float]:
     if n < 2 or k < 3:
         names = ("chi2", "p", "f", "f_p", "kendall_w", "critical_difference")
         return {"n_raters": n, "n_items": k, **dict.fromkeys(names, np.nan)}
-    ranks = scipy.stats.rankdata(block, axis=1)
-    s = ((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
-    w = float(divide(s, n * ((ranks - (k + 1) / 2) ** 2).sum()))
+    rank = ranks(block, axis=1)
+    s = ((rank.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
+    w = float(divide(s, n * ((rank - (k + 1) / 2) ** 2).sum()))
     chi2 = n * (k - 1) * w
-    f = float(divide((n - 1) * w, 1 - w))
+    f = float(divide((n - 1) * w, without_dust(np.array(1 - w))))
     quantile = scipy.stats.studentized_range.ppf(0.95, k, np.inf)
     return {
         "n_raters": n,
@@ -198,8 +202,8 @@ def friedman(block: np.ndarray) -> dict[str, float]:
 def nemenyi(block: np.ndarray) -> np.ndarray:
     """Items × items p of Nemenyi's test on a complete block (no tie correction)."""
     n, k = block.shape
-    ranks = scipy.stats.rankdata(block, axis=1).mean(axis=0)
-    q = np.abs(ranks[:, None] - ranks) / _rank_error(n, k) * np.sqrt(2)
+    mean = ranks(block, axis=1).mean(axis=0)
+    q = np.abs(mean[:, None] - mean) / _rank_error(n, k) * np.sqrt(2)
     distinct, where = np.unique(np.round(q, 12), return_inverse=True)
     return scipy.stats.studentized_range.sf(distinct, k, np.inf)[where].reshape(k, k)
 

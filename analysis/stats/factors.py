@@ -17,6 +17,7 @@ import scipy
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
 from analysis.stats.mos import mean_and_sd
+from analysis.stats.ranks import without_dust
 
 FEW_CLUSTERS = 10
 
@@ -89,7 +90,8 @@ def clustered_se(votes: Votes, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray
     clusters = np.bincount(item, minlength=votes.n_items)
     meat = np.bincount(item, sums**2, votes.n_items)
     correction = divide(clusters, np.maximum(clusters - 1, 0))
-    return np.sqrt(divide(meat * correction, votes.n_by_item**2)), clusters
+    se = np.sqrt(divide(meat * correction, votes.n_by_item**2))
+    return without_dust(se), clusters
 
 
 def _bootstrap(

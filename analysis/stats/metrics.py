@@ -18,6 +18,7 @@ from scipy import optimize, special
 
 from analysis.stats.contrasts import holm
 from analysis.stats.frame import divide
+from analysis.stats.ranks import ranks, settled
 
 MAPPINGS = ("none", "linear", "cubic", "logistic", "isotonic")
 MIN_STIMULI = 10
@@ -80,9 +81,10 @@ def agreement(
             f"{name}: {n} stimuli have both a MOS and a value; P.1401's figures are "
             f"not given below {minimum}."
         )
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
+    if np.ptp(x) == 0 or np.ptp(settled(y)) == 0:
         raise TooFewStimuli(f"{name}: the values do not vary.")
-    rank = scipy.stats.spearmanr(x, y)
+    of_metric, of_mos = ranks(x, relative=True), ranks(y)
+    rank = scipy.stats.spearmanr(of_metric, of_mos)
     fitted, coefficients, d = _FITS[mapping](x, y, np.sign(rank.statistic) or 1.0)
     error = y - fitted
     outside = np.maximum(np.abs(error) - half, 0)
@@ -103,7 +105,7 @@ def agreement(
         float(high),
         float(rank.statistic),
         float(rank.pvalue),
-        float(scipy.stats.kendalltau(x, y).statistic),
+        float(scipy.stats.kendalltau(of_metric, of_mos).statistic),
         float(np.sqrt(divide((error**2).sum(), max(n - d, 0)))),
         float(np.sqrt(divide((outside[judged] ** 2).sum(), max(judged.sum() - d, 0)))),
         float(divide((outside[judged] > 0).sum(), judged.sum())),

@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
+from analysis.stats.ranks import without_dust
 
 
 def mos_table(
@@ -108,7 +109,7 @@ def mean_and_sd(votes: Votes) -> tuple[np.ndarray, np.ndarray]:
     n = votes.n_by_item
     mean = divide(votes.sum_by_item(votes.rating), n)
     squares = votes.sum_by_item((votes.rating - mean[votes.item]) ** 2)
-    return mean, np.sqrt(divide(squares, np.maximum(n - 1, 0)))
+    return mean, without_dust(np.sqrt(divide(squares, np.maximum(n - 1, 0))))
 
 
 def dmos(

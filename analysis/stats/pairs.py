@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from analysis.stats import intervals
 from analysis.stats.frame import BrokenRatings, Votes
+from analysis.stats.ranks import without_dust
 
 MODELS = ("bradley_terry", "thurstone")
 CHOICES = {"first": 1.0, "stimulus": 1.0, "second": 0.0, "tie": 0.5, "none": 0.5}
@@ -61,7 +62,7 @@ def wins_from_ratings(votes: Votes) -> np.ndarray:
     Only items the rater saw both of are compared.
     """
     matrix = votes.matrix()
-    difference = matrix[:, :, None] - matrix[:, None, :]
+    difference = without_dust(matrix[:, :, None] - matrix[:, None, :])
     wins = np.where(difference > 0, 1.0, np.where(difference == 0, 0.5, 0.0))
     wins[np.isnan(difference)] = 0
     wins[:, np.arange(votes.n_items), np.arange(votes.n_items)] = 0

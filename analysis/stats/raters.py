@@ -9,6 +9,7 @@ from analysis.stats import screening
 from analysis.stats.flags import FAST_MS
 from analysis.stats.frame import Ratings, averaged, divide
 from analysis.stats.mos import join_flags
+from analysis.stats.ranks import without_dust
 from analysis.stats.recovery import Recovered
 
 
@@ -40,7 +41,7 @@ def raters_table(
                 if ratings.repeats == "mean"
                 else averaged(votes).n_by_rater,
                 "mean": mean,
-                "sd": np.sqrt(divide(squares, np.maximum(n - 1, 0))),
+                "sd": without_dust(np.sqrt(divide(squares, np.maximum(n - 1, 0)))),
             },
             index=votes.raters,
         )

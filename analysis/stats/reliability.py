@@ -17,6 +17,7 @@ from scipy import optimize
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
 from analysis.stats.mos import mean_and_sd
+from analysis.stats.ranks import ranks, settled
 from analysis.stats.screening import retest_pairs
 
 METRICS = ("ordinal", "interval", "nominal", "ratio")
@@ -293,10 +294,10 @@ def kendall_w(block: np.ndarray) -> Statistic:
     n, k = block.shape
     value = np.nan
     if n > 1 and k > 1:
-        ranks = scipy.stats.rankdata(block, axis=1)
-        s = ((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
+        rank = ranks(block, axis=1)
+        s = ((rank.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
         # Σ(ranks - mean)² falls by Σ(t³ - t)/12 for every tied rater.
-        value = float(divide(s, n * ((ranks - (k + 1) / 2) ** 2).sum()))
+        value = float(divide(s, n * ((rank - (k + 1) / 2) ** 2).sum()))
     note = "" if not np.isnan(value) else "needs two complete raters who differ"
     return Statistic("kendall_w", value, n_raters=n, n_stimuli=k, note=note)
 
@@ -413,7 +414,9 @@ def retest(ratings: Ratings) -> Statistic:
 
 def mean_pairwise_pearson(votes: Votes) -> Statistic:
     """Mean correlation of all pairs of raters over what both rated."""
-    correlations = pd.DataFrame(votes.matrix().T).corr(min_periods=3).to_numpy()
+    correlations = (
+        pd.DataFrame(settled(votes.matrix().T)).corr(min_periods=3).to_numpy()
+    )
     pairs = correlations[np.triu_indices_from(correlations, 1)]
     value = np.nanmean(pairs) if (~np.isnan(pairs)).any() else np.nan
     return Statistic(

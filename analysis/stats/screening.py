@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats.frame import Ratings, Votes, divide
+from analysis.stats.ranks import ranks_within
 
 MIN_RATED = 5  # fewer rated stimuli than this: a correlation gives no verdict
 P913_THRESHOLD = 0.75  # VQEG's test plans; made for quality, taste may well disagree
@@ -101,22 +102,10 @@ def pearson_by_rater(
 def spearman_by_rater(votes: Votes, other: np.ndarray) -> np.ndarray:
     """Spearman's ρ of the rating with `other` by rater, ties at their mean rank."""
     return pearson_by_rater(
-        votes, _rank_within(votes, other), _rank_within(votes, votes.rating)
+        votes,
+        ranks_within(other, votes.rater),
+        ranks_within(votes.rating, votes.rater),
     )
-
-
-def _rank_within(votes: Votes, values: np.ndarray) -> np.ndarray:
-    """Mean ranks within each rater, up to a constant a rater (r does not see it)."""
-    # One integer key to sort by; to 1e-9, since means of the same ratings summed in
-    # another order are the same mean.
-    step = np.rint((values - values.min(initial=0)) * 1e9).astype(np.int64)
-    key = votes.rater * (step.max(initial=0) + 1) + step
-    order = key.argsort()
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    run = np.diff(np.append(starts, len(key)))
-    ranks = np.empty(len(key))
-    ranks[order] = np.repeat(starts + (run - 1) / 2, run)
-    return ranks
 
 
 def correlation_screen(votes: Votes, *, method: str = "pearson") -> pd.DataFrame:
