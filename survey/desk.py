@@ -19,6 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
+from nstlab.people import changeable
 from survey import opening, presets, services, uploads
 from survey.models import Recruit, Study
 from survey.refusals import CannotOpen
@@ -215,15 +216,33 @@ def poster(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespons
 
 
 def approvals(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
-    """Whom a platform sent and who has finished: the only way its ids leave."""
+    """Whom a platform sent and who has finished: the only way its ids leave.
+
+    Of all versions at the address whose ids this person gets by the version's own
+    page, for a platform sends to the address. The download is a POST: it is written
+    into the history of each version whose ids are in it.
+    """
     if not request.user.has_perm("survey.export_recruit"):
         raise PermissionDenied
+    versions = changeable(Study, request.user).filter(slug=study.slug)
+    found = Recruit.objects.filter(participant__study__in=versions)
+    if request.method != "POST":
+        return _page(
+            request, study, owner, "approvals", "Approvals", ids=found.count(),
+            versions=versions.order_by("version"),
+            elsewhere=Study.objects.filter(slug=study.slug).count() - len(versions),
+        )  # fmt: skip
+    columns = (
+        "platform", "person", "session", "participant__status", "participant__pilot",
+    )  # fmt: skip
     rows: list[tuple[str, ...]] = [("platform", "person", "session", "status", "of")]
-    found = Recruit.objects.filter(participant__study__slug=study.slug).values_list(
-        "platform", "person", "session", "participant__status", "participant__pilot"
-    )
-    rows += [(*row, "pilot" if pilot else "study") for *row, pilot in found]
-    owner.log_change(request, study, "Platform ids exported for approval.")
+    rows += [
+        (*row, "pilot" if pilot else "study")
+        for *row, pilot in found.order_by("pk").values_list(*columns)
+    ]
+    named = versions.filter(participants__recruit__isnull=False).distinct()
+    for version in named or [study]:
+        owner.log_change(request, version, "Platform ids exported for approval.")
     return _csv(rows, f"approvals-{study.slug}.csv")
 
 

@@ -205,7 +205,7 @@ def test_the_labs_own_admin_pages_are_accessible(
     page.goto(desk_lab.base + report)
     expect(page.get_by_role("table", name="MOS by stimulus")).to_be_visible()
     check("report")
-    for name in ("upload", "invitations", "poster"):
+    for name in ("upload", "invitations", "poster", "approvals"):
         page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/{name}/")
         check(name)
     assert not check.found, "\n".join(check.found)

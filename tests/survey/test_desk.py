@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.test import Client
 
-from survey import opening
+from nstlab.roles import update_group
+from survey import opening, services
 from survey.models import Participant, Recruit, Study
 from tests.conftest import put_on_wall
 
@@ -196,12 +198,73 @@ def test_approvals_need_their_own_right(client: Any, desk: Any, study: Study) ->
         delete_on="2999-01-01",
     )
     address = f"/admin/survey/study/{study.pk}/approvals/"
-    assert "prolific,'=5f1,,started,study" in desk.get(address).content.decode()
+    assert "prolific,'=5f1,,started,study" in desk.post(address).content.decode()
     Participant.objects.update(pilot=True)
-    assert "prolific,'=5f1,,started,pilot" in desk.get(address).content.decode()
+    assert "prolific,'=5f1,,started,pilot" in desk.post(address).content.decode()
     group = desk.get("/admin/").wsgi_request.user.groups.get()
     group.permissions.remove(*group.permissions.filter(codename="export_recruit"))
     assert desk.get(address).status_code == 403
+    assert desk.post(address).status_code == 403
+
+
+def recruit(study: Study, person: str) -> None:
+    participant, _token = services.join(
+        study, surroundings={}, recruit=("prolific", person, "t")
+    )
+    assert participant.study == study
+
+
+def said_in_history(study: Study) -> list[str]:
+    rows = LogEntry.objects.filter(object_id=str(study.pk)).order_by("pk")
+    return [row.get_change_message() for row in rows]
+
+
+def test_approvals_have_the_ids_of_the_versions_a_person_may_change(
+    study: Study, make_account: Any
+) -> None:
+    recruit(study, "first-5f1")
+    later = opening.new_version(study)
+    opening.open_study(later)
+    recruit(later, "later-5f2")
+    eve = make_account("eve", "Researcher")
+    later.shared_with.add(eve)
+    # Who sees everybody's studies gets no more ids than their own pages have.
+    olga = make_account("olga", "Researcher")
+    olga.groups.add(update_group("Observer"))
+    later.shared_with.add(olga)
+    for user in (eve, olga):
+        client = Client()
+        client.force_login(user)
+        assert client.post(
+            f"/admin/survey/study/{study.pk}/approvals/"
+        ).status_code in {
+            403,
+            404,
+        }
+        address = f"/admin/survey/study/{later.pk}/approvals/"
+        page = client.get(address).content.decode()
+        assert "sent 1 person" in page and "1 more version at this address" in page
+        assert "5f2" not in page
+        lines = client.post(address).content.decode().splitlines()
+        assert lines[1:] == ["prolific,later-5f2,t,started,study"]
+    owner = Client()
+    owner.force_login(study.owner)
+    lines = owner.post(address).content.decode().splitlines()
+    assert [line.split(",")[1] for line in lines[1:]] == ["first-5f1", "later-5f2"]
+
+
+def test_a_look_at_approvals_writes_no_history_and_a_download_does(
+    desk: Any, study: Study
+) -> None:
+    recruit(study, "5f1")
+    later = opening.new_version(study)
+    address = f"/admin/survey/study/{later.pk}/approvals/"
+    desk.get(address)
+    assert not LogEntry.objects.exists()
+    desk.post(address)
+    # The history of those whose ids they are, not of the page it was asked from.
+    assert said_in_history(study) == ["Platform ids exported for approval."]
+    assert said_in_history(later) == []
 
 
 def test_a_new_version_and_the_preset_form_are_one_click(
