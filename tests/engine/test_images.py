@@ -198,28 +198,206 @@ def test_it_says_that_a_transparent_colour_of_sixteen_bits_is_ignored() -> None:
     assert opened.image.getpixel((0, 0)) == (128, 128, 128)
 
 
-def deep_png(
-    width: int, height: int, more: Sequence[tuple[bytes, bytes]] = ()
-) -> bytes:
-    """A 16-bit RGB PNG, which Pillow reads and does not write."""
+def png_of(pixels: np.ndarray, more: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    """A PNG of (height, width, channels), 8 or 16 bits, with further chunks."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + data))
         return struct.pack(">I", len(data)) + name + data + check
 
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    row = b"\0" + b"\x80\x40" * (3 * width)
+    height, width, channels = pixels.shape
+    bits = 8 * pixels.dtype.itemsize
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    rows = pixels.astype(pixels.dtype.newbyteorder(">")).reshape(height, -1)
     body = chunk(b"IHDR", header) + b"".join(chunk(*each) for each in more)
-    body += chunk(b"IDAT", zlib.compress(row * height))
+    body += chunk(b"IDAT", zlib.compress(b"".join(b"\0" + r.tobytes() for r in rows)))
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
-def test_it_says_so_when_the_decoder_cuts_sixteen_bits_of_colour() -> None:
+def deep_png(
+    width: int, height: int, more: Sequence[tuple[bytes, bytes]] = ()
+) -> bytes:
+    """A 16-bit RGB PNG, which Pillow reads and does not write."""
+    return png_of(np.full((height, width, 3), 0x8040, np.uint16), more)
+
+
+def test_it_says_so_when_it_reduces_sixteen_bits_of_colour() -> None:
     opened = open_picture(deep_png(20, 20))
     assert opened.notes == ("Reduced from 16 to 8 bits per channel.",)
     assert opened.image.getpixel((0, 0)) == (128, 128, 128)
     # 172 pixels make rows of 516 bytes, which says nothing about bits
     assert open_picture(saved(picture(1, 172, 32), "BMP")).notes == ()
+
+
+def every_sixteen_bits(channels: int) -> np.ndarray:
+    """(20, 16, channels) values of 16 bits near the halves where rounding decides."""
+    v = np.arange(0, 256, dtype=np.int64) * 257
+    near = np.concatenate([v, v[:-1] + 128, v[:-1] + 129, [255, 0xFF00]])
+    drawn = np.random.default_rng(4).choice(near, (20, 16, channels))
+    drawn[0, :2, 0] = 255, 0xFF00  # cut to their high bytes: 0 and 255
+    return drawn.astype(np.uint16)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_it_rounds_every_channel_of_sixteen_bits(channels: int) -> None:
+    values = every_sixteen_bits(channels)
+    alpha = values[..., -1:] if channels in (2, 4) else None
+    if alpha is not None:
+        alpha[:] = np.where(alpha > 30_000, 65_535, 0)
+    opened = open_picture(png_of(values))
+
+    colours = values if alpha is None else values[..., :-1]
+    expected = np.floor(np.broadcast_to(colours, (20, 16, 3)) / 257 + 0.5)
+    if alpha is not None:
+        expected = np.where(alpha > 0, expected, 255)
+    assert np.array_equal(np.asarray(opened.image), expected)
+    assert "Reduced from 16 to 8 bits per channel." in opened.notes
+
+
+@pytest.mark.parametrize("deflated", [False, True])  # by Pillow, by libtiff
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_it_rounds_a_tiff_of_sixteen_bits_in_either_order(
+    order: str, deflated: bool
+) -> None:
+    values = every_sixteen_bits(3)
+    opened = open_picture(deep_tiff(values, order, deflated=deflated))
+    assert np.array_equal(np.asarray(opened.image), np.floor(values / 257 + 0.5))
+
+
+def deep_tiff(pixels: np.ndarray, order: str, *, deflated: bool) -> bytes:
+    """A 16-bit RGB TIFF in one strip, which Pillow does not write."""
+    height, width, channels = pixels.shape
+    data = pixels.astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) + b"\0" * 2 if deflated else data
+    data += b"\0" * (len(data) % 2)
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8 + len(data)),
+               (259, 3, 1, 8 if deflated else 1), (262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, channels),
+               (278, 4, 1, height), (279, 4, 1, len(data))]  # fmt: skip
+    end = 8 + len(data) + 6
+    file = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, end)
+    file += data + struct.pack(f"{order}3H", 16, 16, 16)
+    file += struct.pack(f"{order}H", len(entries))
+    for tag, kind, count, value in entries:
+        short = kind == 3 and count == 1
+        packed = struct.pack(f"{order}{'HH' if short else 'I'}", value, *[0] * short)
+        file += struct.pack(f"{order}HHI", tag, kind, count) + packed
+    return file + struct.pack(f"{order}I", 0)
+
+
+def gamma(value: int) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", value)
+
+
+SRGB = (b"sRGB", b"\0")
+
+
+def seen_as(value: float, gamma: float) -> int:
+    """What a browser shows for a value of 0 to 1 under gAMA, by IEC 61966-2-1."""
+    light = value ** (1 / gamma)
+    encoded = (
+        12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
+    )
+    return round(255 * encoded)
+
+
+def test_it_shows_linear_light_as_a_browser_does() -> None:
+    assert seen_as(100 / 255, 1) == 168
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    for channels in (1, 3):
+        pixels = np.repeat(ramp, channels, 2)
+        opened = open_picture(png_of(pixels, [gamma(100_000)]))
+        shown = np.asarray(opened.image)
+        assert shown.reshape(256, 3)[100].tolist() == [168] * 3
+        expected = [seen_as(value / 255, 1) for value in range(256)]
+        assert shown.reshape(256, 3)[:, 0].tolist() == expected
+        assert "Converted from gamma 1 to sRGB." in opened.notes
+
+
+def test_it_converts_sixteen_bits_of_linear_light_before_they_are_reduced() -> None:
+    dark = np.linspace(0, 2000, 20 * 16 * 3).astype(np.uint16).reshape(20, 16, 3)
+    opened = open_picture(png_of(dark, [gamma(100_000)]))
+    expected = [seen_as(value / 65535, 1) for value in dark.ravel()]
+    assert np.asarray(opened.image).ravel().tolist() == expected
+    assert len(set(expected)) > 40  # eight bits first would leave eight
+
+
+def test_its_transparency_has_no_gamma() -> None:
+    pixels = np.full((20, 16, 4), 100, np.uint8)
+    opened = open_picture(png_of(pixels, [gamma(100_000)]))
+    shown = 168 * 100 / 255 + 255 * 155 / 255
+    assert abs(opened.image.getpixel((0, 0))[0] - shown) <= 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [gamma(45_455)],
+        [gamma(45_450)],
+        [gamma(45_460)],
+        [gamma(100_000), SRGB],
+        [gamma(100_000), (b"cICP", bytes((1, 13, 0, 1)))],
+    ],
+)
+def test_it_leaves_pixels_that_are_srgb_alone(
+    chunks: list[tuple[bytes, bytes]],
+) -> None:
+    pixels = np.arange(768, dtype=np.int64).reshape(16, 16, 3).astype(np.uint8)
+    opened = open_picture(png_of(pixels, chunks))
+    assert np.array_equal(np.asarray(opened.image), pixels)
+    assert opened.notes == ()
+
+
+def test_a_profile_counts_before_a_gamma_and_a_code_before_a_profile() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    embedded = (b"iCCP", b"x\0\0" + zlib.compress(profile))
+    swapped = profile.replace(b"rXYZ", b"tXYZ").replace(b"bXYZ", b"rXYZ")
+    swapped = swapped.replace(b"tXYZ", b"bXYZ")
+    swapped = swapped.replace("sRGB".encode("utf-16-be"), "SwRB".encode("utf-16-be"))
+    other = (b"iCCP", b"x\0\0" + zlib.compress(swapped))
+    code = (b"cICP", bytes((1, 13, 0, 1)))
+    pixels = np.arange(768, dtype=np.int64).reshape(16, 16, 3).astype(np.uint8)
+    for chunks in ([gamma(100_000), embedded], [code, other]):
+        opened = open_picture(png_of(pixels, chunks))
+        assert np.array_equal(np.asarray(opened.image), pixels)
+        assert opened.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ((9, 16, 0, 1), "HDR with PQ"),
+        ((12, 13, 0, 1), "P3"),
+        ((1, 1, 0, 1), "not sRGB"),
+    ],
+)
+def test_it_refuses_a_colour_space_that_only_a_code_names(
+    code: tuple[int, ...], name: str
+) -> None:
+    pixels = np.zeros((20, 16, 3), np.uint8)
+    with pytest.raises(ImageRefused, match=rf"cICP {'-'.join(map(str, code))}.*{name}"):
+        open_picture(png_of(pixels, [(b"cICP", bytes(code))]))
+
+
+def test_it_says_which_colours_of_a_png_it_could_not_heed() -> None:
+    pixels = np.full((20, 16, 3), 100, np.uint8)
+    adobe = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+    opened = open_picture(png_of(pixels, [gamma(45_455), (b"cHRM", adobe)]))
+    assert "primaries (cHRM)" in opened.notes[0]
+    opened = open_picture(png_of(pixels, [gamma(0)]))
+    assert opened.notes == ("Its gamma (gAMA) is 0 and was ignored.",)
+    assert opened.image.getpixel((0, 0)) == (100, 100, 100)
+
+
+def test_it_says_that_it_turned_a_tiff() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for compression in ("raw", "tiff_lzw"):
+        data = saved(picture(1, 64, 32), "TIFF", exif=exif, compression=compression)
+        opened = open_picture(data)
+        assert opened.image.size == (32, 64)
+        assert opened.notes == ("Turned upright as its EXIF orientation says.",)
 
 
 def test_it_converts_cmyk_and_says_so() -> None:
