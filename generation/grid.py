@@ -16,6 +16,7 @@ from typing import Any
 from generation.engine.errors import SettingsError
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import Layers, RenderSettings, request_digest
+from generation.engine.weights import named_with_input
 
 MOST_RENDERS = 20_000
 
@@ -197,7 +198,11 @@ def _settings(values: Mapping[str, Any]) -> RenderSettings:
     for name in ("content_layers", "style_layers"):
         if isinstance(values.get(name), str):
             values[name] = _layers(name, values[name], values.get("objective", "paper"))
-    return RenderSettings(**values)
+    settings = RenderSettings(**values)
+    name, sentence = named_with_input(settings.weights)
+    if sentence:
+        raise SettingsError("weights", f"{sentence} Write {name}.")
+    return settings
 
 
 def _layers(name: str, text: str, objective: str) -> Layers:

@@ -235,9 +235,9 @@ def _add_weights_input(parser: Any) -> None:
     parser.add_argument(
         "--weights-input",
         choices=INPUTS,
-        default="features",
         help="what a weights file expects: IMAGENET1K_FEATURES's input, torchvision's "
-        "usual one, or blue, green, red in 0-255 minus Caffe's means [features]",
+        "usual one, or blue, green, red in 0-255 minus Caffe's means [features, but "
+        "what a published file is known to expect]",
     )
 
 
@@ -317,7 +317,8 @@ def _settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
         if name in values:
             values[name] = layers(",".join(values[name]), mix, name)
     settings = RenderSettings.from_dict(defaults | values)
-    if options.weights_input != "features" and not settings.weights.startswith("file:"):
+    told = options.weights_input not in (None, "features")
+    if told and not settings.weights.startswith("file:"):
         raise SettingsError(
             "weights",
             f"--weights-input is for a weights file; {settings.weights} is none.",
@@ -367,10 +368,14 @@ def _read_weights(
     painter: Painter, path: Path, options: argparse.Namespace
 ) -> tuple[str, str]:
     """Give the painter a file's weights; their name and their network."""
-    from generation.engine.weights import open_file
+    from generation.engine.weights import named_with_input, open_file
 
     spec, network, state = open_file(path)
-    if options.weights_input != "features":
+    if options.weights_input is None:
+        spec, sentence = named_with_input(spec)
+        if sentence:
+            print(f"weights {path.name}: {sentence}", file=sys.stderr)
+    elif options.weights_input != "features":
         spec += f":{options.weights_input}"
     painter.states[spec] = state
     return spec, network
@@ -736,7 +741,8 @@ def _cells(
                 start=picture,
                 start_file=start_file,
             )
-    if options.weights_input != "features" and not (files or options.weights):
+    told = options.weights_input not in (None, "features")
+    if told and not (files or options.weights):
         raise SettingsError(
             "weights",
             f"--weights-input is for a weights file; {options.spec} has none.",

@@ -27,6 +27,16 @@ StateDict = dict[str, "Tensor"]
 # torchvision's usual standardisation, and that of Caffe itself.
 INPUTS = ("features", "v1", "caffe-bgr")
 
+# Published files by the first digits of their sha256, as their names have them, and
+# the input that they expect: IMAGENET1K_V1 of both networks (torchvision), and Caffe's
+# networks (jcjohnson/pytorch-vgg). Shapes alone cannot tell them apart.
+PUBLISHED_FILES = {
+    "397923af": ("torchvision's IMAGENET1K_V1 of VGG-16", "v1"),
+    "dcbb9e9d": ("torchvision's IMAGENET1K_V1 of VGG-19", "v1"),
+    "00b39a1b": ("Caffe's VGG-16", "caffe-bgr"),
+    "d01eb7cb": ("Caffe's VGG-19", "caffe-bgr"),
+}
+
 # Together they stay under ten seconds on a machine without a network.
 _PROBE_SECONDS = 6.0
 _STALL_SECONDS = 30.0
@@ -42,6 +52,25 @@ def expects(spec: str) -> str:
     if spec.endswith(":caffe-bgr"):
         return "caffe-bgr"
     return "v1" if spec.endswith("v1") else "features"
+
+
+def published_input(spec: str) -> tuple[str, str] | None:
+    """What file a name `file:SHA256…` is of and the input that it expects, where that
+    is a published one which does not expect that of IMAGENET1K_FEATURES."""
+    kind, _, rest = spec.partition(":")
+    return PUBLISHED_FILES.get(rest[:8]) if kind == "file" else None
+
+
+def named_with_input(spec: str) -> tuple[str, str]:
+    """A name `file:SHA256` with the input that its file is known to expect, and a
+    sentence that says so; the same name and no sentence for any other file."""
+    if (known := published_input(spec)) is None or spec.count(":") > 1:
+        return spec, ""
+    what, expected = known
+    return f"{spec}:{expected}", (
+        f"The file is {what}, whose input is not that of IMAGENET1K_FEATURES: "
+        f"its name ends in :{expected}."
+    )
 
 
 def describe(spec: str) -> str:
@@ -124,8 +153,9 @@ def open_file(path: Path) -> tuple[str, str, StateDict]:
     Raises `WeightsRefused`.
     """
     state = _read(path)
+    _refuse_wrapped(state)
     deepest = {"features.34.weight", "conv5_4.weight"}
-    is_vgg19 = isinstance(state, dict) and not deepest.isdisjoint(state)
+    is_vgg19 = not deepest.isdisjoint(state)
     network = "vgg19" if is_vgg19 else "vgg16"
     return f"file:{_file_sha256(path)}", network, _checked(state, network)
 
@@ -133,7 +163,8 @@ def open_file(path: Path) -> tuple[str, str, StateDict]:
 def add_file(path: Path, folder: Path) -> str:
     """Check a VGG state dict and keep it in `folder`; its name, `file:SHA256`.
 
-    Raises `WeightsRefused` when it is anything else.
+    `named_with_input` tells which input it expects. Raises `WeightsRefused` when it is
+    anything else.
     """
     spec, _, _ = open_file(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,8 +196,62 @@ def _read(path: Path) -> Any:
         raise WeightsRefused(f"There is no file {path.name}.") from None
     except Exception as error:  # unpickling broken data raises anything
         raise WeightsRefused(
-            f"{path.name} is not a file of weights that torch can safely read."
+            f"{path.name} is not a file of weights that torch can safely read: save "
+            "model.state_dict() by torch.save, not the model itself."
         ) from error
+
+
+def _refuse_wrapped(state: Any) -> None:
+    """Refuse what holds a state dict without being one, and say how to get at it.
+
+    Raises `WeightsRefused`.
+    """
+    import torch
+
+    if not isinstance(state, dict):
+        raise WeightsRefused(
+            f"The file holds a {type(state).__name__}, not a state dict of named "
+            "tensors: save model.state_dict()."
+        )
+    names = [name for name in state if isinstance(name, str)]
+    for name in names:
+        if isinstance(state[name], dict):
+            raise WeightsRefused(
+                f"The file holds a state dict among other things, as {name!r}: save "
+                f"that alone, torch.save(torch.load(FILE)[{name!r}], NEW)."
+            )
+    layer, key, _, _ = convolutions("vgg16")[0]
+    for first in (f"{key}.weight", f"{layer}.weight"):
+        for name in names:
+            if name.endswith(f".{first}") and isinstance(state[name], torch.Tensor):
+                prefix = name.removesuffix(first)
+                raise WeightsRefused(
+                    f"Its names begin with {prefix!r}, as DataParallel and wrapped "
+                    "models write them: save the state dict with "
+                    f"name.removeprefix({prefix!r}) for every name."
+                )
+
+
+def _refuse_odd_numbers(tensor: Tensor, name: str) -> None:
+    """Refuse a tensor whose numbers cannot be taken as they are.
+
+    Raises `WeightsRefused`, with how to save it.
+    """
+    import torch
+
+    floats = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+    if tensor.is_quantized:
+        odd, remedy = "quantised", "call .dequantize() on every tensor"
+    elif tensor.layout is not torch.strided:
+        odd, remedy = "sparse", "call .to_dense() on every tensor"
+    elif tensor.is_meta:
+        odd, remedy = "without values (on the meta device)", "load them"
+    elif tensor.dtype not in floats:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        odd, remedy = f"of type {kind}", "bring the network's own float32 weights"
+    else:
+        return
+    raise WeightsRefused(f"The weights in {name} are {odd}: {remedy} before saving.")
 
 
 def _checked(state: Any, network: str) -> StateDict:
@@ -189,9 +274,11 @@ def _checked(state: Any, network: str) -> StateDict:
                     f"These are not the weights of a {network}: {name} ({layer}) "
                     f"should be a tensor of shape {shape}."
                 )
-            if not bool(torch.isfinite(tensor).all()):
+            _refuse_odd_numbers(tensor, name)
+            plain = tensor.detach().float()
+            if not bool(torch.isfinite(plain).all()):
                 raise WeightsRefused(f"The weights in {name} are not all finite.")
-            kept[name] = tensor.float()
+            kept[name] = plain
     return kept
 
 

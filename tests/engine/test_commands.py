@@ -461,6 +461,23 @@ def test_it_names_the_weights_file_that_a_picture_was_painted_with(
     assert main(["rerender", "o.png", "--weights", "w.pth"]) == 0
 
 
+def test_it_takes_the_input_that_a_published_file_expects_and_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(state_dict("random:0", network="vgg16", folder=None), folder / "w.pth")
+    sha256 = hashlib.sha256((folder / "w.pth").read_bytes()).hexdigest()
+    known = {sha256[:8]: ("torchvision's own", "v1")}
+    monkeypatch.setattr("generation.engine.weights.PUBLISHED_FILES", known)
+    paint("o.png", "--weights", "w.pth")
+    assert "weights w.pth: The file is torchvision's own" in capsys.readouterr().err
+    assert read_story(folder / "o.png")["settings"]["weights"] == f"file:{sha256}:v1"
+    assert main(["rerender", "o.png", "--weights", "w.pth"]) == 0
+
+    paint("p.png", "--weights", "w.pth", "--weights-input", "features")
+    assert read_story(folder / "p.png")["settings"]["weights"] == f"file:{sha256}"
+    assert main(["rerender", "p.png", "--weights", "w.pth"]) == 0
+
+
 @pytest.mark.parametrize("objective", AS_PUBLISHED)
 def test_what_was_published_can_be_painted(objective: str) -> None:
     settings = {"alpha": 1.0, "objective": objective, "weights": "random:0"}

@@ -272,8 +272,9 @@ def deep_tiff(pixels: np.ndarray, order: str, *, deflated: bool) -> bytes:
     data = zlib.compress(data) + b"\0" * 2 if deflated else data
     data += b"\0" * (len(data) % 2)
     entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8 + len(data)),
-               (259, 3, 1, 8 if deflated else 1), (262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, channels),
-               (278, 4, 1, height), (279, 4, 1, len(data))]  # fmt: skip
+               (259, 3, 1, 8 if deflated else 1), (262, 3, 1, 2), (273, 4, 1, 8),
+               (277, 3, 1, channels), (278, 4, 1, height),
+               (279, 4, 1, len(data))]  # fmt: skip
     end = 8 + len(data) + 6
     file = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, end)
     file += data + struct.pack(f"{order}3H", 16, 16, 16)

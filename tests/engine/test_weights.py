@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from generation.engine.weights import (
     describe,
     imagenet_at_hand,
     is_random,
+    named_with_input,
     open_file,
     state_dict,
 )
@@ -134,6 +136,86 @@ def test_it_refuses_what_is_not_the_weights_of_a_vgg(tmp_path: Path) -> None:
         with pytest.raises(WeightsRefused, match=sentence):
             add_file(file, tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
+
+
+FIRST = "features.0.weight"
+SHAPE = (64, 3, 3, 3)
+
+
+def odd_weights() -> dict[str, tuple[Any, str]]:
+    """What other programs save, and what is said to do about it."""
+    plain = torch.zeros(SHAPE)
+    return {
+        "complex": ({FIRST: plain.to(torch.complex64)}, "type complex64: bring"),
+        "whole": ({FIRST: plain.to(torch.int8)}, "type int8: bring"),
+        "truths": ({FIRST: plain.bool()}, "type bool: bring"),
+        "eighth": ({FIRST: plain.to(torch.float8_e5m2)}, "type float8_e5m2: bring"),
+        "sparse": ({FIRST: plain.to_sparse()}, r"sparse: call .to_dense\(\)"),
+        "quantised": (
+            {FIRST: torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8)},
+            r"quantised: call .dequantize\(\)",
+        ),
+        "meta": ({FIRST: plain.to("meta")}, "without values"),
+        "overflow": ({FIRST: plain.double() + 1e300}, "not all finite"),
+        "checkpoint": (
+            {"epoch": 3, "state_dict": {FIRST: plain}},
+            r"torch.load\(FILE\)\['state_dict'\]",
+        ),
+        "parallel": ({f"module.{FIRST}": plain}, r"removeprefix\('module\.'\)"),
+        "compiled": (
+            {f"_orig_mod.model.{FIRST}": plain},
+            r"removeprefix\('_orig_mod\.model\.'\)",
+        ),
+        "layers": ({"module.conv1_1.weight": plain}, r"removeprefix\('module\.'\)"),
+        "list": ([plain], "holds a list, not a state dict"),
+        "tensor": (plain, "holds a Tensor, not a state dict"),
+        "empty": ({}, "not the weights of a vgg16"),
+        "text": ({FIRST: "conv"}, "not the weights of a vgg16"),
+    }
+
+
+@pytest.mark.parametrize("kind", odd_weights())
+def test_it_says_what_to_do_about_odd_weights(tmp_path: Path, kind: str) -> None:
+    saved, sentence = odd_weights()[kind]
+    torch.save(saved, tmp_path / "odd.pth")
+    with pytest.raises(WeightsRefused, match=sentence):
+        add_file(tmp_path / "odd.pth", tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+
+
+def test_it_says_what_to_do_about_a_whole_model(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
+    with pytest.raises(WeightsRefused, match=r"save model.state_dict\(\)"):
+        add_file(tmp_path / "model.pth", tmp_path / "weights")
+
+
+def test_it_takes_parameters_and_half_precision_as_plain_numbers(
+    tmp_path: Path,
+) -> None:
+    state = {
+        name: torch.nn.Parameter(tensor.half())
+        for name, tensor in random_state().items()
+    }
+    torch.save(state, tmp_path / "half.pth")
+    _, _, read = open_file(tmp_path / "half.pth")
+    for name, tensor in random_state().items():
+        assert read[name].dtype == torch.float32
+        assert not read[name].requires_grad
+        assert torch.equal(read[name], tensor.half().float())
+
+
+def test_a_published_file_is_named_with_the_input_that_it_expects() -> None:
+    for prefix, expected in (
+        ("397923af", "v1"), ("dcbb9e9d", "v1"),
+        ("00b39a1b", "caffe-bgr"), ("d01eb7cb", "caffe-bgr"),
+    ):  # fmt: skip
+        spec = f"file:{prefix}{'0' * 56}"
+        named, sentence = named_with_input(spec)
+        assert named == f"{spec}:{expected}"
+        assert sentence.endswith(f":{expected}.")
+        assert named_with_input(named) == (named, "")
+    for spec in (f"file:{'0' * 64}", "random:39792", "imagenet", "imagenet-v1"):
+        assert named_with_input(spec) == (spec, "")
 
 
 def test_it_refuses_weights_that_are_not_finite(tmp_path: Path) -> None:

@@ -262,3 +262,13 @@ def test_axes_are_written_as_they_are_read() -> None:
 def test_lines_that_cannot_be_read_are_refused(text: str, sentence: str) -> None:
     with pytest.raises(ImpossibleGrid, match=sentence):
         parse_axes(text)
+
+
+@pytest.mark.parametrize("prefix", ["397923af", "dcbb9e9d"])
+def test_a_published_weights_file_is_wanted_with_the_input_it_expects(
+    prefix: str,
+) -> None:
+    spec = f"file:{prefix}{'0' * 56}"
+    with pytest.raises(ImpossibleGrid, match=rf"IMAGENET1K_V1.*Write {spec}:v1\."):
+        grid(weights=[spec])
+    assert grid(weights=[f"{spec}:v1"])[0].settings.weights == f"{spec}:v1"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,25 @@ def test_a_file_is_kept_by_its_hash_and_listed(
     kept = state_dict(name, network="vgg16", folder=settings.NSTLAB_WEIGHTS)
     expected = state_dict("random:3", network="vgg16", folder=None)
     assert all(torch.equal(kept[key], expected[key]) for key in expected)
+
+
+def test_a_published_file_is_offered_with_the_input_that_it_expects(
+    tmp_path: Path,
+    settings: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.NSTLAB_WEIGHTS = tmp_path / "weights"
+    torch.save(state_dict("random:3", network="vgg16", folder=None), tmp_path / "v.pth")
+    sha256 = hashlib.sha256((tmp_path / "v.pth").read_bytes()).hexdigest()
+    known = {sha256[:8]: ("torchvision's own", "v1")}
+    monkeypatch.setattr("generation.engine.weights.PUBLISHED_FILES", known)
+    call_command("weights", "add", str(tmp_path / "v.pth"))
+    said = capsys.readouterr().out
+    assert "The file is torchvision's own" in said
+    assert said.split()[-1] == f"file:{sha256}:v1"
+    call_command("weights", "list")
+    assert f"file:{sha256}:v1" in capsys.readouterr().out.split()
 
 
 @pytest.mark.parametrize("content", [b"no weights at all", b""])

@@ -9,7 +9,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from generation.engine.errors import EngineError
-from generation.engine.weights import add_file, imagenet_at_hand, state_dict
+from generation.engine.weights import (
+    add_file,
+    imagenet_at_hand,
+    named_with_input,
+    state_dict,
+)
 
 
 class Command(BaseCommand):
@@ -27,7 +32,10 @@ class Command(BaseCommand):
         try:
             match options["action"]:
                 case "add":
-                    name = add_file(options["file"], folder)
+                    kept = add_file(options["file"], folder)
+                    name, sentence = named_with_input(kept)
+                    if sentence:
+                        self.stdout.write(sentence)
                     self.stdout.write(f"Kept. Use it as weights {name}")
                 case "download":
                     state_dict("imagenet", network="vgg16", folder=folder)
@@ -36,6 +44,6 @@ class Command(BaseCommand):
                     here = imagenet_at_hand(try_download=False)
                     self.stdout.write(f"imagenet: {'here' if here else 'not here'}")
                     for path in sorted(folder.glob("*.pth")):
-                        self.stdout.write(f"file:{path.stem}")
+                        self.stdout.write(named_with_input(f"file:{path.stem}")[0])
         except EngineError as refused:
             raise CommandError(str(refused)) from refused
