@@ -376,14 +376,22 @@ class ExperimentAdmin(QueuesRenders, DeletesWhole):
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        form = super().get_form(request, obj, change=change, **kwargs)
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
         seen = desk.pictures_seen(request, self)
-        for name in ("contents", "styles"):
-            field: Any = form.base_fields.get(name)
-            if field is not None:
-                field.queryset = field.widget.images = seen
-                field.widget.wanted = request.GET.get(f"{name}_search", "")
-        return form
+        sent = request.GET
+
+        class OffersSeen(form):
+            """Of its own for each request; so are the fields of an instance, while
+            those declared on a class are of all threads."""
+
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
+                for name in ("contents", "styles"):
+                    if name in self.fields:
+                        wanted = sent.get(f"{name}_search", "")
+                        self.fields[name].offer(seen, wanted)
+
+        return OffersSeen
 
     def stands_against(self, row: Experiment) -> list[Any]:
         return [*users_of(row), *filter(None, [at_work(row)])]

@@ -154,7 +154,7 @@ class PictureTiles(forms.CheckboxSelectMultiple):
     a search by title finds. Never all of them."""
 
     template_name = "generation/_tiles_field.html"
-    # Set for each request: what may be chosen, and what is searched for.
+    # Of each request's own copy: what may be chosen, and what is searched for.
     images: QuerySet[SourceImage] = SourceImage.objects.none()
     wanted = ""
 
@@ -171,6 +171,23 @@ class PictureTiles(forms.CheckboxSelectMultiple):
             "more": others.count() - OFFERED if len(offered) > OFFERED else 0,
             "wanted": self.wanted,
         }
+
+
+class TilesField(forms.ModelMultipleChoiceField):
+    """Source images to tick; none may be chosen until `offer` says which."""
+
+    widget: PictureTiles
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(SourceImage.objects.none(), **options)
+
+    def offer(self, images: QuerySet[SourceImage], wanted: str) -> None:
+        """Let these be chosen, and show those whose titles have the words `wanted`.
+
+        Only on a form's instance: what a class declares is of all requests.
+        """
+        self.queryset = self.widget.images = images
+        self.widget.wanted = wanted
 
 
 def _layer_choices() -> Iterable[tuple[str, str]]:
@@ -239,14 +256,12 @@ class ExperimentForm(forms.ModelForm):
         ),
     )
 
-    contents = forms.ModelMultipleChoiceField(
-        SourceImage.objects.all(),
+    contents = TilesField(
         label="Content images",
         required=False,
         widget=PictureTiles(attrs={"aria-label": "Content images"}),
     )
-    styles = forms.ModelMultipleChoiceField(
-        SourceImage.objects.all(),
+    styles = TilesField(
         label="Style images",
         required=False,
         widget=PictureTiles(attrs={"aria-label": "Style images"}),

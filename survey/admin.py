@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import segno
+from django import forms
 from django.contrib import admin, messages
 from django.db import models
 from django.db.models import OuterRef, Q, QuerySet
@@ -128,6 +129,17 @@ class StudyAdmin(OwnedAdmin):
             if inline.model._default_manager.filter(study=obj).exists()
         ]
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Study | None:
+        """With the address people reach it at, which only the request knows: on the
+        row, for this object is of all requests."""
+        study = super().get_object(request, object_id, from_field)
+        if study is not None:
+            address = request.build_absolute_uri(study.get_absolute_url())
+            study.__dict__["reached_at"] = address
+        return study
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """A study that exists opens with its state; what is inside unfolds by name."""
         if obj is None:
@@ -246,7 +258,7 @@ class StudyAdmin(OwnedAdmin):
     def qr_code(self, study: Study) -> SafeString | str:
         if not study.pk or not study.accepts_answers:
             return "given when it opens"
-        address = self._address(study)
+        address = study.__dict__["reached_at"]
         code = segno.make(address, error="m").svg_data_uri(scale=4)
         return format_html('<img src="{}" alt="QR code of {}">', code, address)
 
@@ -256,10 +268,6 @@ class StudyAdmin(OwnedAdmin):
         # How to choose is of no use where nothing can be chosen.
         read = self.get_readonly_fields(request, obj)
         kwargs["help_texts"] = dict.fromkeys(read, "")
-        # The QR code needs the address people reach the lab by: this request's.
-        self._address = lambda study: request.build_absolute_uri(
-            study.get_absolute_url()
-        )
         return super().get_form(request, obj, change=change, **kwargs)
 
     @admin.action(description="Open for participants", permissions=["open"])
@@ -317,8 +325,19 @@ class StudyAdmin(OwnedAdmin):
                 messages.error(request, why)
 
 
+class StimulusForm(forms.ModelForm):
+    """What one picture is used for; it is compared with one of its own study."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if choice := self.fields.get("reference"):
+            own = self.instance.study.stimuli.filter(is_reference=True)
+            choice.queryset = own  # type: ignore[attr-defined]
+
+
 @admin.register(Stimulus)
 class StimulusAdmin(SaysRandomWeights):
+    form = StimulusForm
     belongs_to = "study"
     random_weights = Q(parameters__weights__startswith="random:")
     list_display = ["thumb", "code", "study", "made_by", "rated", "is_reference",
@@ -339,15 +358,6 @@ class StimulusAdmin(SaysRandomWeights):
             return True
         unfrozen = obj.study.state in opening.UNFROZEN
         return unfrozen and may_change(request.user, obj.study)
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> Any:
-        form = super().get_form(request, obj, change=change, **kwargs)
-        if obj is not None and "reference" in form.base_fields:
-            choice: Any = form.base_fields["reference"]
-            choice.queryset = obj.study.stimuli.filter(is_reference=True)
-        return form
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Without a form where no row of the page may change."""
