@@ -15,8 +15,10 @@ MOS = {
     ),
     "repeats_averaged": (
         "Participants rated this stimulus more than once and their mean was taken: "
-        "n counts participants, n_1 … count answers."
+        "n, mean, SD and interval are of people; median, quartiles, mode, n_1 …, "
+        "shares and consensus are of answers."
     ),
+    "not_five_points": "The scale has not five points: no %GoB and no %PoW.",
 }
 RECOVERY = {
     "mle_collapsed": (

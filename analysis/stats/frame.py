@@ -258,13 +258,41 @@ class Ratings:
         """Votes of one question at a time, items named by their stimulus alone."""
         if "question" not in self.frame:
             return [(None, self.votes)]
+        if self.repeats == "votes":
+            return self.answers_by_question
+        return [(name, averaged(part)) for name, part in self.answers_by_question]
+
+    @cached_property
+    def answers_by_question(self) -> list[tuple[str | None, Votes]]:
+        """The same of `answers`: whole categories, whatever `repeats` says."""
+        if "question" not in self.frame:
+            return [(None, self.answers)]
+        return self._by_question(self.rows)
+
+    @cached_property
+    def first_answers_by_question(self) -> list[tuple[str | None, Votes]]:
+        """The same of everyone's first answer to each item, by `trial` where it is."""
+        if not self.has_repeats:
+            return self.answers_by_question
+        rows = self.rows[self.rows["rating"].notna()]
+        if "trial" in rows:
+            trial = pd.to_numeric(rows["trial"], errors="coerce")
+            rows = rows.iloc[trial.argsort(kind="stable")]
+        keys = ["participant", "stimulus", *({"question"} & set(rows.columns))]
+        return self._by_question(rows[~rows.duplicated(keys)].sort_index())
+
+    @cached_property
+    def has_repeats(self) -> bool:
+        """Whether anybody answered the same more than once."""
+        return len(averaged(self.answers).rating) < len(self.answers.rating)
+
+    def _by_question(self, rows: pd.DataFrame) -> list[tuple[str | None, Votes]]:
+        if "question" not in self.frame:
+            return [(None, _code(rows)[0])]
         parts = []
         for question in self.questions:
-            part = self.rows[(self.rows["question"] == question).to_numpy()]
-            votes = _code(part.drop(columns="question"))[0]
-            parts.append(
-                (question, votes if self.repeats == "votes" else averaged(votes))
-            )
+            part = rows[(rows["question"] == question).to_numpy()]
+            parts.append((question, _code(part.drop(columns="question"))[0]))
         return parts
 
     @cached_property

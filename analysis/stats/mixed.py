@@ -425,20 +425,23 @@ def factor_effects(
     """Both models on the factors: a row a term, and a χ² row a factor (ML, dropped).
 
     Columns: question (if asked), model (lmm in rating points, clmm in log odds), term,
-    estimate, se, ci_low, ci_high, df, p, chi2, n_ratings. Also the sentences of models
-    that could not be fitted.
+    estimate, se, ci_low, ci_high, df, p, chi2, n_ratings. Repeats that are averaged are
+    so in the linear model; the cumulative-link model has categories and takes every
+    answer. Also the sentences of models that could not be fitted.
     """
     table = ratings.checked_factors(factors)
     stimuli = ratings.votes.items.get_level_values("stimulus")
     table = table[~stimuli.duplicated()].set_axis(stimuli[~stimuli.duplicated()])
     rows: list[dict[str, object]] = []
     notes: list[str] = []
-    for question, votes in ratings.votes_by_question:
-        levels = table.loc[votes.items[votes.item]].reset_index(drop=True)
-        coded = design_columns(levels, factors)
-        if not coded:
-            continue
-        for model in ("lmm", "clmm"):
+    for (question, averages), (_, answers) in zip(
+        ratings.votes_by_question, ratings.answers_by_question, strict=True
+    ):
+        for model, votes in (("lmm", averages), ("clmm", answers)):
+            levels = table.loc[votes.items[votes.item]].reset_index(drop=True)
+            coded = design_columns(levels, factors)
+            if not coded:
+                continue
             if model == "clmm" and len(votes.rating) > MAX_CLMM_RATINGS:
                 notes.append(
                     f"clmm: left out above {MAX_CLMM_RATINGS} ratings; fit it in R."

@@ -30,8 +30,11 @@ def mos_table(
 
     `ci_method`: t, z, percentile, bca (bootstraps) or binomial (bounded). Columns as in
     `mos_by_stimulus.csv`; proportions 0–1, intervals on the rating scale and not
-    clipped to it. What cannot be computed is NaN with its reason in `flags`, words of
-    `flags.MOS` joined by ``;``. Raises ValueError for an unknown method or level.
+    clipped to it. Where repeats are averaged, mean, SD and interval are of people's
+    means; whatever is about categories (median, quartiles, mode, counts, shares,
+    consensus) is of their answers. %GoB and %PoW are of scales of five points. What
+    cannot be computed is NaN with its reason in `flags`, words of `flags.MOS` joined by
+    ``;``. Raises ValueError for an unknown method or level.
     """
     if ci_method not in CI_METHODS:
         raise ValueError(f"ci_method is one of {', '.join(CI_METHODS)}: {ci_method!r}")
@@ -59,7 +62,9 @@ def mos_table(
             votes, level, method=ci_method, resamples=resamples, seed=seed
         )
     counts = _counts(ratings)
-    q1, median, q3 = _quartiles(votes)
+    answers = ratings.answers
+    n_answers = answers.n_by_item
+    q1, median, q3 = _quartiles(answers)
     columns: dict[str, Any] = {
         "n": n,
         "n_missing": ratings.n_missing,
@@ -77,15 +82,21 @@ def mos_table(
         "mode": _modes(counts, low),
     }
     columns |= {f"n_{low + k}": counts[:, k] for k in range(high - low + 1)}
-    columns["p_top_box"] = divide(votes.sum_by_item(votes.rating >= high), n)
+    columns["p_top_box"] = divide(
+        answers.sum_by_item(answers.rating >= high), n_answers
+    )
+    five = has_five_points(ratings)
     for name, chosen in (
-        ("p_gob", votes.rating >= high - 1),
-        ("p_pow", votes.rating <= low + 1),
+        ("p_gob", answers.rating >= high - 1),
+        ("p_pow", answers.rating <= low + 1),
     ):
-        k = votes.sum_by_item(chosen)
-        columns[name] = divide(k, n)
-        columns[f"{name}_low"], columns[f"{name}_high"] = intervals.wilson(k, n, level)
-    columns["consensus"] = _consensus(votes, mos, high - low)
+        share = divide(answers.sum_by_item(chosen), n_answers)
+        columns[name] = share if five else np.nan
+        # A person's answers to one stimulus are not independent: n people, not answers.
+        columns[f"{name}_low"], columns[f"{name}_high"] = (
+            end if five else np.nan for end in intervals.wilson(share * n, n, level)
+        )
+    columns["consensus"] = _consensus(answers, high - low)
     columns |= dmos(ratings, level=level)
     columns["flags"] = join_flags(
         {
@@ -93,12 +104,18 @@ def mos_table(
             "n_too_small": n == 1,
             "zero_variance": (n > 1) & (sd == 0),
             "binomial_refused": too_wide,
-            "repeats_averaged": counts.sum(axis=1) > n,
+            "repeats_averaged": n_answers > n,
+            "not_five_points": np.full(len(n), not five),
         }
     )
     keys = votes.items.to_frame(index=False)
     parts = [keys[["stimulus"]], ratings.factors, keys.iloc[:, 1:]]
     return pd.concat([*parts, pd.DataFrame(columns, index=keys.index)], axis=1)
+
+
+def has_five_points(ratings: Ratings) -> bool:
+    """Whether %GoB and %PoW are defined: their two and two categories are of five."""
+    return ratings.scale_max - ratings.scale_min == 4
 
 
 CI_METHODS = ("t", "z", "percentile", "bca", "binomial")
@@ -207,7 +224,8 @@ def _modes(counts: np.ndarray, low: int) -> pd.Series:
     return pd.Series(np.array([*names, None], object)[where.ravel()], dtype=object)
 
 
-def _consensus(votes: Votes, mos: np.ndarray, width: int) -> np.ndarray:
+def _consensus(votes: Votes, width: int) -> np.ndarray:
     """Tastle and Wierman (2007): 1 when unanimous, 0 when split at the ends."""
-    distance = np.abs(votes.rating - mos[votes.item]) / width
+    mean = divide(votes.sum_by_item(votes.rating), votes.n_by_item)
+    distance = np.abs(votes.rating - mean[votes.item]) / width
     return 1 + divide(votes.sum_by_item(np.log2(1 - distance)), votes.n_by_item)

@@ -21,6 +21,9 @@ from analysis.stats.ranks import ranks, settled
 from analysis.stats.screening import retest_pairs
 
 METRICS = ("ordinal", "interval", "nominal", "ratio")
+# Of categories, which an average is not: these take everyone's first answer instead. A
+# second one is no second rater, whose agreement with himself would count.
+CATEGORICAL = ("ordinal", "nominal")
 MAX_CROSSED = 400  # the smaller of stimuli and raters, for crossed components
 MAX_PAIRWISE = 1_000_000  # cells of the matrix behind all pairs of raters
 SPLITS = 200
@@ -435,13 +438,26 @@ def reliability_table(
     resamples: int = 1999,
     seed: int = intervals.SEED,
 ) -> pd.DataFrame:
-    """Every agreement statistic of each question, a tidy row each."""
+    """Every agreement statistic of each question, a tidy row each.
+
+    Where repeats are averaged, α nominal and ordinal take first answers, the others
+    means; the note says so.
+    """
     scale = (ratings.scale_min, ratings.scale_max)
     options: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
+    averages = ratings.repeats == "mean" and ratings.has_repeats
     tables = []
-    for question, votes in ratings.votes_by_question:
+    for (question, votes), (_, first) in zip(
+        ratings.votes_by_question, ratings.first_answers_by_question, strict=True
+    ):
         block = complete_block(votes)
-        rows = [krippendorff(votes, metric, **options) for metric in METRICS]
+        rows = []
+        for metric in METRICS:
+            by_category = averages and metric in CATEGORICAL
+            alpha = krippendorff(first if by_category else votes, metric, **options)
+            rule = "first answers" if by_category else "repeated answers averaged"
+            note = f"{alpha.note}; {rule}" if averages else alpha.note
+            rows.append(replace(alpha, note=note))
         rows += icc(block, level=level)
         rows += icc_from_components(votes, level=level)
         rows.append(kendall_w(block))
