@@ -47,6 +47,8 @@ class People:
     excluded: int
     simulated: int
     pilot: int
+    unfilled: int  # by a platform's link that named nobody; of the pilot while it runs
+    last_unfilled: dt.datetime | None
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,13 @@ def _people(study: Study, include_simulated: bool, now: dt.datetime) -> People:
     real = Q(pilot=False) if include_simulated else Q(pilot=False, simulated=False)
     answering = real & Q(status=status.STARTED)
     recent = Q(seen_at__gte=now - ACTIVE)
+    piloting = study.state == Study.State.PILOTING
+    unfilled = Q(unfilled_link=True, simulated=False, pilot=piloting)
     return People(
+        # Before the numbers that are called as the columns these look at.
         **study.participants.aggregate(
+            unfilled=Count("pk", filter=unfilled),
+            last_unfilled=Max("started_at", filter=unfilled),
             started=Count("pk", filter=real),
             active=Count("pk", filter=answering & recent),
             away=Count("pk", filter=answering & ~recent),

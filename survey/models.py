@@ -677,6 +677,8 @@ class Participant(models.Model):
     checks_done_at = models.DateTimeField(null=True, editable=False)
     pilot = models.BooleanField(default=False)
     simulated = models.BooleanField(default=False)
+    # Whoever a platform sent by a link that its placeholder was left in: nobody's id.
+    unfilled_link = models.BooleanField(default=False, editable=False)
     excluded = models.BooleanField(default=False)
     exclusion_reason = models.CharField(max_length=200, blank=True)
     started_at = models.DateTimeField(auto_now_add=True)

@@ -16,7 +16,7 @@ from generation.models import Render, SourceImage
 from survey import planning
 from survey.design import DesignError, student_t
 from survey.methods import CannotAsk, method_of
-from survey.models import Item, Stimulus, Study
+from survey.models import Item, Participant, Stimulus, Study
 from survey.opening import as_stimulus, lacking, to_copy
 from survey.presets import P913_WORDS
 from survey.steps import FORMS, label_of
@@ -87,6 +87,7 @@ def remarks(study: Study) -> list[Remark]:
     found += _about_pictures(study, rated, coming)
     found += _about_features(all_rated)
     found += _about_languages(study)
+    found += _about_links(study)
     refused = list(_about_design(study))
     items: list[Item] | None = None
     if not refused:
@@ -187,6 +188,21 @@ def _about_languages(study: Study) -> Iterator[Remark]:
                 mend="Translate them, or leave the language out.",
                 address=address,
             )
+
+
+def _about_links(study: Study) -> Iterator[Remark]:
+    """Of whom a platform sent to this address, to a pilot or to earlier versions."""
+    came = Participant.objects.filter(
+        study__slug=study.slug, unfilled_link=True, simulated=False
+    )
+    if number := came.count():
+        people = "1 person" if number == 1 else f"{number} people"
+        yield Remark(
+            f"{people} came by a recruiting platform's link whose placeholder, such as "
+            "{{%PROLIFIC_PID%}}, was never filled in: nobody knows who they are there.",
+            mend="Give the platform the link as docs/survey.md has it, in the field "
+            "where it fills in its own parameters, and try it from there.",
+        )
 
 
 def _about_design(study: Study) -> Iterator[Remark]:

@@ -81,13 +81,15 @@ def join(
     language: str = "en",
     invitation: str = "",
     recruit: tuple[str, str, str] | None = None,
+    unfilled_link: bool = False,
 ) -> tuple[Participant, str]:
     """A new participant with their session planned, and their secret code.
 
     `surroundings` holds device_class, viewport and pixel_ratio as far as known;
     `recruit` is (platform, person, session) of a recruiting platform. Somebody whom
     the platform sends again gets their own session back, under a new code; the first
-    one still withdraws. Raises StudyNotOpen and InvitationNeeded.
+    one still withdraws. `unfilled_link`: a platform's link named nobody, and the
+    researcher is told. Raises StudyNotOpen and InvitationNeeded.
     """
     # Held, so that numbers, quotas and one-time links are counted one by one.
     held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
@@ -114,6 +116,7 @@ def join(
         seed=secrets.randbits(62),
         pilot=pilot,
         simulated=simulated,
+        unfilled_link=unfilled_link,
         **surroundings,
     )
     planning.plan(participant, held)

@@ -33,7 +33,9 @@ from survey.forms import (
     JoinForm,
     QuestionnaireForm,
     SentAnswer,
+    link_is_unfilled,
     recruit_of,
+    sent_by_platform,
 )
 from survey.methods import method_of
 from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
@@ -184,7 +186,7 @@ def _refused(
     if participant:
         of_platform = Recruit.objects.filter(participant=participant).exists()
     else:
-        of_platform = recruit_of(_carried(request)) is not None
+        of_platform = sent_by_platform(_carried(request))
     return _page(
         request,
         study,
@@ -295,6 +297,7 @@ def join(
         language=translation.get_language() or study.language,
         invitation=form.cleaned_data["invitation"],
         recruit=recruit_of(request.POST),
+        unfilled_link=link_is_unfilled(request.POST),
     )
     response = _keep_code(_to_place(participant), study, token)
     if participant.status == Participant.Status.FINISHED:

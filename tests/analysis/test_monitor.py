@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from analysis import exclusions, monitor, reports
+from survey import services
 from survey.models import Participant, Rating, Study, Trial
 from survey.services import withdraw
 from tests.analysis.test_exports import people_answer
@@ -177,3 +178,24 @@ def test_what_is_missing_comes_from_what_the_study_wants(study: Study) -> None:
 def test_strangers_do_not_watch(client: Any, study: Study, stranger: Any) -> None:
     client.force_login(stranger)
     assert client.get(page(study)).status_code == 403
+
+
+def test_it_says_when_a_platforms_link_was_never_filled_in(
+    desk: Any, study: Study
+) -> None:
+    sentence = "was never filled in"
+    assert sentence not in desk.get(page(study)).content.decode()
+    came = [{"unfilled_link": True}] * 2
+    mark = services.simulated_mark(study)
+    for more in (*came, {}, {"unfilled_link": True, "simulated_mark": mark}):
+        services.join(study, surroundings={}, **more)
+    last = dt.datetime(2026, 3, 4, 5, 6, tzinfo=dt.UTC)
+    real = Participant.objects.filter(unfilled_link=True, simulated=False)
+    real.update(started_at=last)
+    shown = desk.get(page(study)).content.decode()
+    assert "2 people came by" in shown and sentence in shown
+    assert "{{%PROLIFIC_PID%}}" in shown and "2026-03-04 05:06 UTC" in shown
+    Participant.objects.update(pilot=True)
+    assert sentence not in desk.get(page(study)).content.decode()
+    Study.objects.filter(pk=study.pk).update(state=Study.State.PILOTING)
+    assert sentence in desk.get(page(study)).content.decode()
