@@ -209,6 +209,8 @@ class ReportAdmin(ReadOnlyAdmin):
     def ratings_matrix(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Stimuli × participants, as the reference tools read it, streamed."""
         study = self._get_study(request, pk)
+        if study.method == Study.Method.PAIRS:
+            raise Http404("A study of pairs has choices: they are in ratings_long.csv.")
         plain = request.GET.get("plain") == "1"
         name = "ratings_matrix_plain.csv" if plain else "ratings_matrix.csv"
         lines = matrix_lines(

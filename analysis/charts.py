@@ -134,9 +134,14 @@ class Subject:
     def label(self, row: Mapping[str, Any], *, short: bool = False) -> str:
         """What distinguishes a stimulus from the others, in the field's words.
 
-        `short` takes the middle out of long titles; no setting is ever cut.
+        `short` takes the middle out of long titles; no setting is ever cut. An
+        original is called a reference, by its content or else its code.
         """
         words = []
+        if row.get("is_reference"):
+            title = row.get("content")
+            title = str(row["stimulus"] if pd.isna(title) else title)
+            return f"{_shortened(title) if short else title} · reference"
         has = [name for name in self.factors if not pd.isna(row.get(name))]
         pair = [str(row[name]) for name in ("content", "style") if name in has]
         pair = [_shortened(title) for title in pair] if short else pair
@@ -179,7 +184,8 @@ def draw_all(subject: Subject) -> list[Chart]:
     charts: list[Chart] = []
     with matplotlib.rc_context(STYLE):
         if "pair_scale.csv" in subject.tables:
-            charts.append(pair_scale(subject))
+            for question, table in subject.parts("pair_scale.csv"):
+                charts.append(pair_scale(subject, table, question))
             return charts
         for question, table in subject.parts("mos_by_stimulus.csv"):
             charts += [
@@ -213,7 +219,7 @@ def caterpillar(subject: Subject, table: pd.DataFrame, question: str = "") -> Ch
         _name("mos", question),
         _title("MOS of every stimulus", question),
         f"Mean opinion score with its {subject.interval}, best first; n beside it. "
-        "An interval that could not be computed is not drawn.",
+        "An interval that could not be computed is not drawn." + _on_references(table),
     )
     rated = table[table["n"] > 0] if "n" in table else table
     if rated.empty:
@@ -227,7 +233,12 @@ def caterpillar(subject: Subject, table: pd.DataFrame, question: str = "") -> Ch
     figure, axes = _rows(names, picture=pictures)
     place = np.arange(count)
     _whiskers(axes, rated, place)
-    axes.plot(rated["mos"], place, "o", color=OKABE_ITO[0], markersize=4)
+    originals = _references(rated)
+    axes.plot(
+        rated["mos"][~originals], place[~originals], "o", color=OKABE_ITO[0],
+        markersize=4,
+    )  # fmt: skip
+    _plot_references(axes, rated["mos"][originals], place[originals])
     _score_axis(axes, subject, "MOS")
     _row_axis(axes, names, "stimuli by MOS", picture=pictures)
     if count <= MOST_WITH_LABELS:
@@ -327,7 +338,8 @@ def heat_map(
     )
     axes = figure.subplots()
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="#ccc")
-    examples = _examples(subject.table("mos_by_stimulus.csv"), pair)
+    stimuli = subject.table("mos_by_stimulus.csv")
+    examples = _examples(stimuli[~_references(stimuli)], pair)
     for cell in records(cells):
         i, j = rows.index(cell[a]), columns.index(cell[b])
         grid[i, j] = cell["mos"]
@@ -483,7 +495,7 @@ def sos(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
         _title("Spread of opinion (SOS)", question),
         "Variance of the ratings of each stimulus against its MOS, the fitted parabola "
         "of the SOS hypothesis (Hossfeld et al. 2011), and the largest variance a "
-        "scale allows.",
+        "scale allows." + _on_references(table),
     )
     known = table.dropna(subset=["mos", "sd"]) if "sd" in table else table
     if known.empty:
@@ -500,15 +512,20 @@ def sos(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
             x, a * parabola, color=OKABE_ITO[1], linewidth=1.5, label=f"a = {a:.3f}"
         )
     variance = known["sd"].to_numpy(float) ** 2
+    originals = _references(known)
     axes.plot(
-        known["mos"], variance, "o", color=OKABE_ITO[0], markersize=4, label="stimulus"
-    )
+        known["mos"][~originals], variance[~originals], "o", color=OKABE_ITO[0],
+        markersize=4, label="stimulus",
+    )  # fmt: skip
+    _plot_references(axes, known["mos"][originals], variance[originals])
     axes.set_xlabel("MOS")
     axes.set_ylabel("variance, rating points²")
     axes.set_xlim(low - 0.1, high + 0.1)
     axes.set_ylim(bottom=0)
     axes.legend(loc="best")
     shown = known[["stimulus", "mos"]].assign(variance=variance, sos_a=a)
+    if originals.any():
+        shown["is_reference"] = originals
     return _drawn(chart, figure, shown)
 
 
@@ -626,15 +643,14 @@ def screening(subject: Subject, table: pd.DataFrame, question: str = "") -> Char
     return _drawn(chart, figure, sorted_table[::-1])
 
 
-def pair_scale(subject: Subject) -> Chart:
+def pair_scale(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
     """The scale that comparisons give, with intervals from resampled people."""
     chart = Chart(
-        "pair_scale",
-        "Scale from the comparisons",
+        _name("pair_scale", question),
+        _title("Scale from the comparisons", question),
         "Bradley–Terry score in log odds, centred, ± 1.96 standard errors from "
         "resampling people (from the Fisher information where there are none).",
     )
-    table = subject.table("pair_scale.csv")
     if table.empty or table["score"].isna().all():
         return _without(chart, "The comparisons do not give a scale yet.")
     table = table.sort_values("score", kind="stable", ignore_index=True)
@@ -778,6 +794,26 @@ def _picture(axes: Axes, thumbnail: Image.Image | None, at: float) -> None:
     )  # fmt: skip
     box.set_in_layout(False)  # the labels' padding has made room for it
     axes.add_artist(box)
+
+
+def _references(table: pd.DataFrame) -> np.ndarray:
+    """Which rows are those of hidden references."""
+    if "is_reference" not in table:
+        return np.zeros(len(table), bool)
+    return table["is_reference"].to_numpy(bool)
+
+
+def _on_references(table: pd.DataFrame) -> str:
+    marked = _references(table).any()
+    return " Open squares: the hidden references." if marked else ""
+
+
+def _plot_references(axes: Axes, x: pd.Series, y: np.ndarray) -> None:
+    if len(y):
+        axes.plot(
+            x, y, "s", markersize=4.5, markerfacecolor="white",
+            markeredgecolor=OKABE_ITO[1], label="reference",
+        )  # fmt: skip
 
 
 def _put(

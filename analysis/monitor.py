@@ -61,6 +61,7 @@ class Votes:
 
     code: str
     question: str
+    is_reference: bool
     n: int
     mean: float | None
     half_width: float | None
@@ -90,9 +91,10 @@ class Monitor:
     people: People
     votes: list[Votes]
     session: dt.timedelta | None  # median, of those who finished
-    ratings: int
-    missing: int | None  # votes until every stimulus has its target
-    per_hour: float  # votes, over the last PACE or since the first one in it
+    answers: str  # what people give: ratings or choices
+    ratings: int  # of these
+    missing: int | None  # of these, until every stimulus has its target
+    per_hour: float  # of these, over the last PACE or since the first one in it
     ready_at: dt.datetime | None  # at this pace
 
     @property
@@ -113,16 +115,20 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
     )
     votes = list(_votes(study, sums))
     wanted = [each.missing for each in votes if each.missing is not None]
+    of_pairs = study.method == Study.Method.PAIRS
+    # A choice is a vote on either of its pictures.
+    missing = math.ceil(sum(wanted) / 2) if of_pairs else sum(wanted)
     per_hour = pace.per_hour(now)
     ready_at = None
-    if sum(wanted) and per_hour:
-        ready_at = now + dt.timedelta(hours=sum(wanted) / per_hour)
+    if missing and per_hour:
+        ready_at = now + dt.timedelta(hours=missing / per_hour)
     return Monitor(
         people=_people(study, include_simulated, now),
         votes=votes,
         session=_median_session(study, include_simulated),
+        answers="choices" if of_pairs else "ratings",
         ratings=pace.ratings,
-        missing=sum(wanted) if wanted else None,
+        missing=missing if wanted else None,
         per_hour=per_hour,
         ready_at=ready_at,
     )
@@ -227,8 +233,9 @@ def _sums(
             n=Count("pk"),
             total=Sum("rating"),
             squares=Sum(F("rating") * F("rating")),
-            recent=Count("pk", filter=recent),
-            first=Min("rated_at", filter=recent),
+            # What is missing are answers to the main question.
+            recent=Count("pk", filter=recent & Q(question="overall")),
+            first=Min("rated_at", filter=recent & Q(question="overall")),
         )
         for stimulus, question, n, total, squares, lately, first in rows:
             _add(sums, (stimulus, question), (n, total or 0, squares or 0))
@@ -246,10 +253,10 @@ def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
     stimuli = study.stimuli.filter(rated=True)
     if study.method != Study.Method.ACR_HR:
         stimuli = stimuli.filter(is_reference=False)
-    codes = list(stimuli.order_by("pk").values_list("pk", "code"))
+    codes = list(stimuli.order_by("pk").values_list("pk", "code", "is_reference"))
     target = _target(study, len(codes))
     goal = goal_of(study)
-    for pk, code in codes:
+    for pk, code, is_reference in codes:
         for question in questions:
             n, total, squares = sums.get((pk, question), (0, 0, 0))
             missing = None if target is None else max(0, target - n)
@@ -258,6 +265,7 @@ def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
             yield Votes(
                 code=code,
                 question=question if len(questions) > 1 else "",
+                is_reference=is_reference,
                 n=n,
                 mean=total / n if n and not pairs else None,
                 half_width=None if pairs else half_width(n, total, squares),
@@ -340,7 +348,8 @@ def people(study: Study) -> QuerySet[Participant, Any]:
 def words(person: Mapping[str, Any]) -> tuple[str, ...]:
     """The flags that sums alone can raise, words of `flags.RATERS`."""
     found = []
-    if person["n"] >= ENOUGH_TO_JUDGE and person["lowest"] == person["highest"]:
+    judged = person["lowest"] is not None and person["n"] >= ENOUGH_TO_JUDGE
+    if judged and person["lowest"] == person["highest"]:
         found.append("constant")
     if 2 * person["fast"] > person["timed"]:
         found.append("fast")

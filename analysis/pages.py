@@ -189,6 +189,7 @@ def _mos_row(
         "question": row.get("question", ""),
         "made": made(row),
         "pair": " × ".join(filter(None, (row.get("content"), row.get("style")))),
+        "is_reference": row.get("is_reference") == "true",
         "cells": _cells([row["n"], row["n_missing"]])
         + format_html('<td class="nst-number"><strong>{}</strong></td>', mos)
         + _cells(numbers),
@@ -253,14 +254,22 @@ def between(low: str, high: str) -> str:
     return f"{float(low):.2f} – {float(high):.2f}" if low and high else ""
 
 
+def counts_sentence(method: Mapping[str, Any]) -> str:
+    """How many answers about how many stimuli, by how many people."""
+    counted = f"{method['n_ratings']} {method.get('answers', 'ratings')}"
+    shown = [f"{method['n_stimuli']} stimuli"]
+    if references := method.get("n_references"):
+        shown.append(f"{references} hidden reference{'s' if references > 1 else ''}")
+    people = f"{method['n_participants']} participants"
+    return f"{counted} of {' and '.join(shown)} by {people}."
+
+
 def method_sentences(method: Mapping[str, Any]) -> Iterable[str]:
     """The method line: everything a paper must say about the numbers."""
     if not method:
         return
     yield f"Scale: {method['scale']}."
-    counted = f"{method['n_ratings']} ratings"
-    people = f"{method['n_participants']} participants"
-    yield f"{counted} of {method['n_stimuli']} stimuli by {people}."
+    yield counts_sentence(method)
     yield f"Interval: {method['interval']}, level {method['level']}."
     if sampling := method.get("sampling"):
         yield sampling

@@ -158,13 +158,16 @@ class PlanForm(forms.Form):
 
         if not self.factors:
             del self.fields["test"], self.fields["correction"]
+        if study.method == Study.Method.PAIRS:  # no rule judges choices
+            del self.fields["screening"], self.fields["fast_ms"]
 
     def sections(self) -> list[tuple[str, str, list[forms.BoundField]]]:
         """Heading, explanation and fields of each group, for the template."""
         compared = [f"pairs_{number}" for number in range(len(self.factors))]
+        leaving_out = ("screening", "fast_ms", "by_hand")
         named = [
             ("Hypotheses", "", ["hypotheses"]),
-            ("Who is left out", "", ["screening", "fast_ms", "by_hand"]),
+            ("Who is left out", "", [it for it in leaving_out if it in self.fields]),
         ]
         if compared:
             named.append(
@@ -192,8 +195,8 @@ class PlanForm(forms.Form):
             "format_version": FORMAT,
             "hypotheses": sent["hypotheses"].replace("\r\n", "\n"),
             "exclusion": {
-                "screening": sent["screening"],
-                "fast_ms": sent["fast_ms"],
+                "screening": sent.get("screening", "none"),
+                "fast_ms": sent.get("fast_ms", FAST_MS),
                 "by_hand": sent["by_hand"].replace("\r\n", "\n"),
             },
             "contrasts": {

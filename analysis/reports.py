@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 LEVEL = 0.95
 # Counts what a report consists of: an older one is not shown for a newer program.
-FORMAT = 5
+FORMAT = 6
 # Pictures that are read for the charts; more would not be seen there.
 MOST_PICTURES = 200
 
@@ -273,11 +273,16 @@ def build(
     plan = preregistration.frozen(study)
     options = _options(plan, chosen)
     if study.method == Study.Method.PAIRS:
+        if chosen.get("screen", "none") != "none":
+            raise ValueError(
+                "Rules of screening judge ratings, and a study of pairs has choices: "
+                "leave out people by name instead."
+            )
         return ratings, _pairs_report(study, ratings, stats.Options(**options))
     if ratings.rows["rating"].isna().all():  # nothing to compare, and nobody to judge
         empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
         return ratings, stats.Report(empty, beside={"ratings_long.csv": RATINGS_LONG})
-    factors = varied(ratings)
+    factors = varied(study, ratings)
     by = (*factors, *(",".join(pair) for pair in crossed(factors)))
     settled = stats.Options(**{"by": by} | options)
     report = stats.build(ratings, settled)
@@ -303,6 +308,17 @@ def _options(plan: Preregistration | None, chosen: dict[str, Any]) -> dict[str, 
     return {"level": LEVEL, **preregistration.options_of(plan), **chosen}
 
 
+def _planned_in_vain(plan: Preregistration | None) -> list[str]:
+    """What a plan for pairs names that nothing can be done with."""
+    screen = preregistration.options_of(plan).get("screen", "none")
+    if screen == "none":
+        return []
+    return [
+        f"Planned and not applied: the screening {screen}, which judges ratings. "
+        "These are choices, and nobody was left out by a rule."
+    ]
+
+
 def _add_planned(
     report: stats.Report,
     ratings: Ratings,
@@ -316,7 +332,7 @@ def _add_planned(
     pairs = preregistration.pairs_of(plan)
     planned = plan.plan["contrasts"]
     table, notes = planned_contrasts(
-        without(ratings, set(screened_out(ratings, options))),
+        without(ratings, set(screened_out(ratings, options))).without_references,
         pairs,
         test=planned["test"],
         correction=planned["correction"],
@@ -357,35 +373,57 @@ def _pairs_report(
         notes += remarks
     tables = {"pair_scale.csv": pd.DataFrame(columns=["stimulus", "question", "score"])}
     if scales:
-        made = dict(study.stimuli.values_list("code", "parameters"))
         scale = pd.concat(scales, ignore_index=True)
-        codes = scale["stimulus"].astype(str)
-        for name in varied(ratings):
-            scale[name] = [made[code].get(name) for code in codes]
-        tables["pair_scale.csv"] = scale
+        made = _made(study, ratings)[varied(study, ratings)]
+        tables["pair_scale.csv"] = scale.join(made, on=scale["stimulus"].astype(str))
     summary = {
         "versions": stats_versions(),
         "options": {"level": options.level, "seed": options.seed},
         "bootstrap_resamples": resamples,
         "counts": {
             "participants": int(rows["participant"].nunique()),
+            "stimuli": len(_shown(ratings)),
             "choices": len(rows),
             "left_out": ratings.left_out,
         },
-        "notes": notes,
+        "notes": notes + _planned_in_vain(preregistration.frozen(study)),
     }
     return Report(tables, summary, {"ratings_long.csv": RATINGS_LONG})
 
 
-def varied(ratings: Ratings) -> list[str]:
-    """The parameters in which the rated stimuli differ."""
-    from analysis.frames import FACTORS, LOSSES
+def varied(study: Study, ratings: Ratings) -> list[str]:
+    """The parameters in which the rated stimuli differ, references aside."""
+    from analysis.stats.factors import varying
+
+    return varying(_made(study, ratings))
+
+
+def _made(study: Study, ratings: Ratings) -> pd.DataFrame:
+    """How the rated stimuli were made: a row each by code, without references.
+
+    From the study's own rows: as the second of a pair a stimulus has no columns.
+    """
+    import pandas as pd
+
+    from analysis.frames import FACTORS, own_factors
     from analysis.stats.frame import KNOWN_COLUMNS
 
+    shown = _shown(ratings)
+    own = [name for name in own_factors(study) if name not in KNOWN_COLUMNS]
+    rows = study.stimuli.order_by("pk").values_list("code", "parameters")
+    made = {code: of for code, of in rows if code in shown}
+    columns = list(dict.fromkeys([*FACTORS, *own]))
+    values = [[of.get(name) for name in columns] for of in made.values()]
+    return pd.DataFrame(values, index=pd.Index([*made], dtype=str), columns=columns)
+
+
+def _shown(ratings: Ratings) -> set[str]:
+    """The stimuli, references aside, that anybody rated or saw in a pair."""
     counted = _counted(ratings)
-    unlike = {*KNOWN_COLUMNS, *LOSSES, "seed"}
-    own = [it for it in map(str, counted) if it not in unlike and it not in FACTORS]
-    return [name for name in (*FACTORS, *own) if counted[name].nunique() > 1]
+    # Beside a rated picture of DCR stands its reference, which nobody rates.
+    chosen = counted.loc[counted["choice"].fillna("") != "", "second"]
+    shown = {*counted["stimulus"].astype(str), *chosen.astype(str)}
+    return shown - ratings.references
 
 
 def _counted(ratings: Ratings) -> pd.DataFrame:
@@ -436,12 +474,14 @@ def _computed(
     plan = preregistration.frozen(study)
     options = Options(**_options(plan, chosen))
     subject = charts.Subject.of(
-        report, factors=varied(ratings), thumbnails=thumbnails(study, pictures)
+        report, factors=varied(study, ratings), thumbnails=thumbnails(study, pictures)
     )
     drawn = charts.draw_all(subject)
     for chart in drawn:
         files |= chart.files()
     counted = _counted(ratings)
+    of_pairs = study.method == Study.Method.PAIRS
+    asked = ratings.references & set(counted["stimulus"].astype(str))
     return {
         "files": files,
         "charts": [
@@ -456,16 +496,21 @@ def _computed(
         "data_sha256": data_sha256(study),
         "method": {
             "scale": scale_sentence(study),
-            "interval": INTERVALS[
-                "pairs" if study.method == Study.Method.PAIRS else options.ci_method
-            ],
+            "interval": INTERVALS["pairs" if of_pairs else options.ci_method],
             "level": options.level,
             "sampling": sampling_sentence(study),
-            "screening": options.screening,
+            # No rule judges choices; people can be left out by name.
+            "screening": options.screening
+            if not of_pairs
+            else "custom"
+            if options.exclude
+            else "none",
             "repeats": ratings.repeats,
+            "answers": "choices" if of_pairs else "ratings",
             "n_ratings": len(counted),
             "n_participants": int(counted["participant"].nunique()),
-            "n_stimuli": int(counted["stimulus"].nunique()),
+            "n_stimuli": len(_shown(ratings)),
+            "n_references": len(asked),
             "left_out": ratings.left_out,
             "simulated": include_simulated,
             "notes": report.summary.get("notes", []),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from analysis import reports
+from analysis import preregistration, reports
 from analysis.bundle import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
 from analysis.imports import differences, import_bundle
-from analysis.monitor import watch
+from analysis.models import Report
+from analysis.monitor import people, suspicious, watch, words
+from analysis.pages import method_sentences, report_context
 from analysis.stats.reading import read_ratings
-from survey.models import Participant, Question, Rating, Stimulus, Study, Trial
+from survey.models import Item, Participant, Question, Rating, Stimulus, Study, Trial
 from tests.analysis.test_exports import exported
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +91,107 @@ def test_a_hidden_reference_gives_dmos_and_is_marked() -> None:
     assert [each.code for each in watch(study).votes] == ["s0", "s1"]
 
 
+# By code: content, style and three people's ratings; the same as in
+# tests/stats/test_references.py.
+HIDDEN: dict[str, tuple[str, str, tuple[int, int, int]]] = {
+    "lake-ink": ("lake", "ink", (3, 2, 4)),
+    "lake-oil": ("lake", "oil", (2, 1, 2)),
+    "moor-ink": ("moor", "ink", (4, 3, 4)),
+    "moor-oil": ("moor", "oil", (3, 2, 3)),
+    "lake": ("lake", "", (5, 5, 4)),
+    "moor": ("moor", "", (5, 5, 5)),
+}
+
+
+@pytest.fixture
+def hidden(db: None) -> Study:
+    """Two originals among pictures of theirs in two styles, rated by three people."""
+    study = study_of("acr-hr", pictures=0)
+    made = {"alpha": 0.1, "beta": 1.0, "network": "vgg19", "size": 256}
+    painted = {style: {"style": style, **made} for style in ("ink", "oil")}
+    stimuli = {
+        code: Stimulus.objects.create(
+            study=study, code=code, width=8, height=8, pixel_sha256="",
+            is_reference=not style,
+            parameters={"content": content} | painted.get(style, {}),
+        )
+        for code, (content, style, _) in HIDDEN.items()
+    }  # fmt: skip
+    for number in range(3):
+        someone = person(study, f"p{number}")
+        for index, (code, (_, _, ratings)) in enumerate(HIDDEN.items(), start=1):
+            trial = Trial.objects.create(
+                participant=someone, index=index, stimulus=stimuli[code],
+                answered_at=timezone.now(),
+            )  # fmt: skip
+            Rating.objects.create(trial=trial, rating=ratings[number])
+    return study
+
+
+def test_hidden_references_are_no_level_in_the_lab(hidden: Study) -> None:
+    """The means by hand: with the originals lake would be 28/9."""
+    _, report = reports.build(hidden, include_simulated=False, resamples=50)
+    pooled = report.tables["mos_by_condition.csv"]
+    assert set(pooled.columns[:2]) == {"content", "style"}  # constants are no factors
+    by_content = pooled[pooled["style"].isna()].set_index("content")
+    assert by_content["mos"].to_dict() == pytest.approx(
+        {"lake": 14 / 6, "moor": 19 / 6}
+    )
+    contrasts = report.tables["contrasts.csv"]
+    assert set(contrasts["family"]) == {
+        "stimulus: 6 pairs", "content: 1 pairs", "style: 1 pairs"
+    }  # fmt: skip
+    content = contrasts[contrasts["family"] == "content: 1 pairs"]
+    assert content["mean_diff"].tolist() == pytest.approx([-5 / 6])
+    [note] = report.summary["notes"]
+    assert note.startswith("2 hidden references")
+
+
+def test_references_are_named_wherever_they_are_shown(
+    hidden: Study, admin_client: Any
+) -> None:
+    computed = reports.compute(hidden, include_simulated=False, resamples=50)
+    said = list(method_sentences(computed["method"]))
+    assert "18 ratings of 4 stimuli and 2 hidden references by 3 participants." in said
+    files = {name: data.decode(errors="replace") for name, data in
+             computed["files"].items()}  # fmt: skip
+    for chart in ("mos", "ratings"):
+        rows = csv.DictReader(io.StringIO(files[f"chart_{chart}.csv"]))
+        labels = {row["stimulus"]: row["label"] for row in rows}
+        assert labels["lake"] == "lake · reference"
+        assert labels["lake-ink"] == "lake × ink"
+    charts = {chart["name"]: chart for chart in computed["charts"]}
+    for name in ("mos", "sos"):
+        assert "the hidden references" in charts[name]["description"]
+    assert {"heat_content_style", "lines_content_style"} <= set(charts)
+    rows = csv.DictReader(io.StringIO(files["chart_heat_content_style.csv"]))
+    assert len(list(rows)) == 4
+    done = Report.objects.create(study=hidden, fingerprint="x")
+    assert done.finish(**computed)
+    base = f"/admin/analysis/report/study/{hidden.pk}/"
+    page = report_context(hidden, done)
+    assert [row["code"] for row in page["rows"] if row["is_reference"]] == [
+        "lake", "moor"
+    ]  # fmt: skip
+    watched = admin_client.get(f"{base}monitor/").content.decode()
+    assert watched.count("(reference)</th>") == 2
+
+
+def test_a_planned_contrast_is_of_pictures_without_their_originals(
+    hidden: Study, researcher: Any
+) -> None:
+    plan = {
+        "hypotheses": "", "exclusion": {"screening": "none", "fast_ms": 600,
+        "by_hand": ""}, "contrasts": {"pairs": [{"factor": "content", "a": "lake",
+        "b": "moor"}], "test": "t", "correction": "none", "level": 0.95},
+    }  # fmt: skip
+    preregistration.write(hidden, plan)
+    preregistration.freeze(hidden, by=researcher)
+    _, report = reports.build(hidden, include_simulated=False, resamples=50)
+    planned = report.tables["planned_contrasts.csv"]
+    assert planned["mean_diff"].tolist() == pytest.approx([-5 / 6])
+
+
 def test_other_scales_have_other_categories() -> None:
     study = study_of("acr", pictures=1, scale_points=11)
     for number, rating in enumerate((0, 10, 5)):
@@ -157,6 +261,110 @@ def test_pairs_give_one_scale(compared: Study) -> None:
     assert [(each.code, each.n) for each in watch(compared).votes] == [
         ("s0", 12), ("s1", 12), ("s2", 12)
     ]  # fmt: skip
+
+
+def test_every_picture_of_a_pair_counts_and_has_its_settings(compared: Study) -> None:
+    """Of three pictures s2 is always the second one."""
+    Stimulus.objects.filter(code="s2").update(
+        parameters={"content": "c0", "style": "t", "alpha": 0.1}
+    )
+    Stimulus.objects.exclude(code="s2").update(
+        parameters={"content": "c0", "style": "s", "alpha": 0.1}
+    )
+    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    said = list(method_sentences(computed["method"]))
+    assert "18 choices of 3 stimuli by 6 participants." in said
+    text = computed["files"]["pair_scale.csv"].decode()
+    styles = {
+        row["stimulus"]: row["style"] for row in csv.DictReader(io.StringIO(text))
+    }
+    assert styles == {"s0": "s", "s1": "s", "s2": "t"}
+
+
+def test_pairs_have_a_chart_for_each_question(compared: Study) -> None:
+    Question.objects.create(study=compared, name="style", text="Which is bolder?")
+    flipped = {"first": "second", "second": "first", "tie": "tie"}
+    for rating in Rating.objects.select_related("trial"):
+        Rating.objects.create(
+            trial=rating.trial, question="style", choice=flipped[rating.choice],
+            rating=None, scale_min=0, scale_max=1,
+        )  # fmt: skip
+    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    names = [chart["name"] for chart in computed["charts"]]
+    assert names == ["pair_scale_overall", "pair_scale_style"]
+    best = {}
+    for name in names:
+        text = computed["files"][f"chart_{name}.csv"].decode()
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert len(rows) == 3
+        best[name] = rows[0]["stimulus"]
+    assert best == {"pair_scale_overall": "s0", "pair_scale_style": "s2"}
+
+
+def test_pairs_announce_no_screening(compared: Study, researcher: Any) -> None:
+    """A plan made before pairs lost the choice may still name a rule."""
+    plan = {
+        "hypotheses": "s0 wins.", "exclusion": {"screening": "bt500", "fast_ms": 600,
+        "by_hand": ""}, "contrasts": {"pairs": [], "test": "t", "correction": "holm",
+        "level": 0.95},
+    }  # fmt: skip
+    preregistration.write(compared, plan)
+    preregistration.freeze(compared, by=researcher)
+    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    assert "Screening: none." in list(method_sentences(computed["method"]))
+    assert any("Planned and not applied" in it for it in computed["method"]["notes"])
+    with pytest.raises(ValueError, match="judge ratings"):
+        reports.build(compared, include_simulated=False, screen="p913")
+    form = preregistration.PlanForm(study=compared, plan={})
+    assert list(form.fields) == ["hypotheses", "by_hand"]
+    sent = preregistration.PlanForm(
+        {"hypotheses": "s0 wins.", "by_hand": ""}, study=compared, plan={}
+    )
+    assert sent.is_valid() and [head for head, _, _ in sent.sections()]
+    assert sent.plan()["exclusion"]["screening"] == "none"
+
+
+def test_pairs_offer_no_matrix_of_ratings(compared: Study, admin_client: Any) -> None:
+    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    done = Report.objects.create(study=compared, fingerprint=computed["fingerprint"])
+    assert done.finish(**computed)
+    base = f"/admin/analysis/report/study/{compared.pk}/"
+    page = admin_client.get(base).content.decode()
+    assert "ratings_long.csv" in page and "ratings_matrix" not in page
+    assert admin_client.get(f"{base}ratings_matrix.csv").status_code == 404
+
+
+def test_the_monitor_counts_choices_of_pairs(
+    compared: Study, admin_client: Any
+) -> None:
+    """Each of two more people owes three choices, which are six votes."""
+    compared.items.bulk_create(
+        Item(study=compared, stimulus=a, second=b)
+        for a, b in combinations(compared.stimuli.order_by("pk"), 2)
+    )
+    Study.objects.filter(pk=compared.pk).update(max_participants=8)
+    compared.refresh_from_db()
+    watched = watch(compared)
+    assert (watched.answers, watched.ratings, watched.missing) == ("choices", 18, 6)
+    page = f"/admin/analysis/report/study/{compared.pk}/monitor/"
+    assert "6 choices are missing" in admin_client.get(page).content.decode()
+
+
+def test_who_always_chooses_is_not_called_constant(compared: Study) -> None:
+    """Choices have no number that could always be the same."""
+    for number in range(3):
+        for index in (4, 5):
+            trial = Trial.objects.create(
+                participant=compared.participants.get(code=f"p{number}"), index=index,
+                stimulus=compared.stimuli.get(code="s0"), answered_at=timezone.now(),
+                second=compared.stimuli.get(code="s1"), side="left",
+            )  # fmt: skip
+            Rating.objects.create(
+                trial=trial, choice="first", rating=None, response_ms=100
+            )
+    seen = {each["code"]: words(each) for each in people(compared)}
+    assert seen["p0"] == ("fast",)
+    assert [each.words for each in suspicious(compared)] == [("fast",)] * 3
 
 
 def test_pairs_are_exported_with_their_choice(compared: Study) -> None:

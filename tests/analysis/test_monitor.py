@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from analysis import exclusions, monitor, reports
 from survey import services
-from survey.models import Participant, Rating, Study, Trial
+from survey.models import Participant, Question, Rating, Study, Trial
 from survey.services import withdraw
 from tests.analysis.test_exports import people_answer
 
@@ -96,6 +96,25 @@ def test_the_median_session_is_of_those_who_finished(study: Study) -> None:
 def test_the_pace_is_votes_over_hours(study: Study) -> None:
     many(study, 4)  # 12 votes, all two hours ago
     assert monitor.watch(study).per_hour == pytest.approx(6, rel=1e-2)
+
+
+def test_the_pace_is_that_of_the_answers_that_are_missing(
+    study: Study, desk: Any
+) -> None:
+    """A second question makes nobody rate the pictures any faster."""
+    many(study, 4)
+    Study.objects.filter(pk=study.pk).update(max_participants=8)
+    study.refresh_from_db()
+    alone = monitor.watch(study)
+    Question.objects.create(study=study, name="style", text="How bold?")
+    Rating.objects.bulk_create(
+        Rating(trial_id=it.trial_id, question="style", rating=3, rated_at=it.rated_at)
+        for it in Rating.objects.all()
+    )
+    watched = monitor.watch(study)
+    assert (watched.ratings, watched.missing) == (2 * alone.ratings, alone.missing)
+    assert watched.per_hour == pytest.approx(alone.per_hour, rel=1e-2)
+    assert "on the main question are missing" in desk.get(page(study)).content.decode()
 
 
 def test_one_who_always_answers_the_same_is_worth_a_look(make_study: Any) -> None:
