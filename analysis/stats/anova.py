@@ -11,7 +11,7 @@ import pandas as pd
 import scipy
 
 from analysis.stats.frame import Ratings, divide
-from analysis.stats.ranks import ranks
+from analysis.stats.ranks import ranks, without_dust
 
 # Effect → the axes of a raters × a × b block that it keeps.
 EFFECTS = {"a": (1,), "b": (2,), "a:b": (1, 2)}
@@ -56,7 +56,7 @@ def _effect(block: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     for axis in range(3):
         mean = part.mean(axis=axis, keepdims=True)
         part = part - mean if axis in axes else mean
-    return np.broadcast_to(part, block.shape)
+    return np.broadcast_to(without_dust(part), block.shape)
 
 
 def crossed_block(ratings: Ratings, a: str, b: str) -> np.ndarray:

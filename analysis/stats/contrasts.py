@@ -103,10 +103,10 @@ def signed_ranks(
     """Wilcoxon's signed ranks by column, zeros as Pratt (1959) treats them.
 
     W+ (zeros ranked, then dropped), its two-sided normal p without continuity
-    correction, the matched rank-biserial (zeros dropped before ranking) and the number
-    of nonzero differences. Under random signs W+ has mean Σr/2 and variance Σr²/4,
-    which is the textbook formula with its corrections for ties and zeros. Differences
-    of averaged ratings are ranked without their float dust.
+    correction (both empty for a single difference), the matched rank-biserial (zeros
+    dropped before ranking) and the number of nonzero differences. Under random signs W+
+    has mean Σr/2 and variance Σr²/4, which is the textbook formula with its corrections
+    for ties and zeros. Differences of averaged ratings are ranked without their dust.
     """
     d = without_dust(d)
     rank = np.nan_to_num(ranks(np.abs(d), axis=0))
@@ -114,7 +114,7 @@ def signed_ranks(
     zeros = (d == 0).sum(axis=0)
     rank = np.where(np.nan_to_num(d) != 0, rank, 0)
     w_plus = np.where(d > 0, rank, 0).sum(axis=0)
-    total = rank.sum(axis=0)
+    total = np.where((~np.isnan(d)).sum(axis=0) > 1, rank.sum(axis=0), np.nan)
     z = divide(w_plus - total / 2, np.sqrt((rank**2).sum(axis=0)) / 2)
     alone = total - zeros * nonzero
     positive = w_plus - zeros * (d > 0).sum(axis=0)

@@ -23,12 +23,15 @@ MOS = {
 RECOVERY = {
     "mle_collapsed": (
         "A rater carries more than half of the weight of the maximum likelihood, or is "
-        "fitted perfectly: its scores are theirs. Read the MOS, or shrink (ours)."
+        "fitted perfectly: its scores are theirs, and an error that would be 0 is "
+        "empty. Read the MOS, or shrink (ours)."
     ),
+    "no_noise_left": "The recovery explains every rating of it: no error to be had.",
     "mle_refused": "The maximum likelihood was refused; analysis.json says why.",
 }
 FAST_MS = 600  # no look at a picture is shorter; set it from the pilot
 RATERS = {
+    "one_rating": "One rating only: no SD, no inconsistency, no error of the bias.",
     "few_ratings": "Fewer than five ratings: no verdict on agreement.",
     "constant": "Every rating is the same: a straight line, agreement is undefined.",
     "straight_line": "At least nine ratings in ten are the same.",

@@ -18,6 +18,7 @@ import scipy
 from scipy import optimize, special
 
 from analysis.stats.frame import Ratings, divide
+from analysis.stats.ranks import DUST
 
 TINY = 1e-100  # the least probability of a rating: its square is still a number
 MAX_CLMM_RATINGS = 20_000  # above this the cumulative-link model takes minutes
@@ -57,8 +58,8 @@ def linear_mixed(
 
     For given λ the weighted least squares have a closed form; λ is searched on its
     logarithm and at the boundary 0. `df` are Satterthwaite's. Raises NotEstimable when
-    columns of `x` are linearly dependent, there are no degrees of freedom, or all
-    ratings are equal.
+    columns of `x` are linearly dependent, there are no degrees of freedom, all ratings
+    are equal, or `x` and `group` explain every one exactly.
     """
     _check_design(x, y)
     if np.ptp(y) == 0:
@@ -68,6 +69,15 @@ def linear_mixed(
     sums = [np.bincount(code, column) for column in (y, *x.T)]
     means = np.stack(sums, axis=1) / n_group[:, None]
     data = np.column_stack([y, x])
+    within = data - means[code]
+    left = (
+        within[:, 0] - within[:, 1:] @ np.linalg.lstsq(within[:, 1:], within[:, 0])[0]
+    )
+    if len(y) > x.shape[1] + len(n_group) and np.abs(left).max() < DUST:
+        raise NotEstimable(
+            "The factors and the participants explain every rating exactly: no noise "
+            "is left to tell an error by."
+        )
 
     def solve(ratio: float) -> tuple[float, np.ndarray, np.ndarray, float]:
         """Deviance, coefficients, (X'V⁻¹X)⁻¹ and residual variance at λ."""

@@ -55,6 +55,10 @@ def raters_table(
             "weight_share",
         ):
             table[name] = np.nan if model is None else getattr(model, name)
+        if model is not None:
+            # Nothing is left of a perfect fit to estimate an error by.
+            errors = ["bias_se", "inconsistency_low", "inconsistency_high"]
+            table.loc[model.perfect, errors] = np.nan
         others = screening.leave_one_out(votes).join(
             bt500[["p", "q", "stat1", "stat2"]].add_prefix("bt500_")
         )
@@ -63,6 +67,7 @@ def raters_table(
         constant = (n > 1) & (table["sd"] == 0)
         table["flags"] = join_flags(
             {
+                "one_rating": n == 1,
                 "few_ratings": n < screening.MIN_RATED,
                 "constant": constant,
                 "straight_line": (n >= 10) & (table["share_modal"] >= 0.9) & ~constant,

@@ -17,6 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from analysis.stats.frame import Votes, divide
+from analysis.stats.ranks import without_dust
 from analysis.stats.screening import bt500
 
 MAX_SHARE = 0.5  # our guard, in no standard
@@ -35,7 +36,8 @@ class Recovered:
     """What a method made of the votes; NaN where it says nothing about a quantity.
 
     Arrays by item: quality and se in rating points. By rater: bias and inconsistency
-    (SD) in rating points with their errors, weight_share 0–1, rejected.
+    (SD) in rating points with their errors, weight_share 0–1, rejected, and perfect:
+    fitted to every rating, so that nothing is left to estimate an error by.
     """
 
     method: str
@@ -49,6 +51,7 @@ class Recovered:
     weight_share: np.ndarray
     rejected: np.ndarray
     se_from_raters: np.ndarray
+    perfect: np.ndarray
     iterations: int = 0
 
     @property
@@ -59,7 +62,12 @@ class Recovered:
     @property
     def dominant(self) -> np.ndarray:
         """Raters on whom the likelihood has collapsed."""
-        return (self.weight_share > MAX_SHARE) | (self.inconsistency < PERFECT)
+        return (self.weight_share > MAX_SHARE) | self.perfect
+
+
+def judged_perfectly(votes: Votes, model: Recovered) -> np.ndarray:
+    """The items (bool) rated by somebody whom the model fits perfectly."""
+    return votes.sum_by_item(model.perfect[votes.rater].astype(float)) > 0
 
 
 def mean_opinion(
@@ -73,7 +81,7 @@ def mean_opinion(
         votes,
         method,
         quality=quality,
-        se=np.sqrt(divide(squares, n * np.maximum(n - 1, 0))),
+        se=without_dust(np.sqrt(divide(squares, n * np.maximum(n - 1, 0)))),
         **known,
     )
 
@@ -91,15 +99,21 @@ def p913(
     """P.913 12.4: the mean after taking each rater's bias off.
 
     The bias is the mean of x - MOS over what the rater saw, not centred when votes are
-    missing. With `reject` BT.500 then judges the shifted ratings of all.
+    missing. With `reject` BT.500 then judges the shifted ratings of all. The error is
+    empty where biases explain ratings that differ: they came from too few of them.
     """
     bias = _bias(votes)
     shifted = replace(votes, rating=votes.rating - bias[votes.rater])
-    if not reject:
-        return mean_opinion(shifted, method="p913", bias=bias)
-    rejected = bt500(shifted, reading=reading)["rejected"].to_numpy()
-    kept = shifted.take(~rejected[votes.rater])
-    return mean_opinion(kept, method="p913_reject", bias=bias, rejected=rejected)
+    rejected = np.zeros(votes.n_raters, bool)
+    if reject:
+        rejected = bt500(shifted, reading=reading)["rejected"].to_numpy()
+    kept = ~rejected[votes.rater]
+    method = "p913_reject" if reject else "p913"
+    result = mean_opinion(
+        shifted.take(kept), method=method, bias=bias, rejected=rejected
+    )
+    explained = (result.se == 0) & (mean_opinion(votes.take(kept)).se > 0)
+    return replace(result, se=np.where(explained, np.nan, result.se))
 
 
 def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered:
@@ -109,7 +123,8 @@ def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered
     than 1e-8, then centres the biases. `se` comes from each stimulus' residuals (as
     P.910), `se_from_raters` from the weights (HVEI 2020). `shrink` = ν > 0 pulls every
     inconsistency to the pooled one as ν ratings would; that is ours and in no standard,
-    ν = 0 is P.910 to the letter.
+    ν = 0 is P.910 to the letter. Empty are an inconsistency from one rating, which
+    would be 0, and whatever error would be 0 because somebody is fitted perfectly.
 
     Raises NotIdentifiable when there are no votes, when people and stimuli fall into
     groups without a rating between them, or when the iteration does not settle.
@@ -135,11 +150,14 @@ def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered
             f"The maximum likelihood did not settle in {MAX_ITERATIONS} rounds: "
             "these ratings do not determine it."
         )
-    inconsistency = np.sqrt(variance)
+    spread = without_dust(np.sqrt(variance))
+    perfect = spread < PERFECT
     weight = divide(1, variance + EPSILON)
     n_item = votes.n_by_item
     noise = noise - divide(votes.sum_by_item(noise), n_item)[votes.item]
-    precision = 1 / np.maximum(variance, np.finfo(float).tiny)
+    residual = np.sqrt(votes.sum_by_item(noise**2))
+    measured = np.where(spread > 0, spread, np.nan)
+    inconsistency = np.where((n > 1) | (shrink > 0), spread, np.nan)
     centre = np.nanmean(bias)
     tails = (1 + np.array([[-level], [level]])) / 2
     low, high = inconsistency * np.sqrt(
@@ -149,14 +167,19 @@ def p910(votes: Votes, *, shrink: float = 0.0, level: float = 0.95) -> Recovered
         votes,
         "p910" if shrink == 0 else "p910_shrunk",
         quality=quality + centre,
-        se=divide(np.sqrt(votes.sum_by_item(noise**2)), n_item),
-        se_from_raters=np.sqrt(divide(1, votes.sum_by_item(precision[votes.rater]))),
+        se=divide(
+            np.where((n_item > 1) & (residual > SETTLED), residual, np.nan), n_item
+        ),
+        se_from_raters=np.sqrt(
+            divide(1, votes.sum_by_item(1 / measured[votes.rater] ** 2))
+        ),
         bias=bias - centre,
-        bias_se=divide(inconsistency, np.sqrt(n)),
+        bias_se=divide(np.where(spread > 0, inconsistency, np.nan), np.sqrt(n)),
         inconsistency=inconsistency,
         inconsistency_low=low,
         inconsistency_high=high,
         weight_share=weight / np.nansum(weight),
+        perfect=perfect,
         iterations=iterations,
     )
 
@@ -187,6 +210,7 @@ def _recovered(votes: Votes, method: str, **known: Any) -> Recovered:
     unknown = {
         **by_rater,
         "rejected": np.zeros(votes.n_raters, bool),
+        "perfect": np.zeros(votes.n_raters, bool),
         "se_from_raters": np.full(votes.n_items, np.nan),
     }
     return Recovered(method=method, **(unknown | known))

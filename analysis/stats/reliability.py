@@ -17,14 +17,19 @@ from scipy import optimize
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
 from analysis.stats.mos import mean_and_sd
-from analysis.stats.ranks import ranks, settled
+from analysis.stats.ranks import DUST, ranks, settled, without_dust
 from analysis.stats.screening import retest_pairs
 
 METRICS = ("ordinal", "interval", "nominal", "ratio")
 # Of categories, which an average is not: these take everyone's first answer instead. A
 # second one is no second rater, whose agreement with himself would count.
 CATEGORICAL = ("ordinal", "nominal")
+NO_VARIANCE = "the ratings do not vary: no correlation is defined"
+NO_RELIABILITY = "one rater's correlation is at -1/(k - 1): the mean has no variance"
+NO_INTERVAL = "no interval: the bounds of F do not lie around the value"
+NO_NOISE = "stimuli or raters explain every rating: no noise to compare with"
 MAX_CROSSED = 400  # the smaller of stimuli and raters, for crossed components
+LARGEST_LOG = 8.0  # of a variance over that of the noise: there is none beyond
 MAX_PAIRWISE = 1_000_000  # cells of the matrix behind all pairs of raters
 SPLITS = 200
 SPLIT_VISITS = 20_000_000  # ratings × splits worth visiting in a table
@@ -63,20 +68,22 @@ def krippendorff(
     units = counts[counts.sum(axis=1) > 1].astype(float)
     alphas = _Alphas(units, values, metric)
     value = float(alphas(np.ones((1, len(units))))[0])
-    low = high = np.nan
-    if resamples and len(units) > 1 and not np.isnan(value):
+    reason = "no variation: agreement is not defined"
+    if len(units) < 2:
+        value, reason = np.nan, "needs two stimuli with two ratings each"
+    ends = np.full(2, np.nan)
+    if resamples and not np.isnan(value):
         resampled = intervals.cluster_bootstrap(
             alphas, len(units), resamples=resamples, seed=seed
         )
-        low, high = intervals.middle(resampled, level)
+        ends = intervals.middle(resampled, level)
     return Statistic(
         f"krippendorff_alpha_{metric}",
         value,
-        float(low),
-        float(high),
+        *_wide(ends),
         int((votes.n_by_rater > 0).sum()),
         len(units),
-        _note(value, resamples, "no variation: agreement is not defined"),
+        _note(value, ends, resamples, reason),
     )
 
 
@@ -121,10 +128,22 @@ class _Alphas:
         return 1 - divide(observed * (total - 1), expected)
 
 
-def _note(value: float | np.ndarray, resamples: int, reason: str) -> str:
+def _wide(ends: np.ndarray) -> tuple[float, float]:
+    """Both ends; empty where they are one, which would pretend to certainty."""
+    low, high = map(float, ends)
+    return (low, high) if high - low > DUST else (np.nan, np.nan)
+
+
+def _note(
+    value: float | np.ndarray, ends: np.ndarray, resamples: int, reason: str
+) -> str:
     if np.isnan(value):
         return reason
-    return f"{resamples} resamples" if resamples else "no bootstrap asked for"
+    if not resamples:
+        return "no bootstrap asked for"
+    if np.isnan(_wide(ends)).all():
+        return f"{resamples} resamples, all alike: no interval"
+    return f"{resamples} resamples"
 
 
 def complete_block(votes: Votes) -> np.ndarray:
@@ -144,27 +163,37 @@ def icc(block: np.ndarray, *, level: float = 0.95) -> list[Statistic]:
     """
     k, n = block.shape
     names = [f"icc_{form}_{unit}" for unit in ("1", "k") for form in (1, 2, 3)]
+    note = ""
     if k < 2 or n < 2:
         note = "needs two people who rated every stimulus, and two stimuli"
+    elif np.ptp(settled(block)) == 0:
+        note = NO_VARIANCE
+    if note:
         return [
             Statistic(name, np.nan, n_raters=k, n_stimuli=n, note=note)
             for name in names
         ]
     grand = block.mean()
-    ss_rows = k * ((block.mean(axis=0) - grand) ** 2).sum()
-    ss_raters = n * ((block.mean(axis=1) - grand) ** 2).sum()
-    ss_total = ((block - grand) ** 2).sum()
-    msr = ss_rows / (n - 1)
+    of_row = without_dust(block.mean(axis=0) - grand)
+    of_rater = without_dust(block.mean(axis=1) - grand)
+    noise = without_dust(block - grand - of_row - of_rater[:, None])
+    ss_raters = n * (of_rater**2).sum()
+    msr = k * (of_row**2).sum() / (n - 1)
     msc = ss_raters / (k - 1)
-    mse = (ss_total - ss_rows - ss_raters) / ((n - 1) * (k - 1))
-    msw = (ss_total - ss_rows) / (n * (k - 1))
+    mse = (noise**2).sum() / ((n - 1) * (k - 1))
+    msw = ((noise**2).sum() + ss_raters) / (n * (k - 1))
     return icc_from_mean_squares(msr, msc, mse, msw, n, k, level=level)
 
 
 def icc_from_mean_squares(
     msr: float, msc: float, mse: float, msw: float, n: int, k: float, *, level: float
 ) -> list[Statistic]:
-    """The six ICCs of n stimuli × k raters from their mean squares, F intervals."""
+    """The six ICCs of n stimuli × k raters from their mean squares, F intervals.
+
+    Empty with a note: an interval where nothing disagrees, and one whose end lies
+    beyond the pole of Spearman and Brown's formula at -1/(k - 1), on the other side of
+    which it would come out above the value.
+    """
     top = (1 + level) / 2
 
     def one_way(error: float, df: float) -> np.ndarray:
@@ -193,14 +222,30 @@ def icc_from_mean_squares(
         ]
     )
     single = [icc1, icc2, icc3]
-    mean = [divide(k * x, 1 + (k - 1) * x) for x in single]  # Spearman–Brown
-    return [
-        Statistic(
-            f"icc_{form}_{unit}", float(x[0]), float(x[1]), float(x[2]), int(k), n
-        )
-        for unit, forms in (("1", single), ("k", mean))
-        for form, x in enumerate(forms, start=1)
-    ]
+    # Spearman–Brown
+    mean = [divide(k * x, without_dust(1 + (k - 1) * x)) for x in single]
+    found = []
+    for unit, forms in (("1", single), ("k", mean)):
+        for form, (value, low, high) in enumerate(forms, start=1):
+            note = ""
+            if np.isnan(value):
+                note = NO_RELIABILITY if unit == "k" else NO_VARIANCE
+                low = high = np.nan
+            elif not low <= value <= high:
+                note = "no interval: nothing disagrees" if mse == 0 else NO_INTERVAL
+                low = high = np.nan
+            found.append(
+                Statistic(
+                    f"icc_{form}_{unit}",
+                    float(value),
+                    float(low),
+                    float(high),
+                    int(k),
+                    n,
+                    note,
+                )
+            )
+    return found
 
 
 def icc_from_components(
@@ -217,16 +262,24 @@ def icc_from_components(
     names = [
         f"icc_{form}_{unit}_components" for unit in ("1", "k") for form in (1, 2, 3)
     ]
-    small = min(n, raters) <= MAX_CROSSED
-    if not small or n < 2 or raters < 2 or len(votes.rating) < n + raters:
-        note = "too many people and stimuli" if not small else "too few ratings"
+    note = ""
+    if min(n, raters) > MAX_CROSSED:
+        note = "too many people and stimuli"
+    elif n < 2 or raters < 2 or len(votes.rating) < n + raters:
+        note = "too few ratings"
+    elif np.ptp(settled(votes.rating)) == 0:
+        note = NO_VARIANCE
+    else:
+        stimulus, rater, noise = crossed_components(votes)
+        if max(stimulus, rater) >= noise * np.exp(LARGEST_LOG) * 0.999:
+            note = NO_NOISE
+    if note:
         return [
             Statistic(name, np.nan, n_raters=raters, n_stimuli=n, note=note)
             for name in names
         ]
     if k is None:
         k = float(scipy.stats.hmean(votes.n_by_item[votes.n_by_item > 0]))
-    stimulus, rater, noise = crossed_components(votes)
     found = icc_from_mean_squares(
         k * stimulus + noise,
         n * rater + noise,
@@ -238,7 +291,12 @@ def icc_from_components(
     )
     note = f"REML, k = {k:.3g} ratings a stimulus"
     return [
-        replace(statistic, statistic=name, n_raters=raters, note=note)
+        replace(
+            statistic,
+            statistic=name,
+            n_raters=raters,
+            note="; ".join(filter(None, (note, statistic.note))),
+        )
         for name, statistic in zip(names, found, strict=True)
     ]
 
@@ -284,7 +342,7 @@ def crossed_components(votes: Votes) -> tuple[float, float, float]:
         lambda logs: solve(logs)[0],
         [0.0, 0.0],
         method="L-BFGS-B",
-        bounds=[(-14, 8)] * 2,
+        bounds=[(-14, LARGEST_LOG)] * 2,
         options={"ftol": 1e-14, "gtol": 1e-8},
     ).x
     noise = solve(best)[1]
@@ -321,7 +379,7 @@ def sos(
     """
     mean, sd = mean_and_sd(votes)
     value = _sos(mean, sd**2, scale)
-    low = high = np.nan
+    ends = np.full(2, np.nan)
     if resamples and not np.isnan(value):
         sums = intervals.ItemSums(votes)
 
@@ -333,16 +391,16 @@ def sos(
         resampled = intervals.cluster_bootstrap(
             refit, votes.n_raters, resamples=resamples, seed=seed
         )
-        low, high = intervals.middle(resampled, level)
+        ends = intervals.middle(resampled, level)
+    residual = _sos_residual(mean, sd**2, value, scale)
     return Statistic(
         "sos_a",
         float(value),
-        float(low),
-        float(high),
+        *_wide(ends),
         int((votes.n_by_rater > 0).sum()),
         int((~np.isnan(sd)).sum()),
-        _note(value, resamples, "no stimulus with two ratings off the ends")
-        + f"; residual SD of the fit {_sos_residual(mean, sd**2, value, scale):.3g}",
+        _note(value, ends, resamples, "no stimulus with two ratings off the ends")
+        + ("" if np.isnan(residual) else f"; residual SD of the fit {residual:.3g}"),
     )
 
 
@@ -369,8 +427,10 @@ def split_half(
     confidence interval of the panel.
     """
     rng = np.random.default_rng(seed)
-    order = rng.random((splits, votes.n_raters)).argsort(axis=1)
-    first = (order < votes.n_raters // 2).astype(float)
+    answered = np.flatnonzero(votes.n_by_rater)
+    order = rng.random((splits, len(answered))).argsort(axis=1)
+    first = np.zeros((splits, votes.n_raters))
+    first[:, answered] = order < len(answered) // 2
     n, total = intervals.ItemSums(votes)(first, powers=2)
     halves = (
         divide(total, n),
@@ -386,16 +446,16 @@ def split_half(
     known = corrected[~np.isnan(corrected)]
     if len(known) == 0:
         note = "needs two raters and three stimuli that differ"
-        return Statistic("split_half", np.nan, note=note)
-    low, high = np.quantile(known, [0.025, 0.975])
+        return Statistic("split_half", np.nan, n_raters=len(answered), note=note)
+    limits = _wide(np.quantile(known, [0.025, 0.975]))
+    spread_of = "all alike" if np.isnan(limits).all() else "limits are their spread"
     return Statistic(
         "split_half",
         float(known.mean()),
-        float(low),
-        float(high),
-        votes.n_raters,
+        *limits,
+        len(answered),
         int(n.max()),
-        f"{len(known)} random halves, Spearman–Brown; limits are their spread",
+        f"{len(known)} random halves, Spearman–Brown; {spread_of}",
     )
 
 
@@ -425,8 +485,8 @@ def mean_pairwise_pearson(votes: Votes) -> Statistic:
     return Statistic(
         "mean_pairwise_pearson",
         float(value),
-        n_raters=votes.n_raters,
-        n_stimuli=votes.n_items,
+        n_raters=int((votes.n_by_rater > 0).sum()),
+        n_stimuli=int((votes.n_by_item > 0).sum()),
         note=f"{int((~np.isnan(pairs)).sum())} pairs of people",
     )
 

@@ -309,6 +309,7 @@ def _mos(
     }
     values = {name: np.full(len(table), np.nan) for name in added}
     words = {word: np.zeros(len(table), bool) for word in flags.RECOVERY}
+    by_question = dict(ratings.votes_by_question)
     for question, named in models.items():
         where = np.ones(len(table), bool)
         if question is not None:
@@ -316,8 +317,13 @@ def _mos(
         for name, (model, attribute) in added.items():
             if model in named:
                 values[name][where] = getattr(named[model], attribute)
+        if "mle" in named:
+            empty = recovery.judged_perfectly(by_question[question], named["mle"])
+            values["mos_mle_se_raters"][np.flatnonzero(where)[empty]] = np.nan
         words["mle_collapsed"] |= where & ("mle" in named and named["mle"].collapsed)
         words["mle_refused"] |= where & (question in refusals)
+    unknown = np.isnan(values["mos_recovered_se"]) & ~np.isnan(values["mos_recovered"])
+    words["no_noise_left"] = unknown & (table["n"].to_numpy() > 1)
     ours = mos.join_flags(words)
     joined = [";".join(filter(None, pair)) for pair in zip(theirs, ours, strict=True)]
     if ratings.references:
