@@ -21,6 +21,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
 
 from analysis import exclusions, monitor, pages, preregistration, reports, rights
@@ -77,7 +78,8 @@ class ReportAdmin(ReadOnlyAdmin):
             page("ratings_matrix.csv", self.ratings_matrix, "ratings_matrix"),
             page("<str:name>", self.report_file, "report_file"),
             path(
-                "file/<int:pk>/<str:name>",
+                # A chart of an older report may have a slash in its name.
+                "file/<int:pk>/<path:name>",
                 self.admin_site.admin_view(self.kept_file),
                 name="analysis_kept_file",
             ),
@@ -247,7 +249,7 @@ class ReportAdmin(ReadOnlyAdmin):
             bytes(file.data),
             content_type=KINDS[name.rpartition(".")[2]],
             # As a page of its own an SVG could run; beside an <img> this is ignored.
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+            headers={"Content-Disposition": content_disposition_header(True, name)},
         )
 
     # The monitor ----------------------------------------------------------------

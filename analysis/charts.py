@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -37,6 +38,10 @@ MOST_CONTRASTS = 40
 MOST_FACTOR_PAIRS = 6
 MOST_LEVELS = 12
 MOST_NAMED = 8
+# Characters in the name of a file, which has two factors and a question at most: a row
+# holds 100.
+OF_A_FACTOR = 24
+OF_A_QUESTION = 30
 LABEL_LINE = 56  # characters
 TITLE_IN_LABEL = 15
 STYLE: Any = {
@@ -207,7 +212,7 @@ def draw_all(subject: Subject) -> list[Chart]:
             charts.append(sos(subject, table, question))
         for question, table in subject.parts("screening.csv"):
             charts.append(screening(subject, table, question))
-    return charts
+    return _with_names_apart(charts)
 
 
 # The charts -------------------------------------------------------------------
@@ -315,7 +320,7 @@ def heat_map(
     """Pooled MOS of every combination of two factors, the picture in its cell."""
     a, b = pair
     chart = Chart(
-        _name(f"heat_{a}_{b}", question),
+        _name("heat", question, a, b),
         _title(f"MOS by {_word(a)} and {_word(b)}", question),
         f"Pooled MOS ± half of its {subject.interval}, clustered by participant, and "
         "the number of ratings. Grey: nothing was shown there. A cell holds its "
@@ -383,7 +388,7 @@ def interaction(
         if cells[line].nunique() > len(OKABE_ITO):
             line, along = along, line
     chart = Chart(
-        _name(f"lines_{pair[0]}_{pair[1]}", question),
+        _name("lines", question, *pair),
         _title(f"Interplay of {_word(line)} and {_word(along)}", question),
         f"Pooled MOS with its {subject.interval}, clustered by participant. Parallel "
         "lines: the two factors work independently.",
@@ -684,9 +689,30 @@ def thumbnail(picture: Image.Image) -> Image.Image:
     return small
 
 
-def _name(stem: str, question: str) -> str:
-    plain = re.sub(r"\W+", "_", question).strip("_").lower()
-    return f"{stem}_{plain}" if plain else stem
+def _name(stem: str, question: str, *factors: str) -> str:
+    """The stem of a chart's files: letters, digits, - and _ whatever it is about, and
+    short enough for every disk."""
+    parts = [stem, *(_file_word(name, OF_A_FACTOR) for name in factors)]
+    if plain := re.sub(r"\W+", "_", question).strip("_").lower():
+        parts.append(_file_word(plain, OF_A_QUESTION))
+    return "_".join(parts)
+
+
+def _file_word(name: str, most: int) -> str:
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^\w-]+", "-", letters)[:most].strip("-") or "factor"
+
+
+def _with_names_apart(charts: Sequence[Chart]) -> list[Chart]:
+    """The charts, each of whose files has a name of its own on every disk."""
+    apart: dict[str, Chart] = {}
+    for chart in charts:
+        name, number = chart.name, 1
+        while name.casefold() in apart:
+            number += 1
+            name = f"{chart.name}_{number}"
+        apart[name.casefold()] = replace(chart, name=name)
+    return list(apart.values())
 
 
 def _title(title: str, question: str) -> str:

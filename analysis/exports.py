@@ -15,6 +15,7 @@ from typing import Any
 
 from analysis.models import Import
 from analysis.stats.cells import csv_cell
+from nstlab.core.factor_names import TAKEN_BY_PAIRS, columns_of
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study, Trial
 
@@ -24,6 +25,8 @@ PARAMETERS = (
     "seed",
 )  # fmt: skip
 
+LOSSES = ("content_loss", "style_loss", "tv_loss")
+
 RATINGS_LONG = (
     "study", "study_version", "participant", "trial", "kind", "stimulus",
     *PARAMETERS,
@@ -31,6 +34,20 @@ RATINGS_LONG = (
     "rated_at", "device_class", "simulated", "pilot", "excluded", "exclusion_reason",
     "expected", "instructed", "passed", "second", "side", "choice", "displayed_scale",
 )  # fmt: skip
+
+
+def own_factors(study: Study) -> dict[str, str]:
+    """The column of each parameter of its stimuli that no render has, by name.
+
+    In the order of the names: databases keep the order of such names or do not, and
+    the tables of a study are to be alike in all.
+    """
+    known = {*PARAMETERS, *LOSSES, "label"}
+    names: set[str] = set()
+    for parameters in study.stimuli.values_list("parameters", flat=True):
+        names |= parameters.keys() - known
+    pairs = study.method == Study.Method.PAIRS
+    return columns_of(names, TAKEN_BY_PAIRS if pairs else ())
 
 
 def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, Any]]:

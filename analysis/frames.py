@@ -6,12 +6,18 @@ import hashlib
 
 import pandas as pd
 
-from analysis.exports import PARAMETERS, RATINGS_LONG, csv_lines, ratings_rows
+from analysis.exports import (
+    LOSSES,
+    PARAMETERS,
+    RATINGS_LONG,
+    csv_lines,
+    own_factors,
+    ratings_rows,
+)
 from survey.models import Study
 
 # What a study may vary on purpose; the other parameters describe how it was painted.
 FACTORS = tuple(name for name in PARAMETERS if name != "seed")
-LOSSES = ("content_loss", "style_loss", "tv_loss")
 
 
 def ratings_frame(study: Study, *, shared: bool = False) -> pd.DataFrame:
@@ -24,20 +30,12 @@ def ratings_frame(study: Study, *, shared: bool = False) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(RATINGS_LONG))
     frame = frame.astype({"rating": "float64", "response_ms": "float64"})
     made = dict(study.stimuli.values_list("code", "parameters"))
-    for name in (*LOSSES, *own_factors(study)):
+    columns = {name: name for name in LOSSES} | own_factors(study)
+    for name, column in columns.items():
         values = {code: parameters.get(name) for code, parameters in made.items()}
         if any(value is not None for value in values.values()):
-            frame[name] = frame["stimulus"].map(values)
+            frame[column] = frame["stimulus"].map(values)
     return frame
-
-
-def own_factors(study: Study) -> list[str]:
-    """The parameters of its stimuli that no render has, in order of appearance."""
-    known = {*RATINGS_LONG, *LOSSES, "label"}
-    names: dict[str, None] = {}
-    for parameters in study.stimuli.order_by("pk").values_list("parameters", flat=True):
-        names |= dict.fromkeys(name for name in parameters if name not in known)
-    return list(names)
 
 
 def data_sha256(study: Study) -> str:

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from analysis.exports import PARAMETERS, RATINGS_LONG
+from analysis.exports import PARAMETERS, own_factors
 from analysis.models import Preregistration, Report
 from analysis.stats.cells import csv_cell
 from analysis.stats.flags import FAST_MS
@@ -77,16 +77,17 @@ def factors_of(study: Study) -> dict[str, list[str]]:
         return {}
     rated = study.stimuli.filter(rated=True, is_reference=False).order_by("pk")
     made = list(rated.values_list("parameters", flat=True))
-    own = {name: None for it in made for name in it if name not in RATINGS_LONG}
-    names = [name for name in (*PARAMETERS, *own) if name not in NO_FACTORS]
+    columns = {name: name for name in PARAMETERS} | own_factors(study)
     levels: dict[str, list[str]] = {}
-    for name in names:
+    for name, column in columns.items():
+        if name in NO_FACTORS:
+            continue
         values = {it.get(name) for it in made}
         if len(values) > 1:
             known = [value for value in values if value is not None]
             numbers = all(isinstance(value, int | float) for value in known)
             known.sort(key=None if numbers else str)
-            levels[name] = [csv_cell(value) for value in known]
+            levels[column] = [csv_cell(value) for value in known]
     return levels
 
 
@@ -379,9 +380,12 @@ def options_of(row: Preregistration | None) -> dict[str, Any]:
 
 
 def pairs_of(row: Preregistration) -> list[tuple[str, str, str]]:
-    """The planned contrasts: factor and two levels."""
-    pairs = row.plan["contrasts"]["pairs"]
-    return [(pair["factor"], pair["a"], pair["b"]) for pair in pairs]
+    """The planned contrasts: the factor's column and two levels."""
+    columns = own_factors(row.study)
+    return [
+        (columns.get(pair["factor"], pair["factor"]), pair["a"], pair["b"])
+        for pair in row.plan["contrasts"]["pairs"]
+    ]
 
 
 def statement(row: Preregistration) -> dict[str, Any]:

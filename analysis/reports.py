@@ -28,10 +28,11 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
 from analysis import preregistration
-from analysis.exports import RATINGS_LONG
+from analysis.exports import RATINGS_LONG, own_factors
 from analysis.models import Bundle, Preregistration, Report
 from generation.services import picture_bytes
 from nstlab import broker
+from nstlab.core.factor_names import notes_of
 from survey.methods import method_of
 from survey.models import Participant, Study, Trial
 from survey.planning import goal_of
@@ -272,13 +273,16 @@ def build(
     )
     plan = preregistration.frozen(study)
     options = _options(plan, chosen)
+    renamed = notes_of(own_factors(study))
     if study.method == Study.Method.PAIRS:
         if chosen.get("screen", "none") != "none":
             raise ValueError(
                 "Rules of screening judge ratings, and a study of pairs has choices: "
                 "leave out people by name instead."
             )
-        return ratings, _pairs_report(study, ratings, stats.Options(**options))
+        report = _pairs_report(study, ratings, stats.Options(**options))
+        report.summary["notes"] += renamed
+        return ratings, report
     if ratings.rows["rating"].isna().all():  # nothing to compare, and nobody to judge
         empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
         return ratings, stats.Report(empty, beside={"ratings_long.csv": RATINGS_LONG})
@@ -290,6 +294,7 @@ def build(
         _add_planned(report, ratings, settled, plan)
     if sampled := sampling_sentence(study):
         report.summary["sampling"] = sampled
+    report.summary["notes"] += renamed
     report.beside["ratings_long.csv"] = RATINGS_LONG
     table = report.tables["mos_by_stimulus.csv"]
     place = {code: number for number, code in enumerate(_codes(study))}
@@ -405,16 +410,15 @@ def _made(study: Study, ratings: Ratings) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from analysis.frames import FACTORS, own_factors
-    from analysis.stats.frame import KNOWN_COLUMNS
+    from analysis.frames import FACTORS
 
     shown = _shown(ratings)
-    own = [name for name in own_factors(study) if name not in KNOWN_COLUMNS]
+    columns = {name: name for name in FACTORS} | own_factors(study)
     rows = study.stimuli.order_by("pk").values_list("code", "parameters")
     made = {code: of for code, of in rows if code in shown}
-    columns = list(dict.fromkeys([*FACTORS, *own]))
     values = [[of.get(name) for name in columns] for of in made.values()]
-    return pd.DataFrame(values, index=pd.Index([*made], dtype=str), columns=columns)
+    index = pd.Index([*made], dtype=str)
+    return pd.DataFrame(values, index=index, columns=[*columns.values()])
 
 
 def _shown(ratings: Ratings) -> set[str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-# A spreadsheet would run a text that begins with one of these as a formula.
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet would run a text that begins with one of these as a formula; a line end
+# stands for the "\r" that it may have been.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\n")
 
 
 def csv_cell(value: Any) -> str:
     """Empty for None and NaN, true/false, shortest repr of numbers, harmless text.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it;
-    numbers never do. Line ends become "\\n": a lone "\\r" breaks readers of CSV.
+    A text that a spreadsheet would take for a formula gets an apostrophe before it, and
+    so does one that looks like that already: `unguarded` takes it off again. Numbers
+    never do. Line ends become "\\n": a lone "\\r" breaks readers of CSV.
     """
     if value is None:
         return ""
@@ -29,4 +31,14 @@ def csv_cell(value: Any) -> str:
         )
     text = str(value)
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{lines}" if text.startswith(FORMULA_SIGNS) else lines
+    return f"'{lines}" if _looks_like_a_formula(lines) else lines
+
+
+def unguarded(cell: str) -> str:
+    """The text that `csv_cell` has made a cell of, its line ends apart."""
+    return cell[1:] if cell[:1] == "'" and _looks_like_a_formula(cell) else cell
+
+
+def _looks_like_a_formula(text: str) -> bool:
+    """With or without the apostrophes of the guard."""
+    return text.lstrip("'").startswith(FORMULA_SIGNS)
