@@ -17,7 +17,13 @@ from django.utils.safestring import SafeString
 
 from generation import desk
 from generation.forecast import check_room, duration, forecast, number_of_renders
-from generation.forms import ExperimentForm, PairForm, PairFormSet, UploadForm
+from generation.forms import (
+    ExperimentForm,
+    PairForm,
+    PairFormSet,
+    PictureField,
+    UploadForm,
+)
 from generation.grid import ImpossibleGrid
 from generation.models import (
     Batch,
@@ -205,6 +211,16 @@ class SourceImageAdmin(DeletesWhole):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.readonly_fields if obj else []
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Decode an upload before Django's transaction: on SQLite nobody could write
+        meanwhile."""
+        new = request.method == "POST" and object_id is None
+        if new and self.has_add_permission(request):
+            PictureField().decode_ahead(request.FILES.get("upload"))
+        return super().changeform_view(request, object_id, *args, **kwargs)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> SourceImage:
         if change:

@@ -9,8 +9,8 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 
+from generation.decoding import DecodedPicture, DecoderBusy
 from generation.engine.errors import ImageRefused
-from generation.engine.images import open_picture
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import NETWORK_LAYERS
 from generation.grid import (
@@ -31,6 +31,7 @@ from generation.models import (
 )
 from generation.presets import OBJECTIVES as PUBLISHED
 from generation.presets import PRESETS, picture_title
+from generation.services import decode_source_image
 
 LARGEST_UPLOAD = 30 * 1024 * 1024
 # Pictures offered besides those that are ticked; a search finds the others.
@@ -38,23 +39,36 @@ OFFERED = 36
 
 
 class PictureField(forms.FileField):
-    """A picture the engine can read; cleaned to (bytes, notes)."""
+    """A picture the engine can read; cleaned to a DecodedPicture.
+
+    The admin holds the database while it cleans a form: there `decode_ahead` comes
+    first, and what it found stays with the file.
+    """
 
     widget = forms.ClearableFileInput(attrs={"accept": "image/*"})
 
-    def clean(self, data: Any, initial: Any = None) -> bytes:
+    def clean(self, data: Any, initial: Any = None) -> DecodedPicture:
         file: UploadedFile = super().clean(data, initial)
+        found = getattr(file, "decoded", None) or self._decoded(file)
+        if isinstance(found, forms.ValidationError):
+            raise found
+        return found
+
+    def decode_ahead(self, file: UploadedFile | None) -> None:
+        """Decode what will be cleaned; whatever is wrong is said then."""
+        if file:  # Django's own: neither missing nor empty
+            setattr(file, "decoded", self._decoded(file))  # noqa: B010
+
+    def _decoded(self, file: UploadedFile) -> DecodedPicture | forms.ValidationError:
         if file.size and file.size > LARGEST_UPLOAD:
-            raise forms.ValidationError(
+            return forms.ValidationError(
                 f"The file has {file.size / 2**20:.0f} MB; at most "
                 f"{LARGEST_UPLOAD // 2**20} MB are possible."
             )
-        content = file.read()
         try:
-            open_picture(content)
-        except ImageRefused as refused:
-            raise forms.ValidationError(str(refused)) from refused
-        return content
+            return decode_source_image(file)
+        except (ImageRefused, DecoderBusy) as refused:
+            return forms.ValidationError(str(refused))
 
 
 class SeveralFiles(forms.ClearableFileInput):
@@ -94,7 +108,7 @@ class NumberListField(forms.Field):
 
 
 class PicturesField(PictureField):
-    """Several pictures; cleaned to bytes by file name."""
+    """Several pictures; cleaned to DecodedPictures by file name."""
 
     widget = SeveralFiles(attrs={"accept": "image/*"})
 

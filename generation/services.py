@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import io
 import logging
 import re
@@ -15,7 +14,7 @@ from itertools import count, zip_longest
 from typing import Any
 
 from django.conf import settings
-from django.core.files.base import ContentFile
+from django.core.files import File
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -23,7 +22,7 @@ from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
-from generation.engine.images import open_picture, pixel_sha256, png_bytes
+from generation.decoding import DecodedPicture, decode
 from generation.forecast import Rates, check_room, most_bytes, workers_present
 from generation.grid import Axes, overridden
 from generation.models import (
@@ -55,29 +54,34 @@ JOB_ID = re.compile(r"batch-(?P<pk>\d+)-(?P<attempt>\d+)")
 
 
 def add_source_image(
-    *, data: bytes, title: str, **fields: Any
+    *, data: bytes | DecodedPicture, title: str, **fields: Any
 ) -> tuple[SourceImage, tuple[str, ...]]:
     """Store an uploaded picture upright, in sRGB and without metadata.
 
-    Returns the row and sentences about what was converted. Raises ImageRefused.
+    Returns the row and sentences about what was converted. Raises ImageRefused, and
+    DecoderBusy for bytes.
     """
-    opened = open_picture(data)
-    png = png_bytes(opened.image)
-    small = opened.image.copy()
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    decoded = decode_source_image(data) if isinstance(data, bytes) else data
+    made = decoded.made
     image = SourceImage(
         title=title,
-        width=opened.image.width,
-        height=opened.image.height,
-        sha256=hashlib.sha256(data).hexdigest(),
-        pixel_sha256=pixel_sha256(opened.image),
-        notes="\n".join(opened.notes),
+        width=made.width,
+        height=made.height,
+        sha256=decoded.source_sha256,
+        pixel_sha256=made.pixel_sha256,
+        notes="\n".join(made.notes),
         **fields,
     )
-    image.picture.save("", ContentFile(png), save=False)
-    image.thumbnail.save("", ContentFile(png_bytes(small)), save=False)
+    image.picture.save("", decoded.png, save=False)
+    if decoded.small is not None:
+        image.thumbnail.save("", decoded.small, save=False)
     image.save()
-    return image, opened.notes
+    return image, made.notes
+
+
+def decode_source_image(source: bytes | File[bytes]) -> DecodedPicture:
+    """What `add_source_image` stores. Raises ImageRefused or DecoderBusy."""
+    return decode(source, small_side=THUMBNAIL_SIDE)
 
 
 def picture_bytes(field: Any) -> io.BytesIO:

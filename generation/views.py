@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
@@ -12,8 +10,9 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
-from PIL import Image
 
+from generation.decoding import DecoderBusy, small_jpeg
+from generation.engine.errors import ImageRefused
 from generation.models import Render, SourceImage
 from nstlab.people import seen_by, visible
 
@@ -75,12 +74,16 @@ def render_thumbnail(request: HttpRequest, pk: int) -> HttpResponseBase:
         file = field.storage.open(field.name)
     except FileNotFoundError as error:
         raise Http404("The picture's file is missing.") from error
-    with file, Image.open(file, formats=["PNG"]) as picture:
-        small = picture.convert("RGB")
-    small.thumbnail((SHEET_SIDE, SHEET_SIDE))
-    jpeg = io.BytesIO()
-    small.save(jpeg, "JPEG", quality=85)
-    response = HttpResponse(jpeg.getvalue(), content_type="image/jpeg")
+    try:
+        with file:
+            jpeg = small_jpeg(file, SHEET_SIDE)
+    except ImageRefused as error:
+        raise Http404("The picture's file is damaged.") from error
+    except DecoderBusy as busy:
+        return HttpResponse(
+            str(busy), status=503, headers={"Retry-After": busy.retry_after}
+        )
+    response = HttpResponse(jpeg, content_type="image/jpeg")
     response["Cache-Control"] = FOR_EVER
     return response
 

@@ -15,6 +15,7 @@ from django.db import models, transaction
 from django.db.models import Q, QuerySet
 from PIL import Image
 
+from generation.decoding import DecodedPicture, DecoderBusy, decode
 from generation.engine.images import is_bare_png, pixel_sha256, png_bytes
 from generation.models import Render, SourceImage
 from generation.services import picture_bytes
@@ -196,6 +197,8 @@ def _reading(what: str) -> Iterator[None]:
     """Raises CannotOpen if a picture is not there or cannot be decoded."""
     try:
         yield
+    except DecoderBusy as busy:
+        raise CannotOpen(str(busy)) from busy
     except (OSError, SyntaxError, ValueError) as error:
         raise CannotOpen(
             f"{what} cannot be read ({error}). Leave it out, or mend its file."
@@ -251,6 +254,14 @@ def write_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
     stimulus.picture.save("", ContentFile(png_bytes(pixels)), save=False)
 
 
+def keep_picture(stimulus: Stimulus, decoded: DecodedPicture) -> None:
+    """The same of a picture that was decoded apart."""
+    made = decoded.made
+    stimulus.width, stimulus.height = made.width, made.height
+    stimulus.pixel_sha256 = made.pixel_sha256
+    stimulus.picture.save("", decoded.png, save=False)
+
+
 def _lacking_references(study: Study) -> QuerySet[Stimulus]:
     """Pictures of renders that have no content image beside them yet."""
     if not method_of(study).needs_references:
@@ -288,21 +299,16 @@ class _References:
     def _find_or_make(
         self, content: SourceImage, size: tuple[int, int], how: str
     ) -> Stimulus:
-        with (
-            _reading(f"The content image “{content}”"),
-            Image.open(picture_bytes(content.picture)) as picture,
-        ):
-            pixels = picture.convert("RGB")
-        if pixels.size != size:
-            pixels = pixels.resize(size, Image.Resampling[how.upper()])
+        with _reading(f"The content image “{content}”"), content.picture.open() as file:
+            decoded = decode(file, size=size, resample=how)
         reference = Stimulus(
             study=self._study, is_reference=True, parameters={"content": content.title}
         )
-        digest = pixel_sha256(pixels)
+        digest = decoded.made.pixel_sha256
         known = self._study.stimuli.filter(is_reference=True, pixel_sha256=digest)
         if found := known.first():
             return found
-        write_picture(reference, pixels)
+        keep_picture(reference, decoded)
         with transaction.atomic():
             hold_unfrozen(self._study)
             if found := known.first():

@@ -16,16 +16,15 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from django.db import transaction
-from PIL import Image
 
-from generation.engine.images import open_picture
+from generation.decoding import DecoderBusy, decode
 from survey.models import Stimulus, Study
 from survey.opening import (
     check_unfrozen,
     discarding_files,
     hold_unfrozen,
+    keep_picture,
     keep_with_references,
-    write_picture,
 )
 
 MOST_PICTURES = 5000
@@ -266,7 +265,10 @@ def _stimulus(
         ) from error
     if len(data) > MOST_BYTES:
         raise ValueError("is larger than the archive says")
-    pixels: Image.Image = open_picture(data).image
+    try:
+        decoded = decode(data)
+    except DecoderBusy as busy:
+        raise UploadRefused(str(busy)) from busy
     roles: dict[str, Any] = {"rated": _yes(row.get("rated", ""), "rated")}
     for column, name in (("training", "training_order"), ("gold", "gold_answer")):
         if text := row.get(column, ""):
@@ -279,7 +281,7 @@ def _stimulus(
         parameters={"file": label, **factors},
         **roles,
     )
-    write_picture(stimulus, pixels)
+    keep_picture(stimulus, decoded)
     return stimulus
 
 

@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from PIL import Image
 
-from generation.engine.images import open_picture
+from generation.decoding import decode
 from survey import uploads
 from survey.models import Study
 from survey.opening import open_study
@@ -232,9 +232,9 @@ def test_rows_that_cannot_be_written_leave_no_file(
 
     def opening_meanwhile(data: bytes) -> Any:
         Study.objects.filter(pk=own.pk).update(state=Study.State.OPEN)
-        return open_picture(data)
+        return decode(data)
 
-    monkeypatch.setattr(uploads, "open_picture", opening_meanwhile)
+    monkeypatch.setattr(uploads, "decode", opening_meanwhile)
     before = files_there()
     with pytest.raises(CannotOpen, match="frozen"):
         take_in(own, packed(a_png=png(), b_png=png((1, 2, 3))), None)
@@ -250,9 +250,9 @@ def test_no_transaction_is_open_while_pictures_are_decoded(
 
     def looking(data: bytes) -> Any:
         held.append(connection.in_atomic_block)
-        return open_picture(data)
+        return decode(data)
 
-    monkeypatch.setattr(uploads, "open_picture", looking)
+    monkeypatch.setattr(uploads, "decode", looking)
     take_in(own, packed(a_png=png(), b_png=png((1, 2, 3))), None)
     assert held == [False, False] and own.stimuli.count() == 2
 
