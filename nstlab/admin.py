@@ -7,8 +7,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.exceptions import AlreadyRegistered
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 
@@ -48,7 +50,7 @@ def _guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         if user.is_authenticated and not user.has_perm("django_rq.admin"):
             raise PermissionDenied
         if not user.is_authenticated:
-            return admin.site.login(request)
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
         return view(request, *args, **kwargs)
 
     return guarded

@@ -57,6 +57,19 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, 404, _("Not found"), sentence)
 
 
+def too_many_logins(request: HttpRequest, seconds: int) -> HttpResponse:
+    """The same for every account, whether there is one of that name or not."""
+    minutes = -(-seconds // 60)
+    sentence = (
+        "There were too many wrong passwords from your network, or for this account. "
+        f"Please try again in {minutes} {'minute' if minutes == 1 else 'minutes'}. "
+        "A browser in which you logged in before is not held up by others."
+    )
+    response = _page(request, 429, "Too many wrong passwords", sentence)
+    response["Retry-After"] = str(seconds)
+    return response
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     sentence = _(
         "Something went wrong here. What you did before is kept; reload the page."

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.contenttypes.views import shortcut
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+
+from nstlab.errors import too_many_logins
+from nstlab.logins import Attempt
 
 
 class LabSite(AdminSite):
@@ -29,6 +36,25 @@ class LabSite(AdminSite):
         if request.headers.get("HX-Request"):
             return TemplateResponse(request, "admin/_home.html", context)
         return super().index(request, context)
+
+    @method_decorator(sensitive_post_parameters())
+    @method_decorator(never_cache)
+    @login_not_required
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The one page that takes passwords, a limited number of wrong ones."""
+        if request.method != "POST":
+            return super().login(request, extra_context)
+        attempt = Attempt(request)
+        if seconds := attempt.seconds_to_wait():
+            return too_many_logins(request, seconds)
+        response = super().login(request, extra_context)
+        if response.status_code == 302:
+            attempt.succeeded(response)
+        else:
+            attempt.failed()
+        return response
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
         """In the lab's words, also what others call otherwise."""
