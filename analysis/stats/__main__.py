@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analysis.stats.frame import Ratings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +41,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     add("ratings", type=Path, help="CSV: long, or a matrix of people and stimuli")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
     add("--rows", choices=("people", "stimuli"), help="what a matrix has as rows")
-    add("--scale", type=_scale, default=(1, 5), metavar="LOW-HIGH", help="default 1-5")
+    _add_reading(parser)
     add("--repeats", choices=("mean", "votes"), default="mean")
     add("--level", type=float, default=0.95, help="confidence level")
     add("--ci", default="t", help="t, z, percentile, bca or binomial")
@@ -66,6 +71,17 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         metavar="FACTOR[,FACTOR]",
         help="fit both mixed models on these factors: factor_effects.csv",
     )
+    for kind, meaning in (
+        ("numeric", "its levels are numbers: one slope"),
+        ("nominal", "its levels are names: one coefficient each"),
+    ):
+        add(
+            f"--{kind}",
+            action="append",
+            default=[],
+            metavar="FACTOR[,FACTOR]",
+            help=f"{meaning}; default: proposed from the levels, and said",
+        )
     add(
         "--condition-ci",
         choices=("cluster_t", "cluster_bootstrap"),
@@ -88,21 +104,71 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_report)
 
 
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """What a file does not say itself."""
+    add = parser.add_argument
+    add(
+        "--scale",
+        type=_scale,
+        metavar="LOW-HIGH",
+        help="default: the file's columns scale_min and scale_max, else 1-5",
+    )
+    add(
+        "--step",
+        type=_step,
+        metavar="STEP",
+        help="distance of two points of the scale, as 1 or 0.5, or 'any' for a "
+        "slider; default: found from the ratings",
+    )
+    add(
+        "--leave-out",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="do not read this column",
+    )
+    add(
+        "--allow-refused",
+        action="store_true",
+        help="go on without the rows that cannot be used, however many",
+    )
+
+
+def _usable(ratings: Ratings, options: argparse.Namespace) -> Ratings:
+    """The ratings, and on stderr what was refused; ValueError if that is too much."""
+    refusals = ratings.refusals()
+    reasons = [] if options.allow_refused else ratings.unusable()
+    if reasons:
+        end = "Nothing was written; --allow-refused goes on without those rows."
+        raise ValueError("\n".join([*reasons, *refusals, end]))
+    for sentence in refusals:
+        print(sentence, file=sys.stderr)
+    return ratings
+
+
 def _report(options: argparse.Namespace) -> None:
     from analysis.stats.frame import validate
     from analysis.stats.reading import read_ratings
     from analysis.stats.report import Options, build
 
+    kinds = {
+        name: kind
+        for kind in ("numeric", "nominal")
+        for names in getattr(options, kind)
+        for name in names.split(",")
+    }
     ratings = validate(
-        read_ratings(options.ratings, rows=options.rows),
+        read_ratings(options.ratings, rows=options.rows, leave_out=options.leave_out),
         scale=options.scale,
+        step=options.step,
+        kinds=kinds,
         repeats=options.repeats,
         include_simulated=options.include_simulated,
         include_pilot=options.include_pilot,
         include_excluded=options.include_excluded,
     )
-    for sentence in ratings.refusals():
-        print(sentence, file=sys.stderr)
+    ratings.checked_factors(list(kinds))
+    _usable(ratings, options)
     chosen = {"metrics": tuple(options.metric)} if options.metric else {}
     report = build(
         ratings,
@@ -136,7 +202,13 @@ def _add_grim(parser: argparse.ArgumentParser) -> None:
     add("means", nargs="*", metavar="MEAN", help="as printed: 4.0 is not 4.00")
     add("--table", type=Path, help="CSV with mean and, if any, label, n, sd")
     add("--n", type=int, help="people behind every mean without an n of its own")
-    add("--scale", type=_scale, default=(1, 5), metavar="LOW-HIGH", help="default 1-5")
+    add(
+        "--scale",
+        type=_whole_scale,
+        default=(1, 5),
+        metavar="LOW-HIGH",
+        help="default 1-5",
+    )
     add("--items", type=int, default=1, help="answers averaged per person")
     add("--decimals", type=int, help="read every mean with so many decimals")
     add("--convention", choices=CONVENTIONS, action="append")
@@ -272,6 +344,7 @@ def _add_pairs(parser: argparse.ArgumentParser) -> None:
         help="CSV of choices (participant, stimulus, second, "
         "choice) or of ratings, which are then compared within people",
     )
+    _add_reading(parser)
     add("--model", choices=("bradley_terry", "thurstone"), default="bradley_terry")
     add("--prior", type=float, default=0.0, help="pseudo-wins each way for every pair")
     add("--resamples", type=int, default=999, help="bootstrap over people")
@@ -286,12 +359,17 @@ def _pairs(options: argparse.Namespace) -> None:
     from analysis.stats.reading import read_ratings
     from analysis.stats.writing import write_csv
 
-    frame = read_ratings(options.file)
+    frame = read_ratings(options.file, leave_out=options.leave_out)
     if "choice" in frame:
+        remarks = list(frame.attrs["notes"])
         wins, items = pairs.wins_from_choices(frame)
     else:
-        votes = validate(frame).votes
+        ratings = validate(frame, scale=options.scale, step=options.step)
+        remarks = _usable(ratings, options).remarks
+        votes = ratings.votes
         wins, items = pairs.wins_from_ratings(votes), votes.items
+    for remark in remarks:
+        print(remark, file=sys.stderr)
     scale = pairs.fit(
         wins,
         items,
@@ -306,9 +384,31 @@ def _pairs(options: argparse.Namespace) -> None:
         print(scale.table().to_string(index=False))
 
 
-def _scale(text: str) -> tuple[int, int]:
-    low, _, high = text.rpartition("-")
+def _scale(text: str) -> tuple[float, float]:
+    number = r"-?\d+(?:\.\d+)?"
+    found = re.fullmatch(f"({number})-({number})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"a scale is written as 1-5, not {text}")
+    return float(found[1]), float(found[2])
+
+
+def _whole_scale(text: str) -> tuple[int, int]:
+    low, high = _scale(text)
+    if low % 1 or high % 1:
+        raise argparse.ArgumentTypeError(f"{text} has no whole points")
     return int(low), int(high)
+
+
+def _step(text: str) -> float:
+    if text == "any":
+        return 0.0
+    try:
+        step = float(text)
+    except ValueError:
+        step = 0.0
+    if not 0 < step < float("inf"):
+        raise argparse.ArgumentTypeError(f"a step is a number above 0, not {text}")
+    return step
 
 
 if __name__ == "__main__":

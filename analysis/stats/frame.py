@@ -8,12 +8,15 @@ answers, so that a sparse million of ratings costs megabytes and not a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+
+from nstlab.core import csv_files
 
 # Columns with a meaning of their own; every other column is a factor of the stimulus.
 KNOWN_COLUMNS = [
@@ -45,6 +48,12 @@ KNOWN_COLUMNS = [
     "displayed_scale",
 ]
 KINDS = ("rating", "training", "catch", "repeat")
+# Names of things, never numbers unless somebody says so: picture 12 is not 12 of it.
+IDS = ("content", "style", "file", "label")
+FACTOR_KINDS = ("numeric", "ordered", "nominal")
+# Above this share of rows that cannot be used, a file is not what it was taken for.
+MOST_REFUSED = 0.05
+STEPS = (1.0, 0.5, 0.25, 0.2, 0.1, 0.05, 0.01)
 BOOLEANS = ("is_reference", "simulated", "pilot", "excluded", "passed")
 TRUTH = {
     "true": True,
@@ -145,14 +154,19 @@ class Ratings:
     `frame` keeps every accepted row, in order, whatever its kind: training and catch
     trials feed the screening, kind `repeat` the test–retest, and only kind `rating`
     counts in a MOS. A missing `rating` is a trial that was planned and not answered.
-    Participant, stimulus and question are categorical, for speed.
+    Participant, stimulus and question are categorical, for speed. The scale goes from
+    `scale_min` to `scale_max` in steps of `step`; a step of 0 is a slider, on which any
+    value between is a rating.
     """
 
     frame: pd.DataFrame
     refused: pd.DataFrame  # line, column, value, reason
-    scale_min: int
-    scale_max: int
+    scale_min: float  # an int where it is whole
+    scale_max: float
     repeats: str = "mean"
+    step: float = 1
+    notes: tuple[str, ...] = ()  # what was done to the file, and what to look at
+    declared: Mapping[str, str] = field(default_factory=dict)  # factor → its kind
     left_out: dict[str, int] = field(default_factory=dict)  # reason → rows
     excluded: pd.DataFrame = field(default_factory=pd.DataFrame)  # rows, by hand
 
@@ -175,6 +189,86 @@ class Ratings:
         if len(self.refused) > most:
             sentences.append(f"… and {len(self.refused) - most} more rows refused.")
         return sentences
+
+    @property
+    def share_refused(self) -> float:
+        """Refused rows among all that were given, 0–1."""
+        given = len(self.frame) + len(self.refused) + sum(self.left_out.values())
+        return len(self.refused) / given if given else 0.0
+
+    @property
+    def whole_points(self) -> bool:
+        """Whether the scale is of categories one point apart, as 1, 2, 3, 4, 5."""
+        return self.step == 1
+
+    def unusable(self) -> list[str]:
+        """Why these rows should not be analysed as they are; empty if they may be.
+
+        Too many were refused, or a scale from 0 was read as one from 1, where the few
+        zeros are lost and everything else is one point too low.
+        """
+        values = as_numbers(
+            self.refused["value"][self.refused["column"] == "rating"].to_numpy(object)
+        )
+        values = values[~np.isnan(values)]
+        kept = self.frame["rating"].dropna()
+        low, high = self.scale_min, self.scale_max
+        shifted = (
+            len(values) > 0
+            and bool((values == low - 1).all())
+            and (kept.empty or kept.max() < high)
+        )
+        sentences = []
+        if shifted:
+            sentences.append(
+                f"The ratings look like a scale of {low - 1:g}–{high - 1:g}, read as "
+                f"{low:g}–{high:g}: say --scale {low - 1:g}-{high - 1:g}."
+            )
+        if self.share_refused > MOST_REFUSED:
+            given = len(self.frame) + len(self.refused) + sum(self.left_out.values())
+            sentences.append(
+                f"{len(self.refused)} of {given} rows cannot be used "
+                f"({self.share_refused:.0%}; more than {MOST_REFUSED:.0%})."
+            )
+            outside = (values < low) | (values > high)
+            if outside.any() and not shifted:
+                every = np.concatenate([values, kept.to_numpy(float)])
+                sentences.append(
+                    f"The ratings go from {every.min():g} to {every.max():g}, and the "
+                    f"scale is {low:g}–{high:g}: say --scale LOW-HIGH."
+                )
+        return sentences
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """`notes`, and on labels and answers that may be slips of whoever typed."""
+        remarks = list(self.notes)
+        for role in ("participant", "stimulus"):
+            remarks += _near_twins(role, self.frame[role].cat.categories)
+        return remarks + self._rated_twice()
+
+    def _rated_twice(self) -> list[str]:
+        """A sentence on who answered the same more than once, if anybody did."""
+        votes = self.answers
+        code, cells = pd.factorize(votes.rater * np.int64(votes.n_items) + votes.item)
+        if len(cells) == len(code):
+            return []
+        n = np.bincount(code)
+        mean = np.bincount(code, votes.rating) / n
+        apart = np.bincount(code, np.abs(votes.rating - mean[code]) > 1e-9) > 0
+        several, differing = int((n > 1).sum()), int(apart.sum())
+        done = "averaged" if self.repeats == "mean" else "counted one by one"
+        sentence = (
+            f"{several} pairs of a person and a stimulus have several ratings, "
+            f"{differing} of them different ones"
+        )
+        if differing:
+            first = np.flatnonzero(apart)[0]
+            rater, item = divmod(cells[first], votes.n_items)
+            values = ", ".join(f"{it:g}" for it in votes.rating[code == first][:5])
+            stimulus = votes.items.get_level_values("stimulus")[item]
+            sentence += f" ({votes.raters[rater]} on {stimulus}: {values})"
+        return [f"{sentence}; they were {done}."]
 
     @cached_property
     def references(self) -> frozenset[str]:
@@ -243,6 +337,18 @@ class Ratings:
                     factors[name] = self.rows[name].iloc[first[of_item]].to_numpy()
         return pd.DataFrame(factors, index=range(self.answers.n_items))
 
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """Factor → numeric, ordered or nominal: as declared, else as proposed.
+
+        Layers are ordered by depth. Numeric is proposed only where every level is a
+        number and no two texts are the same one; names of contents and styles never.
+        """
+        return {
+            str(name): self.declared.get(str(name)) or _proposed(str(name), levels)
+            for name, levels in self.factors.items()
+        }
+
     def checked_factors(self, wanted: Sequence[str]) -> pd.DataFrame:
         """`factors`; raises ValueError, naming those there are, if one is wanting."""
         unknown = [name for name in wanted if name not in self.factors]
@@ -310,6 +416,61 @@ def divide(
         )
 
 
+def as_numbers(values: pd.Series | np.ndarray) -> np.ndarray:
+    """Numbers of a column of numbers or of texts, as float; NaN where there is none.
+
+    Texts are read as `csv_files.number` does: `2_1` and `nan` are none, and a column of
+    decimal commas is understood.
+    """
+    if values.dtype.kind in "fiu":
+        return np.asarray(values, float)
+    codes, labels = pd.factorize(values)
+    texts = [label.strip() for label in labels if isinstance(label, str)]
+    decimal = csv_files.decimal_of(texts, ",")
+    found = [_number(label, decimal) for label in labels]
+    table = np.array([*(np.nan if it is None else it for it in found), np.nan])
+    return table[codes]  # a missing one has code -1
+
+
+def _number(value: object, decimal: str) -> float | None:
+    if isinstance(value, str):
+        return csv_files.number(value.strip(), decimal=decimal)
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, int | float | np.number):
+        return float(value)
+    return None
+
+
+def _proposed(name: str, levels: pd.Series) -> str:
+    """The kind of a factor that nobody declared."""
+    known = pd.unique(levels.dropna())
+    if "layer" in name:
+        return "ordered"
+    if name in IDS or len(known) == 0:
+        return "nominal"
+    if all(isinstance(level, str) for level in known):
+        return "numeric" if csv_files.numeric([*map(str, known)]) else "nominal"
+    return "nominal" if np.isnan(as_numbers(known)).any() else "numeric"
+
+
+def _near_twins(role: str, labels: pd.Index) -> list[str]:
+    """A sentence on labels that differ in capitals or spaces alone."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        if isinstance(label, str):
+            key = unicodedata.normalize("NFKC", label).casefold()
+            groups.setdefault("".join(key.split()), []).append(label)
+    twins = [group for group in groups.values() if len(group) > 1]
+    if not twins:
+        return []
+    shown = "; ".join(" and ".join(map(repr, group)) for group in twins[:5])
+    return [
+        f"{shown}{'; …' if len(twins) > 5 else ''}: each counts as a {role} of its "
+        "own, though they differ in capitals or spaces only."
+    ]
+
+
 def _code(rows: pd.DataFrame) -> tuple[Votes, np.ndarray]:
     """The answered rows, and the cells rater × n_items + item of the unanswered."""
     rater, raters = pd.factorize(rows["participant"])
@@ -348,11 +509,13 @@ def averaged(votes: Votes) -> Votes:
 def validate(
     frame: pd.DataFrame,
     *,
-    scale: tuple[int, int] = (1, 5),
+    scale: tuple[float, float] | None = (1, 5),
+    step: float | None = 1,
     include_simulated: bool = False,
     include_pilot: bool = False,
     include_excluded: bool = False,
     repeats: str = "mean",
+    kinds: Mapping[str, str] | None = None,
 ) -> Ratings:
     """Check a tidy frame (one row a rating) and name what was refused.
 
@@ -361,13 +524,23 @@ def validate(
     and unanswered. `repeats`: ``mean`` averages a participant's answers to the same
     stimulus first, ``votes`` counts each (as the ITU reference implementation does).
 
+    `scale` None is what the columns `scale_min` and `scale_max` say, else 1–5. `step`
+    is the distance of two points of it, 0 on a slider; None finds it: 1 unless more
+    than `MOST_REFUSED` of the ratings lie between, then the largest of `STEPS` on which
+    all lie, or 0. `kinds` declares factors as numeric, ordered or nominal.
+
     Raises BrokenRatings when a needed column is absent.
     """
     if repeats not in ("mean", "votes"):
         raise ValueError(f"repeats is 'mean' or 'votes', not {repeats!r}.")
-    low, high = scale
+    low, high = map(_plain, _stated_scale(frame) if scale is None else scale)
     if not low < high:
         raise ValueError(f"The scale {low}–{high} has no width.")
+    if step is not None and not 0 <= step <= high - low:
+        raise ValueError(f"A step of {step:g} does not fit the scale {low}–{high}.")
+    kinds = kinds or {}
+    if unknown := set(kinds.values()) - set(FACTOR_KINDS):
+        raise ValueError(f"A factor is {', '.join(FACTOR_KINDS)}, not {unknown}.")
     if "participant" not in frame and "subject" in frame:
         frame = frame.rename(columns={"subject": "participant"})
     absent = [c for c in ("participant", "stimulus", "rating") if c not in frame]
@@ -398,17 +571,28 @@ def validate(
             # Plain labels: from_codes would take a CategoricalIndex for its categories.
             names = pd.Index(np.asarray(labels))
             text[column] = pd.Categorical.from_codes(codes, names)
-    rating = pd.to_numeric(tidy["rating"], errors="coerce").astype(float)
-    given = tidy["rating"].notna()
+    given = tidy["rating"].notna().to_numpy()
     if tidy["rating"].dtype.kind not in "fiu":
-        given &= tidy["rating"].astype(str).str.strip() != ""
-    value = rating.to_numpy()
+        codes, labels = pd.factorize(tidy["rating"])
+        nothing = [isinstance(it, str) and not it.strip() for it in labels]
+        given = given & ~np.array([*nothing, True])[codes]
+    value = as_numbers(tidy["rating"])
+    inside = value[given & (value >= low) & (value <= high)]
+    notes = list(frame.attrs.get("notes", ()))
+    if step is None:
+        step, found = _found_step(inside, low)
+        notes += found
     for bad, reason in (
         (np.isnan(value), "rating is not a number"),
         ((value < low) | (value > high), f"rating is outside {low}–{high}"),
-        (np.floor(value) != value, "rating is not a whole number"),
+        (
+            _between(value, low, step),
+            "rating is not a whole number"
+            if step == 1 and low % 1 == 0
+            else f"rating is not {low} or so many steps of {step:g} above",
+        ),
     ):
-        refusals.add(given.to_numpy() & bad, "rating", tidy["rating"], reason)
+        refusals.add(given & bad, "rating", tidy["rating"], reason)
     for column, bound in (("scale_min", low), ("scale_max", high)):
         if column in tidy:
             stated = pd.to_numeric(tidy[column], errors="coerce")
@@ -437,26 +621,69 @@ def validate(
             keep &= ~out
             if column == "excluded":
                 excluded = out
-    tidy = tidy.assign(rating=rating, **flags, **text)
+    tidy = tidy.assign(rating=value, **flags, **text)
     return Ratings(
         frame=tidy if keep.all() else tidy[keep].reset_index(drop=True),
         refused=refusals.table(),
         scale_min=low,
         scale_max=high,
         repeats=repeats,
+        step=step,
+        notes=tuple(notes),
+        declared=kinds,
         left_out=left_out,
         excluded=tidy[excluded],
     )
+
+
+def _plain(bound: float) -> float:
+    """An end of the scale, an int where it is whole."""
+    return int(bound) if float(bound).is_integer() else float(bound)
+
+
+def _stated_scale(frame: pd.DataFrame) -> tuple[float, float]:
+    """The ends that every row states, or 1 and 5."""
+    ends = [1.0, 5.0]
+    for k, column in enumerate(("scale_min", "scale_max")):
+        if column in frame:
+            stated = np.unique(as_numbers(frame[column].dropna()))
+            if len(stated) == 1 and np.isfinite(stated[0]):
+                ends[k] = float(stated[0])
+    return ends[0], ends[1]
+
+
+def _between(values: np.ndarray, low: float, step: float) -> np.ndarray:
+    """Where values lie between two points of the scale; nowhere on a slider."""
+    if step == 0:
+        return np.zeros(len(values), bool)
+    with np.errstate(invalid="ignore"):  # ∞ has been refused before
+        steps = (values - low) / step
+        return np.abs(steps - np.rint(steps)) > 1e-6
+
+
+def _found_step(values: np.ndarray, low: float) -> tuple[float, list[str]]:
+    """The step of a scale by the ratings on it, and a sentence if it is not 1."""
+    between = np.count_nonzero(_between(values, low, 1))
+    if between <= MOST_REFUSED * len(values):
+        return 1, []
+    distinct = np.unique(values)
+    step = next((it for it in STEPS if not _between(distinct, low, it).any()), 0)
+    found = f"steps of {step:g}" if step else "any value, as on a slider"
+    return step, [
+        f"{between} of {len(values)} ratings lie between whole points: the scale was "
+        f"read as {found} (--step says otherwise)."
+    ]
 
 
 def _booleans(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
     """The column as booleans (missing is false) and where it was neither."""
     if column.dtype == bool:
         return column, np.zeros(len(column), bool)
-    text = column.astype(str).str.strip().str.lower()
-    truth = text.map(TRUTH)
-    missing = column.isna() | (text == "")
-    return truth.eq(True), (truth.isna() & ~missing).to_numpy()
+    codes, labels = pd.factorize(column)
+    texts = [str(label).strip().lower() for label in labels]
+    true = np.array([*(TRUTH.get(text) is True for text in texts), False])
+    unclear = np.array([*(text not in TRUTH and text != "" for text in texts), False])
+    return pd.Series(true[codes], column.index), unclear[codes]
 
 
 class _Refusals:

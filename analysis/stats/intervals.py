@@ -38,7 +38,7 @@ def normal(mean: np.ndarray, se: np.ndarray, level: float) -> Ends:
 
 
 def binomial(
-    mean: np.ndarray, n: np.ndarray, scale: tuple[int, int], level: float
+    mean: np.ndarray, n: np.ndarray, scale: tuple[float, float], level: float
 ) -> Ends:
     """Clopper–Pearson on the scale's steps: bounded by the scale, unanimous or not.
 
@@ -60,7 +60,7 @@ def binomial(
 
 
 def overdispersed(
-    mean: np.ndarray, variance_n: np.ndarray, scale: tuple[int, int]
+    mean: np.ndarray, variance_n: np.ndarray, scale: tuple[float, float]
 ) -> np.ndarray:
     """Where the variance (N) exceeds the binomial one: SOS a > 0.25 on 1–5."""
     low, high = scale

@@ -51,6 +51,8 @@ def mos_table(
     elif ci_method == "z":
         ci_low, ci_high = intervals.normal(mos, se, level)
     elif ci_method == "binomial":
+        if not ratings.whole_points:
+            raise ValueError("The binomial interval is one of scales of whole points.")
         variance = sd**2 * divide(n - 1, n)
         too_wide = intervals.overdispersed(mos, variance, (low, high))
         ci_low, ci_high = (
@@ -61,7 +63,6 @@ def mos_table(
         ci_low, ci_high = intervals.bootstrap(
             votes, level, method=ci_method, resamples=resamples, seed=seed
         )
-    counts = _counts(ratings)
     answers = ratings.answers
     n_answers = answers.n_by_item
     q1, median, q3 = _quartiles(answers)
@@ -79,9 +80,11 @@ def mos_table(
         "median": median,
         "q1": q1,
         "q3": q3,
-        "mode": _modes(counts, low),
+        "mode": _modes(*answers.distribution),
     }
-    columns |= {f"n_{low + k}": counts[:, k] for k in range(high - low + 1)}
+    if ratings.whole_points:
+        counts = _counts(ratings)
+        columns |= {f"n_{low + k:g}": counts[:, k] for k in range(counts.shape[1])}
     columns["p_top_box"] = divide(
         answers.sum_by_item(answers.rating >= high), n_answers
     )
@@ -115,7 +118,7 @@ def mos_table(
 
 def has_five_points(ratings: Ratings) -> bool:
     """Whether %GoB and %PoW are defined: their two and two categories are of five."""
-    return ratings.scale_max - ratings.scale_min == 4
+    return ratings.whole_points and ratings.scale_max - ratings.scale_min == 4
 
 
 CI_METHODS = ("t", "z", "percentile", "bca", "binomial")
@@ -191,8 +194,8 @@ def join_flags(words: Mapping[str, np.ndarray | pd.Series]) -> list[str]:
 def _counts(ratings: Ratings) -> np.ndarray:
     """Items × categories: answers, repeats included, in each category of the scale."""
     answers = ratings.answers
-    width = ratings.scale_max - ratings.scale_min + 1
-    category = answers.rating.astype(int) - ratings.scale_min
+    width = round(ratings.scale_max - ratings.scale_min) + 1
+    category = np.rint(answers.rating - ratings.scale_min).astype(int)
     cells = np.bincount(
         answers.item * width + category, minlength=answers.n_items * width
     )
@@ -215,16 +218,15 @@ def _quartiles(votes: Votes) -> np.ndarray:
     return np.where(n > 0, lower + (position - below) * (upper - lower), np.nan)
 
 
-def _modes(counts: np.ndarray, low: int) -> pd.Series:
-    top = (counts == counts.max(axis=1, keepdims=True)) & (counts > 0)
+def _modes(values: np.ndarray, counts: np.ndarray) -> pd.Series:
+    most = counts.max(axis=1, keepdims=True, initial=0)
+    top = (counts == most) & (counts > 0)
     patterns, where = np.unique(top, axis=0, return_inverse=True)
-    names = [
-        "|".join(str(low + k) for k in np.flatnonzero(p)) or None for p in patterns
-    ]
+    names = ["|".join(f"{it:g}" for it in values[p]) or None for p in patterns]
     return pd.Series(np.array([*names, None], object)[where.ravel()], dtype=object)
 
 
-def _consensus(votes: Votes, width: int) -> np.ndarray:
+def _consensus(votes: Votes, width: float) -> np.ndarray:
     """Tastle and Wierman (2007): 1 when unanimous, 0 when split at the ends."""
     mean = divide(votes.sum_by_item(votes.rating), votes.n_by_item)
     distance = np.abs(votes.rating - mean[votes.item]) / width

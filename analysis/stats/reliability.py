@@ -365,7 +365,7 @@ def kendall_w(block: np.ndarray) -> Statistic:
 
 def sos(
     votes: Votes,
-    scale: tuple[int, int],
+    scale: tuple[float, float],
     *,
     level: float = 0.95,
     resamples: int = 0,
@@ -404,14 +404,16 @@ def sos(
     )
 
 
-def _sos(mean: np.ndarray, variance: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
+def _sos(
+    mean: np.ndarray, variance: np.ndarray, scale: tuple[float, float]
+) -> np.ndarray:
     g = np.where(np.isnan(variance), 0, (mean - scale[0]) * (scale[1] - mean))
     g = np.nan_to_num(g)
     return divide((g * np.nan_to_num(variance)).sum(axis=-1), (g**2).sum(axis=-1))
 
 
 def _sos_residual(
-    mean: np.ndarray, variance: np.ndarray, a: np.ndarray, scale: tuple[int, int]
+    mean: np.ndarray, variance: np.ndarray, a: np.ndarray, scale: tuple[float, float]
 ) -> float:
     off = variance - a * (mean - scale[0]) * (scale[1] - mean)
     known = off[~np.isnan(off)]

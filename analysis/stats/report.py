@@ -131,6 +131,7 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
         rater_table = pd.concat([rater_table, left], ignore_index=True)
     compared = kept.without_references
     by, model, notes = _without_constants(compared, options)
+    notes = [*ratings.remarks, *notes]
     if kept.references:
         notes.append(
             f"{len(kept.references)} hidden references are in no comparison, factor, "
@@ -420,6 +421,8 @@ def _summary(
         },
         "options": asdict(options),
         "scale": [ratings.scale_min, ratings.scale_max],
+        "scale_step": ratings.step,
+        "factor_kinds": ratings.kinds,
         "repeats": ratings.repeats,
         "bootstrap_resamples": resamples,
         "data_sha256": fingerprint(ratings),

@@ -202,11 +202,12 @@ def attention(ratings: Ratings, *, fast_ms: float = 600) -> pd.DataFrame:
     n = answers.n_by_rater
     mean = divide(answers.sum_by_rater(answers.rating), n)
     deviation = answers.rating - mean[answers.rater]
-    width = ratings.scale_max - ratings.scale_min + 1
-    category = answers.rating.astype(int) - ratings.scale_min
+    # Values that occur, not categories: a scale may have half points, or any.
+    category, values = pd.factorize(answers.rating)
+    width = len(values)
     counts = np.bincount(
         answers.rater * width + category, minlength=answers.n_raters * width
-    ).reshape(-1, width)
+    ).reshape(answers.n_raters, width)
     table = pd.DataFrame(
         {
             "longstring": _longest_runs(ratings),

@@ -422,6 +422,6 @@ def test_no_code_in_a_matrix_runs_as_a_formula(tmp_path: Path) -> None:
     (read,) = read_ratings(path).to_dict("records")
     (row,) = exported(study)
     assert (read["participant"], read["stimulus"], read["rating"]) == (
-        row["participant"], row["stimulus"], 4
+        row["participant"], row["stimulus"], "4"
     )  # fmt: skip
     assert "".join(matrix_lines(study, labels=False)) == "4\n"

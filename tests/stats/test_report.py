@@ -278,7 +278,13 @@ def test_it_says_what_an_option_can_be(
 def test_it_goes_on_without_refused_rows_and_lists_them(tmp_path, capsys) -> None:
     path = tmp_path / "ratings.csv"
     path.write_text("participant,stimulus,rating\nA,x,4\nB,x,five\nC,x,3\n")
-    assert main(["report", str(path), "--out", str(tmp_path / "out")]) == 0
+    command = ["report", str(path), "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "1 of 3 rows cannot be used (33%; more than 5%)." in said
+    assert "Line 3: rating is not a number: 'five'." in said
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--allow-refused"]) == 0
     assert "Line 3: rating is not a number: 'five'." in capsys.readouterr().err
     refused = pd.read_csv(tmp_path / "out" / "refused.csv")
     assert refused["line"].to_list() == [3]
