@@ -64,11 +64,11 @@ PRIVATE: dict[str, tuple[str, ...]] = {
         "completion_url", "screenout_code", "screenout_url", "delete_on", "owner",
         "created_at", "opened_at", "closed_at",
     ),
-    "stimulus": ("id", "study", "render"),
+    "stimulus": ("id", "study", "render", "random_features"),  # in its parameters
     "participant": (
         "id", "study", "token_sha256", "former_sha256", "number", "planned", "practice",
         "consent_sha256", "seed", "viewport", "pixel_ratio", "form_done_at",
-        "checks_done_at", "pilot", "started_at", "seen_at",
+        "checks_done_at", "pilot", "started_at", "seen_at", "unfilled_link",
     ),
     "trial": (
         "id", "item", "repeat_of", "break_before", "break_ended_at", "load_failures",

@@ -339,7 +339,7 @@ class StimulusForm(forms.ModelForm):
 class StimulusAdmin(SaysRandomWeights):
     form = StimulusForm
     belongs_to = "study"
-    random_weights = Q(parameters__weights__startswith="random:")
+    random_weights = Q(random_features=True)
     list_display = ["thumb", "code", "study", "made_by", "rated", "is_reference",
                     "training_order", "gold_answer"]  # fmt: skip
     list_editable = ["rated", "training_order", "gold_answer"]

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.urls import reverse
 from django.utils import timezone
 
@@ -366,7 +366,16 @@ class Study(Owned):
 
     @property
     def random_weights(self) -> bool:
-        return self.experiment is not None and self.experiment.random_weights
+        """Whether any of its pictures was painted with random features; a draft's
+        pictures are those it is to show as well."""
+        if self.stimuli.filter(random_features=True).exists():
+            return True
+        if self.state != self.State.DRAFT or self.experiment is None:
+            return False
+        wanted = self.experiment.renders.ready()
+        if not self.all_renders:
+            wanted = wanted.filter(pk__in=self.chosen)
+        return wanted.filter(weights__startswith="random:").exists()
 
     @property
     def dynamic(self) -> bool:
@@ -568,6 +577,14 @@ class Stimulus(models.Model):
         blank=True,
         help_text="Also shown as a check with this known answer (± 1).",
     )
+    # Asked on every page that participants see, so the database keeps it beside them.
+    random_features = models.GeneratedField(
+        expression=Case(
+            When(parameters__weights__startswith="random:", then=True), default=False
+        ),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
 
     class Meta:
         verbose_name_plural = "stimuli"
@@ -580,12 +597,16 @@ class Stimulus(models.Model):
                 fields=["study", "code"], name="stimulus_code_once_in_study"
             ),
         ]
+        indexes = [
+            models.Index(fields=["study", "random_features"], name="random_features")
+        ]
 
     def __str__(self) -> str:
         return self.code
 
     @property
     def random_weights(self) -> bool:
+        """`random_features`, also of a row that is not saved."""
         return str(self.parameters.get("weights", "")).startswith("random:")
 
 

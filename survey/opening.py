@@ -494,5 +494,5 @@ def _fields(row: models.Model, without: tuple[str, ...]) -> dict[str, Any]:
     return {
         field.name: getattr(row, field.name)
         for field in row._meta.concrete_fields
-        if field.name not in without
+        if field.name not in without and not field.generated
     }

@@ -165,6 +165,7 @@ def test_an_empty_lab_computes_the_identical_tables(
 
     assert rows(study) == before
     assert study.stimuli.filter(picture="").count() == 0
+    assert study.random_weights  # its pages say so, without the experiment
     excluded = study.participants.get(excluded=True)
     assert excluded.exclusion_reason == "- clicked, “through”\nit"
     assert Import.objects.get().study == study
