@@ -15,7 +15,18 @@ def main() -> None:
         raise SystemExit(
             f"{missing}. Run `make install`, then `.venv/bin/python manage.py …`."
         ) from missing
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except Exception as error:
+        from django.core.exceptions import ImproperlyConfigured
+
+        from nstlab.outages import sentence_of
+
+        wrong = isinstance(error, ImproperlyConfigured)
+        sentence = str(error) if wrong else sentence_of(error)
+        if not sentence or "--traceback" in sys.argv:
+            raise
+        raise SystemExit(sentence) from error
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin, messages
@@ -34,7 +36,10 @@ from analysis.exports import (
 from analysis.models import Bundle, Report, ReportFile
 from generation.admin import ReadOnlyAdmin
 from nstlab import people
+from nstlab.outages import sentence_of
 from survey.models import Participant, Study
+
+log = logging.getLogger(__name__)
 
 KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json",
          "svg": "image/svg+xml", "png": "image/png"}  # fmt: skip
@@ -55,7 +60,7 @@ class ReportAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         def page(route: str, view: Callable[..., Any], name: str) -> URLPattern:
-            wrapped = self.admin_site.admin_view(view)
+            wrapped = self.admin_site.admin_view(self._or_why_not(view))
             return path(f"study/<int:pk>/{route}", wrapped, name=f"analysis_{name}")
 
         return [
@@ -85,6 +90,37 @@ class ReportAdmin(ReadOnlyAdmin):
             ),
             *super().get_urls(),
         ]
+
+    def _or_why_not(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        """A page about a study whose rows or kept files make no sense to this version
+        says what is wrong with them; an error page would say nothing."""
+
+        @wraps(view)
+        def explained(request: HttpRequest, pk: int, **named: Any) -> HttpResponse:
+            try:
+                response: HttpResponse = view(request, pk, **named)
+                if isinstance(response, TemplateResponse):
+                    response.render()
+                return response
+            except (Http404, PermissionDenied):
+                raise
+            except Exception as error:
+                if sentence_of(error):
+                    raise
+                log.exception("A page about study %s cannot be shown.", pk)
+                wrong = f"{type(error).__name__}: {error}"
+                if request.headers.get("HX-Request"):
+                    said = '<p class="errornote" role="alert">Cannot be shown: {}</p>'
+                    return HttpResponse(format_html(said, wrong))
+                context = {
+                    **self.admin_site.each_context(request),
+                    "title": "This page cannot be shown",
+                    "study": self._get_study(request, pk),
+                    "wrong": wrong,
+                }
+                return render(request, "analysis/cannot_be_shown.html", context)
+
+        return explained
 
     # Who may see what: every view below asks the first of these, and before it changes
     # anything another one.

@@ -5,6 +5,8 @@ In the browser's language where participants meet them; the desk is English.
 
 from __future__ import annotations
 
+import sys
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -16,6 +18,8 @@ from django.utils.translation import (
     override,
 )
 from django.utils.translation import gettext_noop as _
+
+from nstlab.outages import sentence_of
 
 PARTICIPANTS = "/s/"
 
@@ -71,6 +75,17 @@ def too_many_logins(request: HttpRequest, seconds: int) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """500; 503 where the machine fails, which to try again helps against."""
+    if said := sentence_of(sys.exc_info()[1]):
+        # Who rates need not know which part of the lab it is, and who runs it must.
+        if not request.path.startswith(reverse("admin:index")):
+            said = _(
+                "The lab cannot save anything just now. What you did before is kept; "
+                "please try again in a few minutes."
+            )
+        answer = _page(request, 503, _("Something went wrong"), said)
+        answer["Retry-After"] = "60"
+        return answer
     sentence = _(
         "Something went wrong here. What you did before is kept; reload the page."
     )
@@ -83,3 +98,11 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         "Please go back, reload the page and try again."
     )
     return _page(request, 403, _("The page has expired"), sentence)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    sentence = _(
+        "Your browser sent something that this page cannot read. Please go back, "
+        "reload the page and try again."
+    )
+    return _page(request, 400, _("Not understood"), sentence)

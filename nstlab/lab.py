@@ -18,6 +18,7 @@ from pathlib import Path
 from django.conf import settings
 
 from nstlab import broker
+from nstlab.outages import going_on
 from nstlab.processes import Process
 
 MANAGE = settings.BASE_DIR / "manage.py"
@@ -122,10 +123,11 @@ class Lab:
         self.tidy()
 
     def tidy(self) -> None:
-        """Reap and purge, each if it is time again."""
+        """Reap and purge, each if it is time again, and again if they could not."""
         for place, (chore, every) in enumerate(self._chores):
             if time.monotonic() >= self._due[place]:
-                chore()
+                with going_on("Tidying up"):
+                    chore()
                 self._due[place] = time.monotonic() + every
 
     def stop(self) -> None:

@@ -16,6 +16,7 @@ urlpatterns = [
     path("metrics", metrics.metrics, name="metrics"),
 ]
 
+handler400 = "nstlab.errors.bad_request"
 handler403 = "nstlab.errors.forbidden"
 handler404 = "nstlab.errors.not_found"
 handler500 = "nstlab.errors.server_error"

@@ -426,3 +426,34 @@ def test_a_withdrawal_leaves_no_report_that_knew_the_answers(
     assert after.method["n_participants"] == 1
     for file in after.files.all():
         assert leaving.code.encode() not in bytes(file.data)
+
+
+@pytest.mark.parametrize("page", ["", "monitor/"])
+def test_a_study_that_makes_no_sense_here_has_a_page_that_says_why(
+    study: Study, desk: Any, queues: None, caplog: pytest.LogCaptureFixture, page: str
+) -> None:
+    """As one written by a newer version, or changed by hand in the database."""
+    people_answer(study, 1, 5)
+    compute_report(reports.request_report(study).pk)
+    address = f"/admin/analysis/report/study/{study.pk}/"
+    Study.objects.filter(pk=study.pk).update(slug="")
+    answer = desk.get(address + page)
+    said = answer.content.decode()
+    assert answer.status_code == 200
+    assert "This page cannot be shown" in said and "NoReverseMatch" in said
+    assert "Traceback (most recent call last)" in caplog.text
+    part = desk.get(address + page, headers={"hx-request": "true"}).content.decode()
+    assert "<html" not in part and 'role="alert"' in part
+    assert desk.get(address + "participants/nobody/").status_code == 404
+
+
+def test_a_kept_report_of_another_version_does_not_take_its_page_along(
+    study: Study, desk: Any, queues: None
+) -> None:
+    people_answer(study, 1, 5)
+    compute_report(reports.request_report(study).pk)
+    address = f"/admin/analysis/report/study/{study.pk}/"
+    Report.objects.update(method={"scale": "another"})
+    answer = desk.get(address)
+    assert answer.status_code == 200
+    assert "KeyError" in answer.content.decode()

@@ -28,6 +28,7 @@ from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
 from generation.services import add_source_image, queue_experiment, reap, retry_renders
 from nstlab.broker import BrokerUnavailable
 from nstlab.lab import Lab, answers_http, gunicorn
+from nstlab.outages import going_on
 from nstlab.roles import researchers
 from survey.models import Study
 from survey.opening import open_study
@@ -196,15 +197,18 @@ class Command(BaseCommand):
         with progress_bar(budget, "painting", "evaluation") as bar:
             while True:
                 lab.keep()
-                done = sum(
-                    experiment.evaluations
-                    if status in Render.TERMINAL
-                    else progress.get("evaluations", 0)
-                    for status, progress in renders.values_list("status", "progress")
-                )
-                bar.update(done - bar.n)
-                if not renders.unfinished().exists():
-                    break
+                with going_on("A look at the renders"):
+                    done = sum(
+                        experiment.evaluations
+                        if status in Render.TERMINAL
+                        else progress.get("evaluations", 0)
+                        for status, progress in renders.values_list(
+                            "status", "progress"
+                        )
+                    )
+                    bar.update(done - bar.n)
+                    if not renders.unfinished().exists():
+                        break
                 for worker in lab.workers:
                     if worker.restarts > 5:
                         raise CommandError(
