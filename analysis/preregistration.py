@@ -23,6 +23,7 @@ from analysis.stats.cells import csv_cell
 from analysis.stats.flags import FAST_MS
 from survey.methods import method_of
 from survey.models import Rating, Study, Trial
+from survey.opening import hold, hold_people
 from survey.preflight import NO_FACTORS
 
 FORMAT = 1
@@ -237,10 +238,14 @@ def freeze(study: Study, *, by: Any) -> Preregistration:
     Raises CannotFreeze for an empty plan, for a contrast that the pictures do not
     have, and once it is frozen.
     """
+    # Nobody answers and nobody changes the design between what is quoted and counted
+    # here and the time that is written.
+    hold_people(study)
+    study = hold(study)
     row, _ = Preregistration.objects.get_or_create(study=study)
     _check(study, row.plan)
     plan = row.plan | {"study": _facts(study)}
-    # Whoever counts is counted in the transaction that writes the time.
+    frozen_at = timezone.now()
     ratings = ratings_so_far(study)
     seen = Report.objects.filter(
         study=study, state=Report.State.DONE, method__n_ratings__gt=0
@@ -249,7 +254,7 @@ def freeze(study: Study, *, by: Any) -> Preregistration:
         row,
         plan=plan,
         sha256=sha256_of(plan),
-        frozen_at=timezone.now(),
+        frozen_at=frozen_at,
         frozen_by_id=by.pk,
         ratings_before=ratings,
         report_before=bool(ratings) and seen.exists(),

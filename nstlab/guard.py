@@ -30,6 +30,28 @@ from django.utils.safestring import SafeString
 from nstlab import people
 
 
+def own_columns(form: forms.BaseModelForm) -> list[str]:
+    """The columns of a row that a form writes: those of its fields.
+
+    Never the whole row: somebody may have written the others since it was read.
+    """
+    columns = form.instance._meta.concrete_fields
+    return [
+        it.name for it in columns if it.name in form.cleaned_data and not it.primary_key
+    ]
+
+
+class OwnColumnsForm(forms.ModelForm):
+    """A form that leaves alone what it does not show."""
+
+    def save(self, commit: bool = True) -> Any:
+        row = super().save(commit=False)
+        if commit:
+            row.save(update_fields=None if row._state.adding else own_columns(self))
+            self._save_m2m()  # type: ignore[attr-defined]
+        return row
+
+
 class Autocomplete(AutocompleteSelect):
     """A field to search in, that reads the chosen row: never where none is chosen, nor
     where the page has it already, in `loaded` by its key as text."""
@@ -171,6 +193,11 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
     def _root(self, row: Any) -> people.Owned:
         return people.root_row(row, self.belongs_to)
 
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> None:
+        obj.save(update_fields=own_columns(form) if change else None)
+
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Not where nothing was changed."""
         return super().log_change(request, obj, message) if message else None
@@ -264,6 +291,7 @@ def _people_form(request: HttpRequest, row: Any) -> forms.ModelForm:
         named.insert(0, "owner")
     form_class = forms.modelform_factory(
         type(row),
+        form=OwnColumnsForm,
         fields=named,
         labels={"shared_with": "Shared with"},
         widgets={"shared_with": forms.CheckboxSelectMultiple},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import segno
 from django import forms
 from django.contrib import admin, messages
-from django.db import models
-from django.db.models import OuterRef, Q, QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db import models, transaction
+from django.db.models import OuterRef, ProtectedError, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html
@@ -171,12 +173,54 @@ class StudyAdmin(OwnedAdmin):
             }
         return super().change_view(request, object_id, form_url, context)
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Read, check and save while the study is held; then, without holding
+        anything, do what the button asks for besides, for that may copy pictures."""
+        view = super().changeform_view
+        if request.method == "POST" and object_id is not None:
+            with transaction.atomic():
+                if refused := self._opened_meanwhile(request, object_id):
+                    messages.error(request, refused)
+                    return HttpResponseRedirect(request.path)
+                response = view(request, object_id, form_url, extra_context)
+        else:
+            response = view(request, object_id, form_url, extra_context)
+        asked = request.__dict__.pop("_asked", None)
+        return response if asked is None else self._do(request, *asked)
+
+    def _opened_meanwhile(self, request: HttpRequest, object_id: str) -> str:
+        """Why what was sent cannot be saved: the page was made before the study was
+        frozen. Holds the study."""
+        held = None
+        if object_id.isdecimal():
+            studies = Study.objects.select_for_update(of=("self",))
+            held = studies.filter(pk=object_id).first()
+        if held is None or not self.has_change_permission(request, held):
+            return ""  # which is answered as ever
+        frozen = {*self._named()} - {*self.never_frozen, *self.readonly_fields}
+        if held.state in opening.UNFROZEN or frozen.isdisjoint(request.POST):
+            return ""
+        return (
+            f"“{held}” is {held.state_in_words} since you loaded this page: its "
+            "questions and texts are frozen. Nothing of what you sent was saved."
+        )
+
+    def _named(self) -> list[str]:
+        return [
+            str(name) for _, options in self.fieldsets for name in options["fields"]
+        ]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Once a study is open its texts and its design are frozen."""
         if obj is None or obj.state in opening.UNFROZEN:
             return self.readonly_fields
-        named = [name for _, options in self.fieldsets for name in options["fields"]]
-        return [name for name in named if name not in self.never_frozen]
+        return [name for name in self._named() if name not in self.never_frozen]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
         finished = Participant.objects.filter(
@@ -210,11 +254,16 @@ class StudyAdmin(OwnedAdmin):
         return gone, counts, own, kept
 
     def delete_model(self, request: HttpRequest, obj: Study) -> None:
-        opening.delete_study(obj)
+        try:
+            opening.delete_study(obj)
+        except ProtectedError as refused:  # since it was asked for
+            raise PermissionDenied(
+                f"“{obj}” was not deleted: somebody takes part in it by now."
+            ) from refused
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
         for study in queryset:
-            opening.delete_study(study)
+            self.delete_model(request, study)
 
     def has_open_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("survey.open_study")
@@ -222,21 +271,24 @@ class StudyAdmin(OwnedAdmin):
     def response_change(self, request: HttpRequest, obj: Study) -> HttpResponse:
         for name in ("open", "pilot", "close", "take_in", "unfreeze"):
             if f"_{name}" in request.POST and self.has_open_permission(request):
-                copies = name in ("open", "pilot", "take_in")
-                if copies and (page := desk.go_on_copying(obj, act=name)):
-                    return page
-                getattr(self, name)(request, Study.objects.filter(pk=obj.pk))
+                request.__dict__["_asked"] = name, obj.pk  # see changeform_view
                 return HttpResponseRedirect(request.path)
         return super().response_change(request, obj)
+
+    def _do(self, request: HttpRequest, name: str, pk: int) -> HttpResponse:
+        """What a button of the study's page asks for, once the page is saved."""
+        studies = Study.objects.filter(pk=pk)
+        copies = name in ("open", "pilot", "take_in")
+        if copies and (page := desk.go_on_copying(studies.get(), act=name)):
+            return page
+        getattr(self, name)(request, studies)
+        return HttpResponseRedirect(reverse("admin:survey_study_change", args=[pk]))
 
     def response_add(
         self, request: HttpRequest, obj: Study, post_url_continue: Any = None
     ) -> HttpResponse:
         if {"_open", "_pilot"} & set(request.POST):
-            self.response_change(request, obj)
-            return HttpResponseRedirect(
-                reverse("admin:survey_study_change", args=[obj.pk])
-            )
+            return self.response_change(request, obj)
         return super().response_add(request, obj, post_url_continue)
 
     @admin.display(description="pictures")
@@ -325,6 +377,17 @@ class StudyAdmin(OwnedAdmin):
                 messages.error(request, why)
 
 
+def _hold_studies_of(pictures: Iterable[str]) -> dict[Study, list[str]]:
+    """The studies of the pictures of these keys, held until the transaction ends."""
+    keys = [it for it in pictures if it.isdecimal() and len(it) < 19]
+    known = Stimulus.objects.filter(pk__in=keys)
+    of: dict[int, list[str]] = {}
+    for pk, study in known.values_list("pk", "study"):
+        of.setdefault(study, []).append(str(pk))
+    studies = Study.objects.select_for_update(of=("self",)).order_by("pk")
+    return {study: of[study.pk] for study in studies.filter(pk__in=of)}
+
+
 class StimulusForm(forms.ModelForm):
     """What one picture is used for; it is compared with one of its own study."""
 
@@ -358,6 +421,51 @@ class StimulusAdmin(SaysRandomWeights):
             return True
         unfrozen = obj.study.state in opening.UNFROZEN
         return unfrozen and may_change(request.user, obj.study)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Read, check and save while the picture's study is held."""
+        view = super().changeform_view
+        if request.method != "POST" or object_id is None:
+            return view(request, object_id, form_url, extra_context)
+        with transaction.atomic():
+            for study in _hold_studies_of([object_id]):
+                if self._say_frozen(request, study):
+                    return HttpResponseRedirect(request.path)
+            return view(request, object_id, form_url, extra_context)
+
+    def _say_frozen(self, request: HttpRequest, study: Study) -> bool:
+        """Tell whoever might change the pictures of a study that they are frozen."""
+        if study.state in opening.UNFROZEN or not may_change(request.user, study):
+            return False
+        said = f"“{study}” is {study.state_in_words}: its pictures are frozen, and "
+        messages.error(request, said + "what you chose for them was not saved.")
+        return True
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Likewise, for all the pictures of a page."""
+        view = super().changelist_view
+        if request.method != "POST" or "_save" not in request.POST:
+            return view(request, extra_context)
+        sent = {
+            str(pk): name.removesuffix("id")
+            for name, pk in request.POST.items()
+            if re.fullmatch(r"form-\d+-id", name)
+        }
+        with transaction.atomic():
+            for study, pictures in _hold_studies_of(sent).items():
+                rows = [sent[pk] for pk in pictures]
+                asked = [f"{row}{name}" for row in rows for name in self.list_editable]
+                if not request.POST.keys().isdisjoint(asked):
+                    self._say_frozen(request, study)
+            return view(request, extra_context)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Without a form where no row of the page may change."""

@@ -13,6 +13,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.response import TemplateResponse
@@ -299,14 +300,14 @@ def upload(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespons
 def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
     """Add P.913's questions about people and their surroundings to the study."""
     if request.method == "POST":
-        if study.state not in opening.UNFROZEN:
-            messages.error(
-                request, f"“{study}” is {study.state_in_words}; its forms are frozen."
-            )
-            return _back(study)
-        new = presets.add_p913_form(study)
-        owner.log_change(request, study, f"{new} of P.913's questions added.")
-        messages.success(request, f"{new} questions are in the form before.")
+        try:
+            with transaction.atomic():
+                new = presets.add_p913_form(opening.hold_unfrozen(study))
+                owner.log_change(request, study, f"{new} of P.913's questions added.")
+        except CannotOpen as refused:
+            messages.error(request, str(refused))
+        else:
+            messages.success(request, f"{new} questions are in the form before.")
     return _back(study)
 
 

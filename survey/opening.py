@@ -84,7 +84,7 @@ def choose_renders(study: Study, chosen: Collection[int]) -> None:
             "people can rate: choose fewer."
         )
     with transaction.atomic():
-        hold_unfrozen(study)
+        held = hold_unfrozen(study)
         painted = study.stimuli.filter(render__isnull=False)
         gone = painted.exclude(render__in=chosen)
         tried = Trial.objects.filter(Q(stimulus__in=gone) | Q(second__in=gone))
@@ -99,10 +99,11 @@ def choose_renders(study: Study, chosen: Collection[int]) -> None:
         lonely = lonely.filter(trials=None)
         names += lonely.values_list("picture", flat=True)
         lonely.delete()
-        study.all_renders = False
-        study.chosen = sorted(chosen)
-        study.save(update_fields=["all_renders", "chosen"])
+        held.all_renders = False
+        held.chosen = sorted(chosen)
+        held.save(update_fields=["all_renders", "chosen"])
         transaction.on_commit(partial(_delete_unused, names))
+    study.refresh_from_db()
 
 
 @transaction.atomic
@@ -111,6 +112,7 @@ def delete_study(study: Study) -> None:
 
     Raises ProtectedError while it has participants.
     """
+    hold(study)  # so that nobody joins meanwhile
     names = list(study.stimuli.values_list("picture", flat=True))
     study.delete()
     transaction.on_commit(partial(_delete_unused, names))
@@ -124,20 +126,28 @@ def _delete_unused(names: Iterable[str | None]) -> None:
 
 
 def check_unfrozen(study: Study) -> None:
-    """Raises CannotOpen if the study's pictures are frozen."""
+    """Raises CannotOpen if what the study shows, asks and says is frozen."""
     if study.state not in UNFROZEN:
         raise CannotOpen(
-            f"“{study}” is {study.state_in_words}; its pictures are frozen."
+            f"“{study}” is {study.state_in_words}: its pictures, questions and texts "
+            "are frozen."
         )
 
 
-def hold_unfrozen(study: Study) -> None:
-    """Hold a study until the transaction ends. Raises CannotOpen if it is frozen."""
-    check_unfrozen(_held(study))
+def hold_unfrozen(study: Study) -> Study:
+    """The study as it stands now, held until the transaction ends.
+
+    Whoever changes a study, its pictures, questions or texts reads, checks and writes
+    them in the transaction that holds it: nobody opens it meanwhile, and nobody else
+    changes it. Raises CannotOpen if it is frozen.
+    """
+    held = hold(study)
+    check_unfrozen(held)
+    return held
 
 
-def _held(study: Study) -> Study:
-    """The study as it stands now, held until the transaction ends."""
+def hold(study: Study) -> Study:
+    """The study as it stands now, frozen or not, held until the transaction ends."""
     return Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
 
 
@@ -212,7 +222,7 @@ def _keep(study: Study, copies: list[Stimulus]) -> None:
     write ratings meanwhile.
     """
     with transaction.atomic():
-        held = _held(study)
+        held = hold(study)
         wanted = set()
         if held.state in UNFROZEN:
             wanted = set(to_copy(held).values_list("pk", flat=True))
@@ -277,8 +287,12 @@ def _add_references(study: Study, end: float | None) -> None:
             size = stimulus.width, stimulus.height
             resample = render.render_settings().resample
             reference = references.of(render.content, size, resample)
-            # It may have been taken out in another tab by now.
-            Stimulus.objects.filter(pk=stimulus.pk).update(reference=reference)
+            with transaction.atomic():
+                hold_unfrozen(study)
+                # Either may have been taken out in another tab by now.
+                if study.stimuli.filter(pk=reference.pk).exists():
+                    lacking = _lacking_references(study).filter(pk=stimulus.pk)
+                    lacking.update(reference=reference)
         if _over(end):
             break
 
@@ -337,10 +351,10 @@ def _losses(render: Render) -> dict[str, float]:
 def _plan(study: Study) -> None:
     """Write down what will be asked about the pictures, all of which are there.
 
-    In the transaction that lets people in. Raises CannotOpen with everything that
-    stands against it.
+    In the transaction that lets people in and holds the study, which was read in it.
+    Raises CannotOpen with everything that stands against it.
     """
-    hold_unfrozen(study)
+    check_unfrozen(study)
     if left := left_to_take_in(study):
         raise CannotOpen(
             f"“{study}” lacks {left} pictures that were chosen or painted just now: "
@@ -383,48 +397,69 @@ def lacking(study: Study) -> list[str]:
 
 def open_study(study: Study) -> None:
     """Freeze the pictures and let participants in. Raises CannotOpen."""
-    if missing := lacking(study):
-        raise CannotOpen(f"“{study}” cannot open without {', '.join(missing)}.")
-    unfrozen = study.state in UNFROZEN
-    if unfrozen:
+    _check_lacking(study)
+    if study.state in UNFROZEN:
         take_in(study)
     with transaction.atomic():
-        _check_address(study, Study.State.PILOTING)
-        if unfrozen:
-            _plan(study)
-        if not study.open():
+        hold_people(study)
+        # What is planned and frozen is the study as it stands now.
+        held = _hold_address(study, Study.State.PILOTING)
+        _check_lacking(held)
+        if held.state in UNFROZEN:
+            _plan(held)
+        if not held.open():
             raise CannotOpen(f"“{study}” is already open.")
+    study.refresh_from_db()
+
+
+def _check_lacking(study: Study) -> None:
+    if missing := lacking(study):
+        raise CannotOpen(f"“{study}” cannot open without {', '.join(missing)}.")
 
 
 def pilot_study(study: Study) -> None:
     """Let people try the study; nothing they answer counts. Raises CannotOpen."""
+    _check_draft(study)
+    with transaction.atomic():
+        _hold_address(study, Study.State.OPEN)
+    take_in(study)
+    with transaction.atomic():
+        hold_people(study)
+        held = _hold_address(study, Study.State.OPEN)
+        _check_draft(held)
+        _plan(held)
+        held.pilot()
+    study.refresh_from_db()
+
+
+def _check_draft(study: Study) -> None:
     if study.state != Study.State.DRAFT:
         raise CannotOpen(
             f"“{study}” is {study.state_in_words}; only a draft can be piloted."
         )
-    _check_address(study, Study.State.OPEN)
-    take_in(study)
-    with transaction.atomic():
-        _check_address(study, Study.State.OPEN)
-        _plan(study)
-        study.pilot()
 
 
-@transaction.atomic
-def _check_address(study: Study, state: str) -> None:
-    """Raises CannotOpen if another version at the address is in `state`: people who
-    come would land in the pilot. Holds every version while a transaction goes on."""
+def hold_people(study: Study) -> None:
+    """Hold everybody who has joined, before the study, as whoever answers does."""
+    people = study.participants.select_for_update(of=("self",)).order_by("pk")
+    list(people.values_list("pk", flat=True))
+
+
+def _hold_address(study: Study, state: str) -> Study:
+    """The study as it stands now, held with every version of it.
+
+    Raises CannotOpen if another version at the address is in `state`: people who come
+    would land in the pilot.
+    """
     versions = Study.objects.select_for_update(of=("self",)).order_by("pk")
-    others = [
-        it
-        for it in versions.filter(slug=study.slug)
-        if it.pk != study.pk and it.state == state
-    ]
+    held = {it.pk: it for it in versions.filter(slug=study.slug)}
+    others = [it for it in held.values() if it.pk != study.pk and it.state == state]
     if others:
         raise CannotOpen(
             f"Version {others[0].version} is {others[0].state_in_words} at the same "
             "address: people who come now would land in the pilot. Close it first."
         )
+    return held[study.pk]
 
 
 @transaction.atomic
@@ -434,7 +469,8 @@ def throw_pilot_away(study: Study) -> int:
     Returns how many people were deleted. Raises CannotOpen for a study that is open or
     was.
     """
-    check_unfrozen(study)
+    hold_people(study)
+    hold_unfrozen(study)
     unfreeze(study)
     people = study.participants.filter(pilot=True)
     number = people.count()
@@ -445,7 +481,7 @@ def throw_pilot_away(study: Study) -> int:
 def unfreeze(study: Study) -> None:
     """Back to a draft, as long as nobody has joined who counts. Raises CannotOpen."""
     with transaction.atomic():
-        held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
+        held = hold(study)
         if held.participants.filter(pilot=False, simulated=False).exists():
             raise CannotOpen(
                 f"People have taken part in “{study}”: make a new version instead."
@@ -467,8 +503,10 @@ def new_version(study: Study) -> Study:
     People who have begun finish the version they agreed to; once the new one opens,
     whoever comes takes part in that.
     """
-    versions = Study.objects.select_for_update().filter(slug=study.slug)
-    last = max(versions.values_list("version", flat=True))
+    versions = Study.objects.filter(slug=study.slug)
+    held = versions.select_for_update(of=("self",)).order_by("pk")
+    last = max(held.values_list("version", flat=True))
+    study.refresh_from_db()
     if versions.filter(state__in=UNFROZEN).exclude(pk=study.pk).exists():
         raise CannotOpen(f"“{study}” has a newer version that is not open yet.")
     copy = Study(

@@ -34,7 +34,10 @@ P913_WORDS = frozenset(
 
 
 def add_p913_form(study: Study) -> int:
-    """Put the questions of P913_FORM that the study lacks into its form before."""
+    """Put the questions of P913_FORM that the study lacks into its form before.
+
+    The caller holds the study; returns how many it lacked.
+    """
     present = set(study.form_items.values_list("name", flat=True))
     new = [each for each in P913_FORM if each["name"] not in present]
     FormItem.objects.bulk_create([FormItem(study=study, **each) for each in new])

@@ -10,6 +10,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.forms import BoundField, modelformset_factory
 from django.utils.text import capfirst
 
+from nstlab.guard import OwnColumnsForm
 from survey import presets
 from survey.models import Question, Stimulus, Study
 
@@ -43,8 +44,11 @@ def label_of(field: str) -> str:
     return capfirst(str(getattr(Study._meta.get_field(field), "verbose_name", field)))
 
 
-class StepForm(forms.ModelForm):
-    """A few fields of a study, in groups with a heading each."""
+class StepForm(OwnColumnsForm):
+    """A few fields of a study, in groups with a heading each; only they are written.
+
+    Whoever saves it has read its study in the same transaction, and holds it.
+    """
 
     groups: Sequence[tuple[str, str, Sequence[str]]]  # heading, what it is, fields
     instance: Study
@@ -219,7 +223,7 @@ class ChecksForm(StepForm):
         ]  # fmt: skip
 
 
-class MarkForm(forms.ModelForm):
+class MarkForm(OwnColumnsForm):
     """What one picture is used for."""
 
     class Meta:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,7 +28,7 @@ from generation.sheet import factor_label, level_text
 from survey import desk, opening, preflight, services
 from survey.models import Study
 from survey.refusals import CannotOpen
-from survey.steps import FORMS, MOST_MARKED, STEPS, marks, neighbours
+from survey.steps import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
 from survey.views import COOKIE
 
 MOST_SHOWN = 300
@@ -72,7 +73,8 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
             raise PermissionDenied
         if step not in STEPS:
             raise Http404(f"The wizard has no step {step}.")
-        if step != "review" and study.state not in opening.UNFROZEN:
+        frozen = study.state not in opening.UNFROZEN
+        if step != "review" and frozen and request.method != "POST":
             return _to(study, "review")
         pages = {"pictures": pictures, "review": review}
         if step in pages:
@@ -313,19 +315,16 @@ def _new_draft(
         raise CannotOpen("Tick at least one picture.")
     mine = Study.objects.filter(owner_id=request.user.pk).order_by("-pk").first()
     habits = ("controller", "contact", "language")
-    study = Study.objects.create(
-        title=title,
-        experiment=experiment,
-        owner_id=request.user.pk,
-        **{name: getattr(mine, name) for name in habits if mine is not None},
-    )
-    if experiment is not None:
-        try:
+    with transaction.atomic():
+        study = Study.objects.create(
+            title=title,
+            experiment=experiment,
+            owner_id=request.user.pk,
+            **{name: getattr(mine, name) for name in habits if mine is not None},
+        )
+        if experiment is not None:
             opening.choose_renders(study, chosen)
-        except BaseException:
-            study.delete()
-            raise
-    owner.log_addition(request, study, "Begun in the wizard.")
+        owner.log_addition(request, study, "Begun in the wizard.")
     return study
 
 
@@ -352,11 +351,12 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
             return _copied(request, study)
         else:
             try:
-                opening.choose_renders(study, picker.chosen)
+                with transaction.atomic():
+                    opening.choose_renders(study, picker.chosen)
+                    _changed(request, study, owner, "pictures")
             except CannotOpen as refused:
                 messages.error(request, str(refused))
             else:
-                _changed(request, study, owner, "pictures")
                 return _copied(request, study)
     return _pick(request, study, owner, experiment, picker)
 
@@ -387,18 +387,25 @@ def fill_in(
     request: HttpRequest, study: Study, owner: ModelAdmin, step: str
 ) -> HttpResponse:
     """One of the steps that are forms."""
-    sent = request.POST if request.method == "POST" else None
-    # Of its own: a form writes into its study what it then refuses.
-    form = FORMS[step](sent, instance=Study.objects.get(pk=study.pk))
-    used = marks(study, sent) if step == "checks" else None
-    if sent is not None and form.is_valid() and (used is None or used.is_valid()):
-        with transaction.atomic():
-            study = form.save()
-            if used is not None:
-                used.save()
-            if form.has_changed() or (used is not None and used.has_changed()):
-                _changed(request, study, owner, step)
-        return _next(request, study, step)
+    if request.method == "POST":
+        try:
+            with transaction.atomic():
+                held = opening.hold_unfrozen(study)
+                form, used = _forms(held, step, request.POST)
+                if form.is_valid() and (used is None or used.is_valid()):
+                    held = form.save()
+                    if used is not None:
+                        used.save()
+                    if form.has_changed() or (used is not None and used.has_changed()):
+                        _changed(request, held, owner, step)
+                    return _next(request, held, step)
+        except CannotOpen as refused:
+            # What was typed stays on the page, to be taken into a new version.
+            messages.error(request, f"{refused} Nothing of this was saved.")
+            study.refresh_from_db()
+            form, used = _forms(study, step, request.POST)
+    else:
+        form, used = _forms(study, step, None)
     context: dict[str, Any] = {"form": form, "marks": used}
     if used is not None:
         pictures = study.stimuli.filter(is_reference=False).count()
@@ -406,6 +413,13 @@ def fill_in(
     if step == "people":
         context |= _people_needed(request, study)
     return _page(request, study, owner, step, **context)
+
+
+def _forms(study: Study, step: str, sent: Any) -> tuple[StepForm, Any]:
+    """A step's form, on a study of its own, for it writes there what it then refuses;
+    and, among the checks, the formset of what pictures are used for."""
+    form = FORMS[step](sent, instance=copy(study))
+    return form, marks(study, sent) if step == "checks" else None
 
 
 def _people_needed(request: HttpRequest, study: Study) -> dict[str, Any]:

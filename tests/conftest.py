@@ -28,6 +28,23 @@ def static_files() -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
+@pytest.fixture(scope="session")
+def _watched() -> None:
+    from tests import holding
+
+    holding.watch()
+
+
+@pytest.fixture(autouse=True)
+def held(_watched: None) -> Iterator[None]:
+    """Whatever writes what is frozen with a study holds the study."""
+    from tests import holding
+
+    holding.unheld.clear()
+    yield
+    assert holding.unheld == [], "written without holding the study"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with browsers and workers first: begun last, one process would do them
     alone while the other is done."""

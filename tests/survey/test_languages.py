@@ -11,6 +11,7 @@ import pytest
 from babel import Locale
 from babel.messages import Catalog, Message
 from babel.messages.mofile import read_mo
+from django.db import transaction
 from django.test import Client
 from django.utils import translation
 from django.utils.html import escape
@@ -18,6 +19,7 @@ from django.utils.html import escape
 from survey.methods.acr import FIVE
 from survey.methods.dcr import IMPAIRMENT
 from survey.models import FormAnswer, FormItem, Study, Translation
+from survey.opening import hold
 from survey.preflight import remarks
 from survey.presets import add_p913_form
 from tests.survey import messages
@@ -233,7 +235,8 @@ years: Depuis combien d'années ?
 def with_forms(german_and_more: Study) -> Study:
     """P.913's questions and two of the study's own, translated into French."""
     study = german_and_more
-    add_p913_form(study)
+    with transaction.atomic():
+        add_p913_form(hold(study))
     for fields in (
         {"name": "device", "text": "Welches Gerät?", "options": "Handy\nRechner"},
         {"name": "years", "text": "Seit wie vielen Jahren?", "kind": "number"},

@@ -328,7 +328,7 @@ def test_nobody_who_counts_can_be_thrown_away(study: Study, closed: bool) -> Non
     play(InProcess("testserver"), study.get_absolute_url(), choose=lambda _: 4)
     if closed:
         study.close()
-    with pytest.raises(CannotOpen, match="its pictures are frozen"):
+    with pytest.raises(CannotOpen, match="frozen"):
         throw_pilot_away(study)
     study.refresh_from_db()
     assert Participant.objects.count() == 1 and study.state != Study.State.DRAFT
