@@ -38,7 +38,7 @@ def ratings_frame(study: Study, *, shared: bool = False) -> pd.DataFrame:
     return frame
 
 
-def data_sha256(study: Study) -> str:
+def ratings_long_sha256(study: Study) -> str:
     """The hash of `ratings_long.csv` as it stands now."""
     digest = hashlib.sha256()
     for line in csv_lines(RATINGS_LONG, ratings_rows(study)):

@@ -38,7 +38,7 @@ class Report(models.Model):
     attempt = models.PositiveIntegerField(default=1)
     reason = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
-    data_sha256 = models.CharField(max_length=64, blank=True)
+    ratings_long_sha256 = models.CharField(max_length=64, blank=True)
     method = models.JSONField(default=dict)
     charts = models.JSONField(
         default=list, help_text="Name, title, description, why one is missing."
@@ -76,7 +76,7 @@ class Report(models.Model):
         charts: list[dict[str, str]],
         fingerprint: str,
         read_at: dt.datetime,
-        data_sha256: str,
+        ratings_long_sha256: str,
         method: dict[str, Any],
     ) -> bool:
         """queued → done, with all its files or not at all; the oldest make room.
@@ -89,7 +89,7 @@ class Report(models.Model):
                 state=self.State.DONE,
                 charts=charts,
                 read_at=read_at,
-                data_sha256=data_sha256,
+                ratings_long_sha256=ratings_long_sha256,
                 method=method,
                 finished_at=timezone.now(),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -285,4 +286,6 @@ def method_sentences(method: Mapping[str, Any]) -> Iterable[str]:
     versions = method.get("versions", {})
     if versions:
         names = ", ".join(f"{name} {number}" for name, number in versions.items())
+        # Twelve digits name a commit; the files have all of them.
+        names = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}", r"\1", names)
         yield f"Computed with {names}."

@@ -33,6 +33,7 @@ from analysis.models import Bundle, Preregistration, Report
 from generation.services import picture_bytes
 from nstlab import broker
 from nstlab.core.factor_names import notes_of
+from nstlab.core.version import software
 from survey.methods import method_of
 from survey.models import Participant, Study, Trial
 from survey.planning import goal_of
@@ -468,7 +469,7 @@ def _computed(
     chosen: dict[str, Any],
 ) -> dict[str, Any]:
     from analysis import charts
-    from analysis.frames import data_sha256
+    from analysis.frames import ratings_long_sha256
     from analysis.stats.report import Options
 
     ratings, report = build(
@@ -497,7 +498,7 @@ def _computed(
             }
             for chart in drawn
         ],
-        "data_sha256": data_sha256(study),
+        "ratings_long_sha256": ratings_long_sha256(study),
         "method": {
             "scale": scale_sentence(study),
             "interval": INTERVALS["pairs" if of_pairs else options.ci_method],
@@ -527,7 +528,11 @@ def _computed(
 def stats_versions() -> dict[str, str]:
     """What computes the numbers."""
     names = ("numpy", "scipy", "pandas")
-    return {"python": platform.python_version()} | {it: version(it) for it in names}
+    return {
+        **software(),
+        "python": platform.python_version(),
+        **{it: version(it) for it in names},
+    }
 
 
 SCALES = {

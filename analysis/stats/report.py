@@ -32,6 +32,7 @@ from analysis.stats.codebook import codebook
 from analysis.stats.frame import Ratings, Votes, divide
 from analysis.stats.recovery import Recovered
 from analysis.stats.reliability import complete_block
+from nstlab.core.version import software
 
 SCREENS = ("none", "bt500", "bt500-reference", "p913", "pearson", "spearman")
 RESAMPLES = 1999
@@ -416,6 +417,7 @@ def _summary(
     shown = set(ratings.rows["stimulus"].astype(str))
     return {
         "versions": {
+            **software(),
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "scipy", "pandas")},
         },
@@ -425,7 +427,7 @@ def _summary(
         "factor_kinds": ratings.kinds,
         "repeats": ratings.repeats,
         "bootstrap_resamples": resamples,
-        "data_sha256": fingerprint(ratings),
+        "accepted_rows_sha256": fingerprint(ratings),
         "counts": {
             "participants": ratings.votes.n_raters,
             "participants_kept": kept.votes.n_raters,

@@ -18,13 +18,14 @@ from generation.engine.errors import ImageRefused
 from generation.engine.images import pixel_sha256
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import ENGINE_VERSION, RenderSettings
+from nstlab.core.version import software
 
 if TYPE_CHECKING:
     from generation.engine.render import Painted
 
 CHUNK = "nstlab"
 # What may differ between two machines that still paint the same pixels.
-INCIDENTAL = ("python",)
+INCIDENTAL = ("python", "nstlab", "commit")
 
 
 def story(
@@ -99,6 +100,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     """What the bits of a render depend on besides the request."""
     on_gpu = device.type == "cuda"
     return {
+        **software(),
         "engine": ENGINE_VERSION,
         "python": platform.python_version(),
         "torch": str(torch.__version__),

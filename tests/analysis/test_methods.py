@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import zipfile
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from analysis.models import Report
 from analysis.monitor import people, suspicious, watch, words
 from analysis.pages import method_sentences, report_context
 from analysis.stats.reading import read_ratings
+from nstlab.core.version import VERSION, commit, software
 from survey.models import Item, Participant, Question, Rating, Stimulus, Study, Trial
 from tests.analysis.test_exports import exported
 
@@ -379,6 +382,13 @@ def test_pairs_come_back_from_a_bundle(compared: Study, tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with path.open("wb") as file:
         write_bundle(compared, file)
+    with zipfile.ZipFile(path) as archive:
+        made = json.loads(archive.read("study.json"))
+    assert software().items() <= made["software"].items()
+    assert (
+        f"nstlab {VERSION}, commit {commit()[:7]}"
+        in list(method_sentences(made["method"]))[-1]
+    )
     before = "".join(csv_lines(RATINGS_LONG, ratings_rows(compared, shared=True)))
     study = import_bundle(path)
     assert study.pk != compared.pk  # its codes are its own: both fit into one lab

@@ -19,7 +19,7 @@ from rq import SimpleWorker
 from analysis import charts, exclusions, reports
 from analysis.bundle import write_bundle
 from analysis.exports import RATINGS_LONG
-from analysis.frames import data_sha256
+from analysis.frames import ratings_long_sha256
 from analysis.models import KEPT, Report
 from analysis.pages import method_sentences
 from analysis.tasks import compute_report
@@ -174,7 +174,7 @@ def test_who_answers_meanwhile_is_in_all_of_it_or_in_nothing(
     """And need not wait until it is computed."""
     people_answer(study, 1, 5)
     report = reports.request_report(study)
-    before = (reports.fingerprint(study), data_sha256(study))
+    before = (reports.fingerprint(study), ratings_long_sha256(study))
     draw_all = charts.draw_all
 
     def draw_all_slowly(subject: charts.Subject) -> Any:
@@ -184,7 +184,7 @@ def test_who_answers_meanwhile_is_in_all_of_it_or_in_nothing(
     monkeypatch.setattr(charts, "draw_all", draw_all_slowly)
     compute_report(report.pk)
     report.refresh_from_db()
-    assert (report.fingerprint, report.data_sha256) == before
+    assert (report.fingerprint, report.ratings_long_sha256) == before
     assert report.method["n_participants"] == 2
     text = report.text("mos_by_stimulus.csv")
     assert {row["n"] for row in csv.DictReader(io.StringIO(text))} == {"2"}

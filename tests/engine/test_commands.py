@@ -18,6 +18,7 @@ from generation.engine.provenance import differences, read_story, signed_png
 from generation.engine.render import Painter
 from generation.engine.settings import Layers, RenderSettings
 from generation.engine.weights import state_dict
+from nstlab.core.version import software
 
 from .conftest import picture
 
@@ -57,6 +58,7 @@ def test_it_paints_a_picture_that_tells_its_story(folder: Path) -> None:
     assert told["digests"]["content"] == pixel_sha256(picture(1))
     assert len(told["digests"]["weights"]) == 64
     assert told["environment"]["threads"] == torch.get_num_threads()
+    assert software().items() <= told["environment"].items()
     assert [row["evaluation"] for row in told["curve"]] == [1, 2, 3]
     with Image.open(folder / "o.png") as image:
         assert pixel_sha256(image) == told["pixel_sha256"]
@@ -581,7 +583,7 @@ def test_it_gives_layers_the_objectives_own_weights() -> None:
 
 def test_it_names_the_fields_in_which_two_environments_differ() -> None:
     then = {"torch": "2.15", "threads": 2, "python": "3.11"}
-    now = {"torch": "2.15", "threads": 1, "python": "3.12"}
+    now = {"torch": "2.15", "threads": 1, "python": "3.12", **software()}
     assert differences(then, now) == ["threads: 2 then, 1 now"]
 
 

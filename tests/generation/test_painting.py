@@ -15,6 +15,7 @@ from generation.grid import ImpossibleGrid
 from generation.models import Batch, Render
 from generation.services import add_source_image, queue_experiment
 from generation.tasks import render_batch
+from nstlab.core.version import software
 from tests.conftest import png
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,6 +34,7 @@ def test_it_paints_every_render_of_its_batch(experiment: Any) -> None:
         assert pixel_sha256(picture) == render.pixel_sha256
         assert len(render.curve) == 2
         assert render.environment["torch"]
+        assert software().items() <= render.environment.items()
         assert render.seconds > 0
         assert render.weights == "random:0"
 

@@ -15,8 +15,11 @@ DEPLOYED = ["docs/deploy.md", "compose.yaml", "deploy/Dockerfile", "deploy/nginx
 
 
 def read_by_settings() -> set[str]:
-    text = (ROOT / "nstlab/settings.py").read_text()
-    return set(re.findall(r'env_\w+\(\s*"(NSTLAB_[A-Z0-9_]+)"', text))
+    """By the settings, and by the version, which pure code reads without them."""
+    files = ("nstlab/settings.py", "nstlab/core/version.py")
+    text = "".join((ROOT / name).read_text() for name in files)
+    reading = r'(?:env_\w+|environ\.get)\(\s*"(NSTLAB_[A-Z0-9_]+)"'
+    return set(re.findall(reading, text))
 
 
 def test_the_table_lists_every_setting_and_no_other() -> None:

@@ -60,8 +60,11 @@ def test_it_states_how_the_numbers_were_made(panel_csv, tmp_path) -> None:
     assert analysis["options"]["seed"] == 7
     assert analysis["counts"]["ratings"] == 91
     assert analysis["counts"]["missing"] == 5
-    assert set(analysis["versions"]) == {"python", "numpy", "scipy", "pandas"}
-    assert len(analysis["data_sha256"]) == 64
+    assert set(analysis["versions"]) == {
+        "nstlab", "commit", "python", "numpy", "scipy", "pandas"
+    }  # fmt: skip
+    assert len(analysis["accepted_rows_sha256"]) == 64
+    assert "data_sha256" not in analysis
     flags = pd.read_csv(tmp_path / "mos_by_stimulus.csv")["flags"].dropna()
     for word in ";".join(flags).split(";"):
         assert analysis["flags"][word].endswith(".")

@@ -11,6 +11,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django_rq.management.commands import rqworker
 
+from nstlab.core.version import BadCommit, commit
+
 WORKER_CLASSES = {
     "render": "generation.workers.RenderWorker",
     "report": "analysis.workers.ReportWorker",
@@ -29,6 +31,10 @@ class Command(rqworker.Command):
     def handle(self, *args: str, **options: Any) -> None:
         if len(args) != 1 or args[0] not in WORKER_CLASSES:
             raise CommandError("Name one queue to work on: render or report.")
+        try:
+            commit()  # once, before horses are forked: they all say the same
+        except BadCommit as error:
+            raise CommandError(str(error)) from error
         options["serializer"] = "rq.serializers.JSONSerializer"
         options["worker_class"] = options["worker_class"] or WORKER_CLASSES[args[0]]
         super().handle(*OVERTAKING.get(args[0], []), *args, **options)
