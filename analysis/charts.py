@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image
 
+from analysis.stats.frame import as_numbers, proposed_kind
 from analysis.stats.report import Report
 from analysis.stats.writing import csv_text
 
@@ -879,13 +880,19 @@ def _cells(
 
 
 def _levels(column: pd.Series) -> list[Any]:
-    """Numbers in their order, words by name."""
-    return sorted(column.unique(), key=lambda value: (isinstance(value, str), value))
+    """Numbers in their order, also those that are text; words by name."""
+    levels = list(column.unique())
+    numbers = as_numbers(np.array(levels, object))
+    places = sorted(
+        range(len(levels)),
+        key=lambda k: (np.isnan(numbers[k]), np.nan_to_num(numbers[k]), str(levels[k])),
+    )
+    return [levels[k] for k in places]
 
 
 def _ordered(table: pd.DataFrame, name: str) -> bool:
     """Whether a line between two levels means something: numbers, depths."""
-    return name == "content_layer" or table.dtypes[name].kind in "iuf"
+    return name == "content_layer" or proposed_kind(name, table[name]) == "numeric"
 
 
 def _examples(table: pd.DataFrame, pair: tuple[str, str]) -> dict[tuple[Any, Any], str]:

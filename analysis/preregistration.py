@@ -21,6 +21,7 @@ from analysis.exports import PARAMETERS, own_factors
 from analysis.models import Preregistration, Report
 from analysis.stats.cells import csv_cell
 from analysis.stats.flags import FAST_MS
+from nstlab.core import csv_files
 from survey.methods import method_of
 from survey.models import Rating, Study, Trial
 from survey.opening import hold, hold_people
@@ -86,10 +87,15 @@ def factors_of(study: Study) -> dict[str, list[str]]:
         values = {it.get(name) for it in made}
         if len(values) > 1:
             known = [value for value in values if value is not None]
-            numbers = all(isinstance(value, int | float) for value in known)
-            known.sort(key=None if numbers else str)
+            known.sort(key=_place)
             levels[column] = [csv_cell(value) for value in known]
     return levels
+
+
+def _place(level: Any) -> tuple[bool, float, str]:
+    """Numbers in their order, also those that are text; then words by name."""
+    number = csv_files.number(str(level))
+    return number is None, number or 0.0, str(level)
 
 
 def possible_pairs(levels: list[str]) -> list[tuple[str, str]]:

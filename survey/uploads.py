@@ -6,9 +6,8 @@ limits, so that neither paths nor bombs in an archive matter.
 
 from __future__ import annotations
 
-import csv
-import io
 import lzma
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from typing import IO, Any
 from django.db import transaction
 
 from generation.decoding import DecoderBusy, decode
+from nstlab.core import csv_files
 from survey.models import Stimulus, Study
 from survey.opening import (
     check_unfrozen,
@@ -86,23 +86,23 @@ def _opened(archive: IO[bytes]) -> zipfile.ZipFile:
 
 def _rows(table: bytes, report: Report) -> dict[str, dict[str, str]]:
     try:
-        text = table.decode("utf-8-sig")
-        read = list(csv.DictReader(io.StringIO(text), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UploadRefused(f"The CSV cannot be read: {error}.") from error
-    if not read or "file" not in read[0]:
+        read = csv_files.read_table(table)
+    except csv_files.BrokenFile as error:
+        raise UploadRefused(f"The CSV cannot be read: {error}") from error
+    if not read.rows or "file" not in read.header:
         raise UploadRefused("The CSV needs a header with the column file, and rows.")
     rows: dict[str, dict[str, str]] = {}
-    for line, row in enumerate(read, start=2):
-        name = (row.get("file") or "").strip()
-        if None in row or None in row.values():
+    for line, cells in read.rows:
+        row = dict(zip(read.header, cells, strict=False))
+        name = _slashed(row.get("file", ""))
+        if len(cells) != len(read.header):
             report.refused.append((f"line {line}", "has not as many cells as columns"))
         elif not name:
             report.refused.append((f"line {line}", "names no file"))
         elif name in rows:
             report.refused.append((f"line {line}", f"names {name} a second time"))
         else:
-            rows[name] = {key.strip(): value.strip() for key, value in row.items()}
+            rows[name] = row
     return rows
 
 
@@ -228,7 +228,8 @@ def _ambiguous(paths: list[str]) -> str:
 
 
 def _slashed(name: str) -> str:
-    return name.replace("\\", "/")
+    """A path as CSV files have it; archives from a Mac spell é in two characters."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
 def _base(path: str) -> str:
@@ -275,7 +276,8 @@ def _stimulus(
             if not text.isdecimal() or int(text) > 1000:
                 raise ValueError(f"{column} is a whole number, not {text}")
             roles[name] = int(text)
-    factors = {key: _value(value) for key, value in row.items() if key not in ROLES}
+    # As written: 2_1 is a layer and 007 a name, and which are numbers is asked later.
+    factors = {key: value for key, value in row.items() if key not in ROLES}
     stimulus = Stimulus(
         study=study,
         parameters={"file": label, **factors},
@@ -291,14 +293,3 @@ def _yes(text: str, column: str) -> bool:
     if text.lower() in FALSE:
         return False
     raise ValueError(f"{column} is yes or no, not {text}")
-
-
-def _value(text: str) -> str | int | float:
-    """A factor's level: a number where the cell is one."""
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        return number if number == number and abs(number) < 1e300 else text
-    return text

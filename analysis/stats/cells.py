@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from nstlab.core import csv_files
+
 # A spreadsheet would run a text that begins with one of these as a formula; a line end
 # stands for the "\r" that it may have been.
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\n")
@@ -15,7 +17,8 @@ def csv_cell(value: Any) -> str:
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it, and
     so does one that looks like that already: `unguarded` takes it off again. Numbers
-    never do. Line ends become "\\n": a lone "\\r" breaks readers of CSV.
+    never do, nor texts that are one, such as the level -0.5. Line ends become "\\n": a
+    lone "\\r" breaks readers of CSV.
     """
     if value is None:
         return ""
@@ -31,7 +34,9 @@ def csv_cell(value: Any) -> str:
         )
     text = str(value)
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{lines}" if _looks_like_a_formula(lines) else lines
+    if _looks_like_a_formula(lines) and csv_files.number(lines) is None:
+        return f"'{lines}"
+    return lines
 
 
 def unguarded(cell: str) -> str:

@@ -182,6 +182,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "style_layers": ("text", "", "Layers of the style loss, joined by |"),
     "style_loss": ("number", "", "Style loss of the finished render"),
     "t": ("number", "", "Paired t"),
+    "factor_kind": ("text", "", "Numeric (a slope), ordered or nominal (names)"),
     "term": ("text", "", "Term of the model, factor=level or a number"),
     "traps_passed": ("integer", "trials", "Catch trials answered as asked"),
     "traps_total": ("integer", "trials", "Catch trials answered"),

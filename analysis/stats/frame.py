@@ -345,7 +345,7 @@ class Ratings:
         number and no two texts are the same one; names of contents and styles never.
         """
         return {
-            str(name): self.declared.get(str(name)) or _proposed(str(name), levels)
+            str(name): self.declared.get(str(name)) or proposed_kind(str(name), levels)
             for name, levels in self.factors.items()
         }
 
@@ -442,15 +442,18 @@ def _number(value: object, decimal: str) -> float | None:
     return None
 
 
-def _proposed(name: str, levels: pd.Series) -> str:
-    """The kind of a factor that nobody declared."""
+def proposed_kind(name: str, levels: pd.Series) -> str:
+    """numeric, ordered or nominal: the kind of a factor that nobody declared.
+
+    Layers are ordered; a file may have every level as text, also those of numbers.
+    """
     known = pd.unique(levels.dropna())
-    if "layer" in name:
-        return "ordered"
     if name in IDS or len(known) == 0:
         return "nominal"
     if all(isinstance(level, str) for level in known):
-        return "numeric" if csv_files.numeric([*map(str, known)]) else "nominal"
+        if csv_files.numeric([level for level in known if level]):
+            return "numeric"
+        return "ordered" if "layer" in name else "nominal"
     return "nominal" if np.isnan(as_numbers(known)).any() else "numeric"
 
 

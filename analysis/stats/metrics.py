@@ -17,7 +17,7 @@ import scipy
 from scipy import optimize, special
 
 from analysis.stats.contrasts import holm
-from analysis.stats.frame import divide
+from analysis.stats.frame import as_numbers, divide
 from analysis.stats.ranks import ranks, settled
 
 MAPPINGS = ("none", "linear", "cubic", "logistic", "isotonic")
@@ -246,7 +246,7 @@ def metrics_tables(
     mos = table["mos"].to_numpy(float)
     half = table["ci_half_width"].to_numpy(float)
     for name in metrics:
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+        values = as_numbers(table[name])
         try:
             found.append(
                 agreement(

@@ -9,7 +9,7 @@ for the stimuli are for R: `ratings_long.csv` is made for that.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 import scipy
 from scipy import optimize, special
 
-from analysis.stats.frame import Ratings, divide
+from analysis.stats.frame import Ratings, as_numbers, divide, proposed_kind
 from analysis.stats.ranks import DUST
 
 TINY = 1e-100  # the least probability of a rating: its square is still a number
@@ -376,27 +376,39 @@ def _check_design(x: np.ndarray, y: np.ndarray) -> None:
 
 
 def design_columns(
-    levels: pd.DataFrame, factors: Sequence[str]
+    levels: pd.DataFrame,
+    factors: Sequence[str],
+    kinds: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Design columns by factor: {factor: {term: (rows,) values}}, no intercept.
 
-    `alpha` with `beta` become one number log10(alpha/beta); other numbers spanning a
-    decade or more become log10 (plus a declared small number if zero occurs), the rest
-    stay as they are; layers are ordered by depth with orthogonal polynomials (.L, .Q,
-    …), everything else is coded against its first level.
+    By its kind, as in `kinds` or as proposed. Numeric: `alpha` with `beta` become one
+    number log10(alpha/beta); other numbers spanning a decade or more become log10 (plus
+    a declared small number if zero occurs), the rest stay as they are. Ordered: layers
+    by depth with orthogonal polynomials (.L, .Q, …). Nominal: against the first level.
+    Raises NotEstimable for a numeric factor with a level that is no number.
     """
+    kinds = {name: proposed_kind(name, levels[name]) for name in levels} | {
+        **(kinds or {})
+    }
     names = [name for name in factors if levels[name].nunique() > 1]
-    if {"alpha", "beta"} & set(names) and {"alpha", "beta"} <= set(levels):
-        ratio = levels["alpha"].astype(float) / levels["beta"].astype(float)
+    both = {"alpha", "beta"}
+    if both & set(names) and all(kinds.get(name) == "numeric" for name in both):
+        ratio = as_numbers(levels["alpha"]) / as_numbers(levels["beta"])
         levels = levels.assign(**{"alpha/beta": ratio})
+        kinds["alpha/beta"] = "numeric"
         names = ["alpha/beta", *(n for n in names if n not in ("alpha", "beta"))]
-    return {name: _coded(name, levels[name]) for name in names}
+    return {name: _coded(name, levels[name], kinds[name]) for name in names}
 
 
-def _coded(name: str, column: pd.Series) -> dict[str, np.ndarray]:
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.notna().all():
-        values = numbers.to_numpy(float)
+def _coded(name: str, column: pd.Series, kind: str) -> dict[str, np.ndarray]:
+    if kind == "numeric":
+        values = as_numbers(column)
+        if np.isnan(values).any():
+            level = column[np.isnan(values)].iloc[0]
+            raise NotEstimable(
+                f"{name} is numeric, and its level {level!r} is no number."
+            )
         positive = values[values > 0]
         if values.min() >= 0 and len(positive) and values.max() >= 10 * positive.min():
             if len(positive) == len(values):
@@ -404,7 +416,7 @@ def _coded(name: str, column: pd.Series) -> dict[str, np.ndarray]:
             small = positive.min() / 10
             return {f"log10({name} + {small:g})": np.log10(values + small)}
         return {name: values}
-    if "layer" in name:
+    if kind == "ordered":
         depth = sorted(column.unique(), key=_depth)
         place = column.map({level: k for k, level in enumerate(depth)}).to_numpy(int)
         powers = np.vander(np.arange(len(depth)), increasing=True).astype(float)
@@ -435,21 +447,27 @@ def factor_effects(
     """Both models on the factors: a row a term, and a χ² row a factor (ML, dropped).
 
     Columns: question (if asked), model (lmm in rating points, clmm in log odds), term,
-    estimate, se, ci_low, ci_high, df, p, chi2, n_ratings. Repeats that are averaged are
-    so in the linear model; the cumulative-link model has categories and takes every
-    answer. Also the sentences of models that could not be fitted.
+    estimate, se, ci_low, ci_high, df, p, chi2, n_ratings, factor_kind. Repeats that are
+    averaged are so in the linear model; the cumulative-link model has categories and
+    takes every answer. Also the sentences of models that could not be fitted, and of
+    factors that were taken as numbers though they are text.
     """
     table = ratings.checked_factors(factors)
     stimuli = ratings.votes.items.get_level_values("stimulus")
     table = table[~stimuli.duplicated()].set_axis(stimuli[~stimuli.duplicated()])
     rows: list[dict[str, object]] = []
     notes: list[str] = []
+    kinds = dict(ratings.kinds)
+    columns = ["model", "term", "estimate", "se", "ci_low", "ci_high", "df", "p"]
     for (question, averages), (_, answers) in zip(
         ratings.votes_by_question, ratings.answers_by_question, strict=True
     ):
         for model, votes in (("lmm", averages), ("clmm", answers)):
             levels = table.loc[votes.items[votes.item]].reset_index(drop=True)
-            coded = design_columns(levels, factors)
+            try:
+                coded = design_columns(levels, factors, kinds)
+            except NotEstimable as refusal:
+                return pd.DataFrame(columns=columns), [str(refusal)]
             if not coded:
                 continue
             if model == "clmm" and len(votes.rating) > MAX_CLMM_RATINGS:
@@ -462,9 +480,20 @@ def factor_effects(
             except NotEstimable as refusal:
                 notes.append(f"{model}: {refusal}")
                 continue
+            factor_of = {term: name for name in coded for term in coded[name]}
+            factor_of |= {f"{name} (all)": name for name in coded}
             for row in fitted:
+                name = factor_of.get(str(row["term"]), "")
+                row["factor_kind"] = (kinds | {"alpha/beta": "numeric"}).get(name, "")
                 rows.append(row if question is None else {"question": question, **row})
-    columns = ["model", "term", "estimate", "se", "ci_low", "ci_high", "df", "p"]
+    notes += [
+        f"{name} was taken as numbers (a slope), for every level is one; if they are "
+        f"names, say so: --nominal {name}."
+        for name in factors
+        if kinds[name] == "numeric"
+        and name not in ratings.declared
+        and all(isinstance(level, str) for level in table[name])
+    ]
     return pd.DataFrame(rows, columns=None if rows else columns), notes
 
 

@@ -133,9 +133,18 @@ class _Table:
             columns = {name: column[~empty] for name, column in columns.items()}
             lines = lines[~empty]
         self.header_line = header_line
-        self.columns = columns
+        # As spreadsheets leave them at the right: no name, and nothing in them.
+        self.columns = {
+            name: column
+            for place, (name, column) in enumerate(columns.items(), start=1)
+            if name != f"column {place}" or not _is_empty(column)
+        }
         self.lines = lines
         self.notes = [*notes]
+
+
+def _is_empty(column: Cells) -> bool:
+    return set(_coded(column).categories) <= {""}
 
 
 def _columns(source: CsvText) -> _Table:

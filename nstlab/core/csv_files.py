@@ -104,13 +104,33 @@ class Table:
 
 
 def read_table(data: bytes) -> Table:
-    """The whole file. Raises BrokenFile if it is no table or has no header."""
+    """The whole file. Raises BrokenFile if it is no table or has no header.
+
+    Columns without a name and without anything in them, as spreadsheets leave them at
+    the right, are not there.
+    """
     source = decoded(data)
     rows = source.rows()
     first = next(rows, None)
     if first is None:
         raise BrokenFile("The file is empty.")
-    return Table(header_names(first), [*rows], source.notes)
+    below = [*rows]
+    width = len(first.cells)
+    nothing = {
+        k
+        for k, name in enumerate(first.cells)
+        if not name and not any(row.cells[k : k + 1] not in ([""], []) for row in below)
+    }
+    header = header_names(first)
+    if nothing:
+        header = [name for k, name in enumerate(header) if k not in nothing]
+        below = [
+            Row(row.line, [it for k, it in enumerate(row.cells) if k not in nothing])
+            if len(row.cells) == width
+            else row
+            for row in below
+        ]
+    return Table(header, below, source.notes)
 
 
 def decoded(data: bytes) -> CsvText:

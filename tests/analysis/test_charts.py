@@ -232,3 +232,12 @@ def test_lines_run_along_the_factor_whose_levels_have_an_order() -> None:
     (drawn,) = [it for it in charts.draw_all(of) if it.name == "lines_alpha_style"]
     # Of styles there are more, but a line from one to the next would mean nothing.
     assert drawn.title == "Interplay of style and α"
+
+
+def test_levels_that_are_text_stand_in_the_order_of_their_numbers() -> None:
+    """Levels of own pictures and of files are text, as they were written."""
+    levels = charts._levels(pd.Series(["10", "2", "0.50", "many", "2_1"]))
+    assert levels == ["0.50", "2", "10", "2_1", "many"]
+    table = pd.DataFrame({"strength": ["10", "2"], "content": ["10", "2"]})
+    assert charts._ordered(table, "strength")
+    assert not charts._ordered(table, "content")

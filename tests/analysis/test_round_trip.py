@@ -185,12 +185,32 @@ def test_databases_that_keep_no_order_of_names_make_the_same_tables() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["=x", "'=x", "''=x", "'", "''", "it's", "'s", "", "-1", "\tx", "\nx", "'\nx", "@"],
+    [
+        "=x",
+        "'=x",
+        "''=x",
+        "'",
+        "''",
+        "it's",
+        "'s",
+        "",
+        "-1x",
+        "\tx",
+        "\nx",
+        "'\nx",
+        "@",
+    ],
 )
 def test_the_guard_against_formulas_comes_off_again(text: str) -> None:
     cell = csv_cell(text)
     assert not cell.startswith(("=", "+", "-", "@", "\t"))
     assert unguarded(cell) == text
+
+
+@pytest.mark.parametrize("level", ["-1", "-0.50", "+2"])
+def test_a_level_that_is_a_number_needs_no_guard(level: str) -> None:
+    assert csv_cell(level) == unguarded(level) == level
+    assert unguarded(csv_cell(f"'{level}")) == f"'{level}"
 
 
 # Names -------------------------------------------------------------------------------

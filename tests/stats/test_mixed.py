@@ -172,3 +172,61 @@ def test_it_notes_what_it_could_not_fit(panel) -> None:
     table, notes = mixed.factor_effects(validate(doubled), ["condition", "twin"])
     assert table.empty
     assert all("confounded" in note for note in notes)
+
+
+def numbered(kind: str = "") -> pd.DataFrame:
+    """24 ratings of four scenes numbered 1–4, of which the second is the best."""
+    rng = np.random.default_rng(4)
+    rows = [
+        (f"P{p}", f"S{scene}{p % 2}", str(scene), int(np.clip(score, 1, 5)))
+        for p in range(12)
+        for scene, mean in ((1, 2), (2, 5), (3, 2), (4, 3))
+        for score in [round(mean + rng.normal(0, 0.7))]
+    ]
+    columns = ["participant", "stimulus", kind or "scene", "rating"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "terms", "said"),
+    [
+        ("scene", {}, ["scene"], "numeric"),
+        ("scene", {"scene": "nominal"}, ["scene=2", "scene=3", "scene=4"], "nominal"),
+        ("content", {}, ["content=2", "content=3", "content=4"], "nominal"),
+        ("content", {"content": "numeric"}, ["content"], "numeric"),
+    ],
+)
+def test_a_factor_has_the_kind_it_was_declared_as(name, kinds, terms, said) -> None:
+    """Contents are names, whatever they are called; the table says which kind."""
+    ratings = validate(numbered(name), kinds=kinds)
+    table, notes = mixed.factor_effects(ratings, [name])
+    lmm = table[table["model"] == "lmm"].set_index("term")
+    assert list(lmm.index) == [
+        "(intercept)",
+        *terms,
+        f"{name} (all)",
+        "SD of participants",
+    ]
+    assert lmm.loc[f"{name} (all)", "df"] == len(terms)
+    assert set(lmm.loc[[*terms, f"{name} (all)"], "factor_kind"]) == {said}
+    assert any("--nominal scene" in note for note in notes) == (
+        not kinds and terms == ["scene"]
+    )
+
+
+def test_levels_written_as_text_are_the_same_numbers() -> None:
+    numbers = pd.DataFrame({"alpha": [0.01, 0.1, 1.0], "beta": [1, 1, 1]})
+    texts = pd.DataFrame({"alpha": ["0.01", "0.10", "1"], "beta": ["1", "1", "1"]})
+    kinds = {"beta": "numeric"}
+    one, other = (mixed.design_columns(it, ["alpha"], kinds) for it in (numbers, texts))
+    np.testing.assert_allclose(
+        one["alpha/beta"]["log10(alpha/beta)"], other["alpha/beta"]["log10(alpha/beta)"]
+    )
+
+
+def test_a_numeric_factor_has_numbers_only() -> None:
+    frame = numbered().replace({"scene": {"4": "four"}})
+    ratings = validate(frame, kinds={"scene": "numeric"})
+    assert mixed.factor_effects(ratings, ["scene"])[1] == [
+        "scene is numeric, and its level 'four' is no number."
+    ]

@@ -62,8 +62,8 @@ def test_the_csv_gives_factors_roles_and_references(own: Study) -> None:
     )  # fmt: skip
     assert report.refused == []
     a, b, o = (own.stimuli.get(parameters__file=f"{n}.png") for n in "abo")
-    assert a.parameters == {"file": "a.png", "content": "cat", "strength": 0.5}
-    assert b.parameters["strength"] == 2
+    assert a.parameters == {"file": "a.png", "content": "cat", "strength": "0.5"}
+    assert b.parameters["strength"] == "2"
     assert (a.reference, b.reference, o.is_reference, o.rated) == (o, o, True, False)
     assert (a.training_order, b.gold_answer) == (1, 5)
 
@@ -140,8 +140,45 @@ def test_a_broken_row_is_reported_by_its_place(
 
 
 @pytest.mark.parametrize(
+    "encoded",
+    [
+        lambda text: text.encode(),
+        lambda text: text.replace("\n", "\r\n").encode("utf-16"),
+        lambda text: b"sep=;\r" + text.replace("\n", "\r").encode(),
+        lambda text: text.replace(";", "\t").encode("utf-8-sig"),
+        lambda text: text.replace(";", " ; ").encode(),
+    ],
+    ids=["plain", "utf-16", "cr and sep", "tabs", "spaces"],
+)
+def test_levels_and_names_stay_as_they_are_written(own: Study, encoded: Any) -> None:
+    """Whatever program wrote the table; nothing becomes a number on its way."""
+    table = "file;layer;content;alpha;version\na.png;2_1;007;0,50;1.10\n"
+    report = take_in(own, packed(a_png=png()), encoded(table))
+    assert report.refused == []
+    assert own.stimuli.get().parameters == {
+        "file": "a.png",
+        "layer": "2_1",
+        "content": "007",
+        "alpha": "0,50",
+        "version": "1.10",
+    }
+
+
+def test_a_name_is_found_however_its_accent_is_written(own: Study) -> None:
+    """Archives from a Mac hold e and an accent where a CSV holds é."""
+    decomposed, composed = "cafe\u0301.png", "caf\u00e9.png"
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr(decomposed, png())
+    archive.seek(0)
+    report = take_in(own, archive, f"file,content\n{composed},cup\n".encode())
+    assert report.refused == []
+    assert own.stimuli.get().parameters == {"file": composed, "content": "cup"}
+
+
+@pytest.mark.parametrize(
     ("table", "sentence"),
-    [(b"name\nx\n", "column file"), (b"\xff\xfe", "cannot be read"), (b"", "rows")],
+    [(b"name\nx\n", "column file"), (b"\xff\xfe", "cannot be read"), (b"", "is empty")],
 )
 def test_a_csv_that_is_none_takes_nothing_in(
     own: Study, table: bytes, sentence: str
