@@ -657,11 +657,21 @@ def pair_scale(subject: Subject, table: pd.DataFrame, question: str = "") -> Cha
         "Bradley–Terry score in log odds, centred, ± 1.96 standard errors from "
         "resampling people (from the Fisher information where there are none).",
     )
-    if table.empty or table["score"].isna().all():
+    table = table[table["score"].notna()]
+    if table.empty:
         return _without(chart, "The comparisons do not give a scale yet.")
-    table = table.sort_values("score", kind="stable", ignore_index=True)
+    table = table.sort_values(
+        ["group", "score"], ascending=[False, True], kind="stable", ignore_index=True
+    )
     labels = [subject.label(row) for row in records(table)]
     names = [subject.label(row, short=True) for row in records(table)]
+    if table["group"].nunique() > 1:
+        apart = "Groups that never met have a zero each: compare within a group only."
+        chart = replace(chart, description=f"{chart.description} {apart}")
+        names = [
+            f"{name} (group {group})"
+            for name, group in zip(names, table["group"], strict=True)
+        ]
     count = len(table)
     pictures = count <= MOST_WITH_THUMBNAILS and bool(subject.thumbnails)
     figure, axes = _rows(names, picture=pictures)
@@ -676,7 +686,7 @@ def pair_scale(subject: Subject, table: pd.DataFrame, question: str = "") -> Cha
     if pictures:
         for at, stimulus in zip(place, table["stimulus"], strict=True):
             _picture(axes, subject.thumbnails.get(str(stimulus)), float(at))
-    columns = ["stimulus", "score", "ci_low", "ci_high", "comparisons"]
+    columns = ["stimulus", "group", "score", "ci_low", "ci_high", "comparisons"]
     return _drawn(chart, figure, drawn[columns].assign(label=labels)[::-1])
 
 

@@ -371,9 +371,13 @@ def _pairs_report(
     for question, part in rows.groupby("question", sort=False, observed=True):
         if options.exclude:
             part = part[~part["participant"].astype(str).isin(options.exclude)]
-        table, remarks = pairs.scale_tables(
-            part, resamples=resamples, seed=options.seed
-        )
+        try:
+            table, remarks = pairs.scale_tables(
+                part, resamples=resamples, seed=options.seed
+            )
+        except pairs.NoComparisons as nothing:
+            notes.append(f"{question}: {nothing}")
+            continue
         table.insert(1, "question", str(question))
         scales.append(table)
         notes += remarks

@@ -346,10 +346,25 @@ def _add_pairs(parser: argparse.ArgumentParser) -> None:
     )
     _add_reading(parser)
     add("--model", choices=("bradley_terry", "thurstone"), default="bradley_terry")
-    add("--prior", type=float, default=0.0, help="pseudo-wins each way for every pair")
+    add(
+        "--estimator",
+        choices=("auto", "ml", "firth"),
+        default="auto",
+        help="maximum likelihood, Firth's bias-reduced estimate, or that where the "
+        "likelihood has no maximum (default)",
+    )
+    add(
+        "--prior",
+        type=float,
+        default=0.0,
+        help="instead: pseudo-wins each way for every pair of pictures that are "
+        "connected; draws many pictures together",
+    )
     add("--resamples", type=int, default=999, help="bootstrap over people")
     add("--seed", type=int, default=20260101)
     add("--out", type=Path, help="CSV to write instead of printing")
+    for kind in ("simulated", "pilot", "excluded"):
+        add(f"--include-{kind}", action="store_true", help=f"use {kind} rows too")
     parser.set_defaults(run=_pairs)
 
 
@@ -359,29 +374,30 @@ def _pairs(options: argparse.Namespace) -> None:
     from analysis.stats.reading import read_ratings
     from analysis.stats.writing import write_csv
 
-    frame = read_ratings(options.file, leave_out=options.leave_out)
-    if "choice" in frame:
-        remarks = list(frame.attrs["notes"])
-        wins, items = pairs.wins_from_choices(frame)
-    else:
-        ratings = validate(frame, scale=options.scale, step=options.step)
-        remarks = _usable(ratings, options).remarks
-        votes = ratings.votes
-        wins, items = pairs.wins_from_ratings(votes), votes.items
-    for remark in remarks:
-        print(remark, file=sys.stderr)
-    scale = pairs.fit(
-        wins,
-        items,
+    ratings = validate(
+        pairs.as_ratings(read_ratings(options.file, leave_out=options.leave_out)),
+        scale=options.scale,
+        step=options.step,
+        include_simulated=options.include_simulated,
+        include_pilot=options.include_pilot,
+        include_excluded=options.include_excluded,
+    )
+    remarks = list(_usable(ratings, options).remarks)
+    remarks += [f"{n} rows left out: {kind}." for kind, n in ratings.left_out.items()]
+    table, notes = pairs.scales(
+        ratings,
         model=options.model,
+        estimator=options.estimator,
         prior=options.prior,
         resamples=options.resamples,
         seed=options.seed,
     )
+    for remark in [*remarks, *notes]:
+        print(remark, file=sys.stderr)
     if options.out:
-        write_csv(scale.table(), options.out)
+        write_csv(table, options.out)
     else:
-        print(scale.table().to_string(index=False))
+        print(table.to_string(index=False))
 
 
 def _scale(text: str) -> tuple[float, float]:

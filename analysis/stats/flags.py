@@ -56,7 +56,29 @@ FACTORS = {
     "one_participant": "One participant only: no clustered interval.",
 }
 
-MEANINGS: dict[str, str] = {**MOS, **RECOVERY, **RATERS, **CONTRASTS, **FACTORS}
+PAIRS = {
+    "never_met": (
+        "Comparisons do not connect all pictures: this score compares with those of "
+        "the same group only."
+    ),
+    "never_compared": "Compared with no other picture: no score.",
+    "bias_reduced": (
+        "Somebody in the group never lost or never won: Firth's bias-reduced score."
+    ),
+    "one_person": "Compared by one person only: no error from resampling people.",
+    "few_resamples": (
+        "Most resamples of people do not connect the group: no error from them."
+    ),
+}
+
+MEANINGS: dict[str, str] = {
+    **MOS,
+    **RECOVERY,
+    **RATERS,
+    **CONTRASTS,
+    **FACTORS,
+    **PAIRS,
+}
 """Sentence by word, of all tables."""
 
 
