@@ -77,6 +77,12 @@ def recruit_of(sent: Any) -> tuple[str, str, str] | None:
     return None
 
 
+def link_of(recruit: Recruit) -> dict[str, str]:
+    """What the platform's link said that brought somebody, as `recruit_of` reads it."""
+    person, session = PLATFORMS[Recruit.Platform(recruit.platform)]
+    return {person: recruit.person, session: recruit.session}
+
+
 def sent_by_platform(sent: Any) -> bool:
     """Whether a link is a recruiting platform's, filled in or not."""
     return any(_sent(sent, person) for person, _session in PLATFORMS.values())

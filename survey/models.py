@@ -743,6 +743,22 @@ class Participant(models.Model):
         )  # fmt: skip
 
 
+class FormerToken(models.Model):
+    """A participant's code after another browser got a new one. It opens nothing; the
+    browser that still has it is told so."""
+
+    participant = models.ForeignKey(
+        Participant, on_delete=models.CASCADE, related_name="former_tokens"
+    )
+    token_sha256 = models.CharField(max_length=64, unique=True, editable=False)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"former code of {self.participant}"
+
+
 class FormAnswer(models.Model):
     """What somebody answered in a form, or their comment."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core import signing
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,6 +20,7 @@ from survey.models import (
     CHECKS,
     DROPPED_AFTER,
     FormAnswer,
+    FormerToken,
     FormItem,
     Invitation,
     Participant,
@@ -96,6 +97,7 @@ def join(
     token = readable_code(CODE_LENGTH)
     simulated = _is_simulated(held, simulated_mark)
     if recruit and (known := recruited(held, recruit, simulated=simulated)):
+        FormerToken.objects.create(participant=known, token_sha256=known.token_sha256)
         Participant.objects.filter(pk=known.pk).update(
             token_sha256=token_hash(token),
             former_sha256=known.former_sha256 or known.token_sha256,
@@ -205,14 +207,26 @@ def participant_of(
     """
     if not token:
         return None
-    found = (
-        Participant.objects.filter(study__slug=slug, token_sha256=token_hash(token))
+    held_by = Q(token_sha256=token_hash(token))
+    found = _taking_part(slug, held_by).prefetch_related("study__further_questions")
+    return (found.only(*WHILE_RATING) if rating else found).first()
+
+
+def moved_on(slug: str, token: str | None) -> Participant | None:
+    """Who held `token` at this address until another browser got a new one."""
+    if not token:
+        return None
+    held_once = Q(former_tokens__token_sha256=token_hash(token))
+    return _taking_part(slug, held_once).first()
+
+
+def _taking_part(slug: str, who: Q) -> QuerySet[Participant]:
+    return (
+        Participant.objects.filter(who, study__slug=slug)
         .filter(Q(pilot=False) | Q(study__state=Study.State.PILOTING))
         .exclude(status=Participant.Status.WITHDRAWN)
         .select_related("study")
-        .prefetch_related("study__further_questions")
     )
-    return (found.only(*WHILE_RATING) if rating else found).first()
 
 
 WHILE_RATING = [
@@ -451,7 +465,25 @@ def _hold_present(participant: Participant) -> Participant:
     return held
 
 
-def _replay(study: Study, trial: Trial, given: dict[str, str], client_id: str) -> None:
+def was_stored(
+    participant: Participant,
+    *,
+    trial_pk: int,
+    answers: Mapping[str, str],
+    client_id: str = "",
+) -> bool:
+    """Whether these answers to a trial have been stored before. Raises AlreadyAnswered
+    if others have."""
+    answered = participant.trials.filter(pk=trial_pk, answered_at__isnull=False)
+    if (trial := answered.first()) is None:
+        return False
+    _replay(participant.study, trial, answers, client_id)
+    return True
+
+
+def _replay(
+    study: Study, trial: Trial, given: Mapping[str, str], client_id: str
+) -> None:
     method = method_of(study)
     stored = list(trial.ratings.all())
     if client_id and any(rating.client_id == client_id for rating in stored):
@@ -523,6 +555,7 @@ def _erase(participant: Participant) -> None:
     items = planning.answered_items(participant)
     participant.trials.all().delete()
     participant.form_answers.all().delete()
+    participant.former_tokens.all().delete()
     Recruit.objects.filter(participant=participant).delete()
     participant.device_class = Participant.Device.UNKNOWN
     participant.viewport, participant.pixel_ratio = "", None

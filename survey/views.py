@@ -34,12 +34,13 @@ from survey.forms import (
     QuestionnaireForm,
     SentAnswer,
     link_is_unfilled,
+    link_of,
     recruit_of,
     sent_by_platform,
 )
 from survey.methods import method_of
 from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
-from survey.refusals import StudyNotOpen, SurveyRefusal
+from survey.refusals import AlreadyAnswered, StudyNotOpen, SurveyRefusal
 from survey.texts import choose_language, form_words, languages_of, texts_of
 
 COOKIE = "participant"
@@ -59,7 +60,6 @@ replies from those of a proxy or of a network's sign-in page.
 """
 
 OUTBOX_SALT = "survey.outbox"
-"""For the name of a participant's outbox in a browser that several people use."""
 
 View = Callable[..., HttpResponse]
 
@@ -120,7 +120,7 @@ def _inside(
         def wrapped(request: HttpRequest, slug: str) -> HttpResponse:
             participant = _get_participant(request, slug, rating="rate" in pages)
             if participant is None:
-                return redirect("survey:welcome", slug=slug)
+                return _not_inside(request, slug)
             with translation.override(participant.language):
                 if request.method == "GET" and pages:
                     place = services.place_of(participant)
@@ -199,6 +199,79 @@ def _refused(
     )
 
 
+def _not_inside(request: HttpRequest, slug: str) -> HttpResponse:
+    """A page for those who have joined, asked for by a browser that has no session, or
+    none any more: what it sent must not vanish without a word."""
+    if moved := services.moved_on(slug, request.COOKIES.get(COOKIE)):
+        return _moved(request, moved)
+    study = _study_for_visitors(slug)
+    if request.method != "POST":
+        return redirect(study.get_absolute_url() + _query(request))
+    with translation.override(choose_language(request, study)):
+        return _elsewhere(request, study, None)
+
+
+def _moved_on(request: HttpRequest, study: Study) -> Participant | None:
+    """Whom to tell that their session is in another browser, before they start a second
+    one: not whom a link brings that leads back into theirs."""
+    if study.source == Study.Source.INVITATION or recruit_of(_carried(request)):
+        return None
+    return services.moved_on(study.slug, request.COOKIES.get(COOKIE))
+
+
+KEPT_BY_SCRIPT = "kept"
+"""In the header BY_SCRIPT: the answer is not stored, and rate.js keeps it on."""
+
+
+def _elsewhere(
+    request: HttpRequest, study: Study, moved: Participant | None
+) -> HttpResponse:
+    """The session is in another browser now, or not known to this one any more; what
+    became of the answer just sent."""
+    sentence, said = _fate(request, moved)
+    back = ""
+    if moved and (recruit := Recruit.objects.filter(participant=moved).first()):
+        back = f"?{urlencode(link_of(recruit) | {'lang': moved.language})}"
+    response = _page(
+        request, study, "elsewhere", 409, moved=moved, sentence=sentence, back=back
+    )
+    response[BY_SCRIPT] = said
+    return response
+
+
+def _moved(request: HttpRequest, moved: Participant) -> HttpResponse:
+    with translation.override(moved.language):
+        return _elsewhere(request, moved.study, moved)
+
+
+def _fate(request: HttpRequest, moved: Participant | None) -> tuple[str, str]:
+    """What became of what was just sent: a sentence, and a word for rate.js."""
+    said = "elsewhere"
+    if request.method != "POST" or {"break", "missing"} & set(request.POST):
+        return "", said
+    sent = SentAnswer.read(request.POST)
+    try:
+        if (
+            moved
+            and sent.trial is not None
+            and services.was_stored(
+                moved,
+                trial_pk=sent.trial,
+                answers=sent.answers,
+                client_id=sent.client_id,
+            )
+        ):
+            return _("What you just sent is stored."), said
+    except AlreadyAnswered as answered:
+        return str(answered), said
+    if sent.trial is not None and request.headers.get(BY_SCRIPT):
+        return _(
+            "Your last answer is not stored yet. It is kept in this browser and is "
+            "sent if you go on here."
+        ), KEPT_BY_SCRIPT
+    return _("What you just sent was not stored."), said
+
+
 def _keep_code(response: HttpResponse, study: Study, token: str) -> HttpResponse:
     return _keep(response, study, COOKIE, token, COOKIE_SECONDS)
 
@@ -244,6 +317,8 @@ def welcome(
         if not study.accepts_answers:
             raise StudyNotOpen(services.REFUSED_JOINING["closed"]())
         return _page(request, study, "welcome", participant=participant)
+    if moved := _moved_on(request, study):
+        return _moved(request, moved)
     reason = services.why_nobody_joins(study)
     if reason and not _may_return(request, study, reason):
         raise StudyNotOpen(services.REFUSED_JOINING[reason]())
@@ -286,6 +361,8 @@ def join(
     """Consent given: plan the session and send the person to the first page."""
     if participant:
         return _to_place(participant)
+    if moved := _moved_on(request, study):
+        return _moved(request, moved)
     form = JoinForm(request.POST, study=study)
     if not form.is_valid():
         return _welcome(request, study, form, 400)
@@ -519,9 +596,14 @@ def _trial_context(
         "instruction": expected.spoken if trial.instructed and expected else "",
         "training": is_training,
         "first_counted": 0 < participant.practice == trial.index - 1,
-        "person": salted_hmac(OUTBOX_SALT, str(participant.pk)).hexdigest()[:16],
+        "person": _outbox(participant),
         "on_break": trial.break_before and trial.break_ended_at is None,
     }
+
+
+def _outbox(participant: Participant) -> str:
+    """The name of a participant's outbox in a browser that several people may use."""
+    return salted_hmac(OUTBOX_SALT, str(participant.pk)).hexdigest()[:16]
 
 
 def _pictures(trial: Trial) -> list[Stimulus]:
@@ -553,6 +635,7 @@ def _thanks(
         participant=participant,
         count=participant.planned,
         receipt=receipt,
+        over=_outbox(participant),
         withdraw_address=request.build_absolute_uri(
             reverse("survey:withdraw", args=[participant.study.slug])
         ),
@@ -598,7 +681,7 @@ def withdraw(
         with limits.counting_wrong_codes(request):
             leaving = services.whose(study.slug, sent)
     services.withdraw(leaving)
-    response = _page(request, study, "withdrawn")
+    response = _page(request, study, "withdrawn", over=_outbox(leaving))
     stays = participant is not None and participant.pk != leaving.pk
     return response if stays else _without_code(response, study)
 

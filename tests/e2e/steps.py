@@ -25,6 +25,12 @@ def expect_picture(page: Page, index: int) -> None:
     expect(page.locator("#answer")).to_be_visible()
 
 
+def expect_loaded(page: Page) -> None:
+    """The script has shown the picture: from now on no request for it can fail."""
+    expect(page.locator("#keys")).not_to_have_attribute("hidden", "")
+    expect(page.locator("#answer")).to_be_visible()
+
+
 def go_on(page: Page, to: str) -> None:
     """From one step of the study wizard to the next."""
     page.get_by_role("button", name="Save and go on").last.click()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
+from survey import services
 from survey.models import Participant, Question, Rating, Trial
 from tests.e2e.browser import PHONE
 from tests.e2e.live import LiveLab
@@ -15,6 +16,7 @@ from tests.e2e.steps import (
     choice,
     click_answer,
     consent,
+    expect_loaded,
     expect_picture,
     press_choice,
     shown,
@@ -340,31 +342,148 @@ def test_one_request_at_a_time_and_no_late_reply_wipes_a_choice(
     assert Rating.objects.count() == 1
 
 
-def test_an_unsent_answer_is_never_posted_for_the_next_person(
-    live_lab: LiveLab, page: Page, study: Any
+def test_an_unsent_answer_waits_for_its_own_person_and_is_posted_for_nobody_else(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
 ) -> None:
-    consent(page, live_lab.survey(study))
+    study = make_study(pictures=2)
+    address = live_lab.survey(study)
+    consent(page, address)
+    first = shown(page)
+    page.goto(address + "code/")
+    code = page.locator(".code").inner_text()
+    page.goto(address + "rate/")
     page.route("**/rate/", only_posts(lambda route: route.abort()))
     click_answer(page, 4)
     expect(page.get_by_text(UNSENT)).to_be_visible()
     page.goto("about:blank")
     page.unroute("**/rate/")
-    kept = page.context.storage_state()["origins"]
-    assert [it["name"].count(":") for it in kept[0]["localStorage"]] == [2]
     page.context.clear_cookies()
-    # Even where nobody passes the welcome page, which empties the outbox.
-    study_page = live_lab.survey(study)
-    page.route("**/done*.js", lambda route: route.abort())
-    consent(page, study_page)
+    # The next person at this browser, from the welcome page to the last one.
+    consent(page, address)
     page.wait_for_timeout(300)
     expect_picture(page, 1)
-    assert page.evaluate(KEPT) == 1
-    page.unroute("**/done*.js")
-    page.context.clear_cookies()
-    page.goto(study_page)
+    click_answer(page, 1)
+    expect_picture(page, 2)
+    click_answer(page, 1)
+    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
     page.wait_for_load_state()
+    assert page.evaluate(KEPT) == 1
+    assert set(Rating.objects.values_list("rating", flat=True)) == {1}
+    page.context.clear_cookies()
+    page.goto(address + "resume/")
+    page.get_by_label("Your code").fill(code)
+    page.get_by_role("button", name="Go on").click()
+    expect_picture(page, 2)
+    own = Rating.objects.get(rating=4)
+    assert own.trial.stimulus is not None and own.trial.stimulus.code == first
     assert page.evaluate(KEPT) == 0
-    assert not Rating.objects.exists()
+
+
+def test_an_unsent_answer_goes_when_no_cookie_could_bring_its_person_back(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    address = live_lab.survey(study)
+    page.goto(address)
+    page.evaluate(
+        """study => {
+          const days = count => `trial=1&kept_at=${Date.now() - count * 86400000}`;
+          localStorage.setItem(`outbox:${study}:old`, days(31));
+          localStorage.setItem(`outbox:${study}:new`, days(29));
+          localStorage.setItem("outbox:another-study:old", days(31));
+        }""",
+        study.slug,
+    )
+    page.reload()
+    page.wait_for_load_state()
+    left = page.evaluate("() => Object.keys(localStorage).sort()")
+    assert left == ["outbox:another-study:old", f"outbox:{study.slug}:new"]
+
+
+SENT = "?PROLIFIC_PID=5f1c&SESSION_ID=t7"
+MOVED = "You went on in another browser"
+
+
+def test_the_same_person_in_two_browsers_loses_no_answer(
+    live_lab: LiveLab, visit: Visit, study: Any
+) -> None:
+    address = live_lab.survey(study) + SENT
+    one, two = visit().new_page(), visit().new_page()
+    consent(one, address)
+    expect_loaded(one)
+    first = shown(one)
+    consent(two, address)
+    expect_loaded(two)
+    click_answer(one, 4)
+    expect(one.get_by_role("heading", name=MOVED)).to_be_visible()
+    expect(one.get_by_role("alert")).to_contain_text("kept in this browser")
+    assert one.evaluate(KEPT) == 1 and not Rating.objects.exists()
+    one.get_by_role("link", name="Go on here instead").click()
+    assert "PROLIFIC_PID=5f1c" in one.url and "SESSION_ID=t7" in one.url
+    one.get_by_role("checkbox").check()
+    one.get_by_role("button", name="Start").click()
+    expect_picture(one, 2)
+    assert stored(study) == {first: 4}
+    assert one.evaluate(KEPT) == 0
+    assert Participant.objects.count() == 1
+    click_answer(two, 2)
+    expect(two.get_by_role("heading", name=MOVED)).to_be_visible()
+    expect(two.get_by_role("alert")).to_contain_text("You have already answered")
+    assert two.evaluate(KEPT) == 0
+    assert stored(study) == {first: 4}
+
+
+def test_who_went_on_elsewhere_is_told_so_where_a_picture_no_longer_loads(
+    live_lab: LiveLab, page: Page, study: Any, faults: Any
+) -> None:
+    consent(page, live_lab.survey(study) + SENT)
+    page.goto("about:blank")
+    page.route("**/picture/*", lambda route: route.abort())
+    page.goto(live_lab.survey(study) + "rate/")
+    expect(page.get_by_text("The picture did not load.")).to_be_visible()
+    services.join(study, surroundings={}, recruit=("prolific", "5f1c", "t7"))
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name=MOVED)).to_be_visible()
+
+
+def test_without_a_script_the_other_browser_is_told_what_was_not_stored(
+    live_lab: LiveLab, visit: Visit, study: Any
+) -> None:
+    address = live_lab.survey(study) + SENT
+    one = visit(java_script_enabled=False, viewport=PHONE).new_page()
+    consent(one, address)
+    consent(visit().new_page(), address)
+    click_answer(one, 4)
+    expect(one.get_by_role("heading", name=MOVED)).to_be_visible()
+    expect(one.get_by_role("alert")).to_have_text("What you just sent was not stored.")
+    one.get_by_role("link", name="Go on here instead").click()
+    one.get_by_role("checkbox").check()
+    one.get_by_role("button", name="Start").click()
+    expect_picture(one, 1)
+    click_answer(one, 4)
+    expect_picture(one, 2)
+    assert Participant.objects.count() == 1
+
+
+def test_a_cookie_that_ends_in_mid_session_costs_no_answer(
+    live_lab: LiveLab, page: Page, study: Any
+) -> None:
+    address = live_lab.survey(study) + SENT
+    consent(page, address)
+    expect_loaded(page)
+    first = shown(page)
+    page.context.clear_cookies(name="participant")
+    click_answer(page, 5)
+    heading = page.get_by_role("heading", name="does not know your session any more")
+    expect(heading).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("kept in this browser")
+    page.goto(address)
+    page.wait_for_load_state()
+    assert page.evaluate(KEPT) == 1 and not Rating.objects.exists()
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start").click()
+    expect_picture(page, 2)
+    assert stored(study) == {first: 5}
+    assert Participant.objects.count() == 1
 
 
 def test_ten_is_typed_as_one_and_nought(

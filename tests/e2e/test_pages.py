@@ -11,12 +11,18 @@ import pytest
 from django.test import RequestFactory
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from survey import limits
+from survey import limits, services
 from survey.refusals import TooMany, UnknownCode
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import barriers, too_wide
-from tests.e2e.steps import choice, click_answer, consent, expect_picture
+from tests.e2e.steps import (
+    choice,
+    click_answer,
+    consent,
+    expect_loaded,
+    expect_picture,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 Visit = Callable[..., BrowserContext]
@@ -174,6 +180,20 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     yield "429, too many", outside
     outside.goto(address + "declined/")
     yield "declined", outside
+    consent(outside, address + "?PROLIFIC_PID=5f1c")
+    expect_loaded(outside)
+    services.join(study, surroundings={}, recruit=("prolific", "5f1c", ""))
+    click_answer(outside, 4)
+    expect(outside.get_by_role("alert")).to_contain_text("kept in this browser")
+    yield "in another browser", outside
+    outside.goto(address)
+    outside.get_by_role("button", name="Somebody else").click()
+    consent(outside, address)
+    expect_loaded(outside)
+    stranger.clear_cookies(name="participant")
+    click_answer(outside, 4)
+    expect(outside.get_by_role("alert")).to_contain_text("kept in this browser")
+    yield "a session unknown to the browser", outside
     outside.goto(address)
     outside.get_by_role("checkbox").check()
     stranger.clear_cookies()
@@ -214,7 +234,7 @@ def test_every_page_in_every_state_can_be_read_and_touched_by_everybody(
             found += barriers(page, state)
         found += too_wide(page, state) + too_small(page, state)
     assert not found, "\n".join(found)
-    assert len(seen) == 22
+    assert len(seen) == 24
 
 
 def each_state_of_a_full_study(

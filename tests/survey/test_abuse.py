@@ -224,7 +224,7 @@ def test_an_answer_replayed_after_withdrawing_writes_nothing(study: Study) -> No
     answer(client, study, trial, client_id="a" * 24)
     client.post(f"/s/{study.slug}/withdraw/")
     client.cookies["participant"] = token
-    assert answer(client, study, trial, client_id="a" * 24).status_code == 302
+    assert answer(client, study, trial, client_id="a" * 24).status_code == 409
     assert not Rating.objects.exists()
 
 

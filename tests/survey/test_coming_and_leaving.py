@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
+from django.utils.html import escape
 
 from survey import services
-from survey.models import FormAnswer, Item, Participant, Study
+from survey.models import FormAnswer, FormItem, Item, Participant, Rating, Study
 from survey.opening import new_version, open_study, pilot_study
 from survey.refusals import CannotOpen, NotYourTrial, StudyNotOpen
 
@@ -218,3 +219,106 @@ def test_every_page_says_in_its_title_what_it_is(study: Study) -> None:
     pages.add(page.partition("</title>")[0])
     assert len(pages) == 5
     assert all(it.endswith(f"{study.title}") for it in pages)
+
+
+# In another browser ---------------------------------------------------------------
+
+PROLIFIC = {"PROLIFIC_PID": "5f1c", "SESSION_ID": "t7"}
+MOVED = "You went on in another browser"
+
+
+def test_who_went_on_in_another_browser_is_told_so_and_stays_one_person(
+    study: Study,
+) -> None:
+    first, person = join(study, **PROLIFIC)
+    for _ in range(2):  # whichever browser it was, not only the one before
+        second, same = join(study, **PROLIFIC)
+        assert same.pk == person.pk
+    trial = person.next_trial()
+    assert trial is not None
+    place = f"/s/{study.slug}/rate/"
+    page = first.post(place, {"trial": trial.pk, "answer-overall": 4})
+    assert page.status_code == 409
+    assert MOVED in text_of(page) and "was not stored" in text_of(page)
+    assert not Rating.objects.exists()
+    # The same on every page, and at the bare address no second person begins.
+    for name in ("", "rate/", "thanks/", "code/"):
+        assert MOVED in text_of(first.get(f"/s/{study.slug}/{name}")), name
+    page = first.post(f"/s/{study.slug}/join/", {"consent": "on"})
+    assert MOVED in text_of(page) and Participant.objects.count() == 1
+    # The way back has the platform's parameters.
+    link = f"{study.get_absolute_url()}?PROLIFIC_PID=5f1c&SESSION_ID=t7&lang=en"
+    assert f'href="{escape(link)}"' in page.content.decode()
+    assert "Consent" in text_of(first.get(link))
+    first.post(f"/s/{study.slug}/join/", {"consent": "on"} | PROLIFIC)
+    assert Participant.objects.count() == 1
+    assert first.get(place).status_code == 200
+    assert second.get(place).status_code == 409
+
+
+def test_an_answer_of_the_browser_before_is_named_as_kept_where_it_is(
+    study: Study,
+) -> None:
+    first, person = join(study, **PROLIFIC)
+    trial = person.next_trial()
+    assert trial is not None
+    place = f"/s/{study.slug}/rate/"
+    sent = {"trial": trial.pk, "answer-overall": 4, "client_id": "a" * 24}
+    assert first.post(place, sent).status_code == 302
+    join(study, **PROLIFIC)
+    # The reply got lost, and the script sends it once more.
+    page = first.post(place, sent, headers={"X-Survey": "fetch"})
+    assert "What you just sent is stored." in text_of(page)
+    assert page["X-Survey"] == "elsewhere"
+    other = sent | {"answer-overall": 2, "client_id": "b" * 24}
+    assert "already answered this picture with 4" in text_of(first.post(place, other))
+    ahead = person.next_trial()
+    assert ahead is not None
+    late = sent | {"trial": ahead.pk, "client_id": "c" * 24}
+    page = first.post(place, late, headers={"X-Survey": "fetch"})
+    assert "It is kept in this browser" in text_of(page)
+    assert page["X-Survey"] == "kept"
+    assert Rating.objects.count() == 1
+
+
+def test_what_a_browser_without_a_session_sends_does_not_vanish_silently(
+    make_study: Make,
+) -> None:
+    study = make_study(ask_comment=True)
+    FormItem.objects.create(study=study, name="age", text="Age?", kind="text")
+    for name, sent in (
+        ("before", {"age": "33"}),
+        ("checks", {"acuity": "3"}),
+        ("rate", {"trial": "1", "answer-overall": "4"}),
+        ("after", {"comment": "Nice."}),
+    ):
+        page = Client().post(f"/s/{study.slug}/{name}/?PROLIFIC_PID=5f1c", sent)
+        assert page.status_code == 409
+        assert "does not know your session any more" in text_of(page)
+        assert "What you just sent was not stored." in text_of(page)
+        assert f'href="/s/{study.slug}/?PROLIFIC_PID=5f1c"' in page.content.decode()
+    way = Client().get(f"/s/{study.slug}/rate/?PROLIFIC_PID=5f1c")
+    assert way["Location"] == f"/s/{study.slug}/?PROLIFIC_PID=5f1c"
+
+
+def test_nobody_is_told_of_a_session_that_was_withdrawn(study: Study) -> None:
+    first, person = join(study, **PROLIFIC)
+    second, _ = join(study, **PROLIFIC)
+    second.post(f"/s/{study.slug}/withdraw/", {"code": ""})
+    assert "Consent" in text_of(first.get(study.get_absolute_url()))
+    assert not person.former_tokens.exists()
+
+
+def test_another_person_at_that_browser_takes_part_by_their_own_link(
+    study: Study,
+) -> None:
+    first, _ = join(study, **PROLIFIC)
+    join(study, **PROLIFIC)
+    address = study.get_absolute_url()
+    assert OTHERS in text_of(first.get(address))
+    own = {"PROLIFIC_PID": "6a2d"}
+    assert "Consent" in text_of(first.get(address, own))
+    first.post(f"{address}join/", {"consent": "on"} | own)
+    assert Participant.objects.count() == 2
+    first.post(f"{address}forget/")
+    assert "Consent" in text_of(first.get(address))

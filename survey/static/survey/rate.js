@@ -57,7 +57,7 @@
     } catch {
       if (mine !== trial) return;
       failures += 1;
-      report();
+      report().catch(() => { /* the answer says it */ });
       return hide(true);
     }
     if (mine !== trial) return;
@@ -73,10 +73,12 @@
 
   // Who never sees the picture never answers, and nobody would hear of it. The number is
   // of all failures so far, so that the answer, which says it too, counts none twice.
-  const report = () => {
+  const report = async () => {
+    const mine = trial;
     const body = { csrfmiddlewaretoken: token, trial: form.trial.value, missing: "1", load_failures: failures };
-    fetch(form.action, { method: "POST", body: new URLSearchParams(body), headers: { "X-Survey": "fetch" } })
-      .catch(() => { /* the answer says it */ });
+    const got = await ask({ method: "POST", body: new URLSearchParams(body), headers: { "X-Survey": "fetch" } });
+    // Pictures are for those who take part: who went on in another browser gets none here.
+    if (got && got.said === "elsewhere" && mine === trial && !sending) arrive(got);
   };
 
   const loadAgain = () => {
@@ -103,6 +105,7 @@
     }
     const filled = new URLSearchParams(new FormData(form));
     filled.delete("csrfmiddlewaretoken"); // it may be another one by then
+    if (form.id === "answer") filled.set("kept_at", String(Date.now())); // for done.js
     const body = filled.toString();
     if (form.id === "answer") box.put(body);
     dispatch(body);
@@ -152,7 +155,7 @@
     if (got && got.said && !busy) {
       sending = null;
       unsent.hidden = true;
-      if (!got.reply.redirected) box.clear(body);
+      if (!got.reply.redirected && got.said !== "kept") box.clear(body);
       return arrive(got);
     }
     const renewed = got && got.reply.status === 403 && await renewToken();
