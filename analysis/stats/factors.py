@@ -104,7 +104,7 @@ def _bootstrap(
         return divide(total, n)
 
     resampled = intervals.cluster_bootstrap(
-        means, votes.n_raters, resamples=resamples, seed=seed
+        means, votes.raters, resamples=resamples, seed=seed
     )
     low, high = intervals.middle(resampled, level)
     return low, high

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import scipy
 from scipy import special
 from scipy.sparse import csr_array
@@ -78,11 +79,15 @@ def bootstrap(
     """Bootstrap intervals of the mean of every item; `method` percentile or bca.
 
     BCa as Efron (1987); for a mean its acceleration is the skewness in closed form.
+    The order of the rows, and so of the items, does not matter.
     """
     rng = np.random.default_rng(seed)
     values, counts = votes.distribution
     ends = np.full((2, votes.n_items), np.nan)
-    for item in np.flatnonzero((counts > 0).sum(axis=1) > 1):
+    varied = (counts > 0).sum(axis=1) > 1
+    for item in in_order(votes.items):
+        if not varied[item]:
+            continue
         n = counts[item].sum()
         means = rng.multinomial(n, counts[item] / n, resamples) @ values / n
         observed = counts[item] @ values / n
@@ -92,6 +97,11 @@ def bootstrap(
             tails = bca_tails(means, observed, skew, tails)
         ends[:, item] = np.quantile(means, tails)
     return ends[0], ends[1]
+
+
+def in_order(labels: pd.Index) -> np.ndarray:
+    """The codes of labels by their text: the same draws whatever came first."""
+    return np.argsort(np.array([str(label) for label in labels], str), kind="stable")
 
 
 def acceleration(influence: np.ndarray) -> float:
@@ -128,22 +138,27 @@ def wilson(k: np.ndarray, n: np.ndarray, level: float) -> Ends:
 
 def cluster_bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray],
-    n_clusters: int,
+    clusters: pd.Index,
     *,
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> np.ndarray:
-    """`statistic` recomputed on whole participants drawn with replacement.
+    """`statistic` recomputed on whole clusters drawn with replacement.
 
-    It gets a (chunk, n_clusters) matrix of how often each was drawn and returns one row
-    a resample; the rows of all chunks come back stacked.
+    `clusters` are their names (participants, as a rule): whoever is drawn goes by name
+    and not by place. `statistic` gets a (chunk, clusters) matrix of how often each was
+    drawn and returns one row a resample; the rows of all chunks come back stacked.
     """
     rng = np.random.default_rng(seed)
+    n_clusters = len(clusters)
+    order = in_order(clusters)
     chunk = max(1, min(resamples, 4_000_000 // max(n_clusters, 1)))
     even = np.full(n_clusters, 1 / n_clusters)
     rows = []
     for start in range(0, resamples, chunk):
-        drawn = rng.multinomial(n_clusters, even, min(chunk, resamples - start))
+        by_name = rng.multinomial(n_clusters, even, min(chunk, resamples - start))
+        drawn = np.empty_like(by_name)
+        drawn[:, order] = by_name
         rows.append(statistic(drawn))
     return np.concatenate(rows)
 

@@ -95,7 +95,7 @@ def wins_from_ratings(votes: Votes) -> np.ndarray:
     Only items the rater saw both of are compared.
     """
     # Sorted: the bootstrap draws the same people whatever order the rows have.
-    matrix = votes.matrix(votes.raters.astype(str).argsort())
+    matrix = votes.matrix(intervals.in_order(votes.raters))
     difference = without_dust(matrix[:, :, None] - matrix[:, None, :])
     wins = np.where(difference > 0, 1.0, np.where(difference == 0, 0.5, 0.0))
     wins[np.isnan(difference)] = 0

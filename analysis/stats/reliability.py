@@ -65,7 +65,8 @@ def krippendorff(
     if metric not in METRICS:
         raise ValueError(f"α knows {', '.join(METRICS)}: {metric!r}")
     values, counts = votes.distribution
-    units = counts[counts.sum(axis=1) > 1].astype(float)
+    several = counts.sum(axis=1) > 1
+    units = counts[several].astype(float)
     alphas = _Alphas(units, values, metric)
     value = float(alphas(np.ones((1, len(units))))[0])
     reason = "no variation: agreement is not defined"
@@ -74,7 +75,7 @@ def krippendorff(
     ends = np.full(2, np.nan)
     if resamples and not np.isnan(value):
         resampled = intervals.cluster_bootstrap(
-            alphas, len(units), resamples=resamples, seed=seed
+            alphas, votes.items[several], resamples=resamples, seed=seed
         )
         ends = intervals.middle(resampled, level)
     return Statistic(
@@ -389,7 +390,7 @@ def sos(
             return _sos(mean, divide(squares - n * mean**2, n - 1), scale)
 
         resampled = intervals.cluster_bootstrap(
-            refit, votes.n_raters, resamples=resamples, seed=seed
+            refit, votes.raters, resamples=resamples, seed=seed
         )
         ends = intervals.middle(resampled, level)
     residual = _sos_residual(mean, sd**2, value, scale)
@@ -429,7 +430,8 @@ def split_half(
     confidence interval of the panel.
     """
     rng = np.random.default_rng(seed)
-    answered = np.flatnonzero(votes.n_by_rater)
+    answered = intervals.in_order(votes.raters)
+    answered = answered[votes.n_by_rater[answered] > 0]
     order = rng.random((splits, len(answered))).argsort(axis=1)
     first = np.zeros((splits, votes.n_raters))
     first[:, answered] = order < len(answered) // 2
