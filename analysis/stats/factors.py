@@ -16,6 +16,7 @@ import scipy
 
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
+from analysis.stats.marginal import marginal
 from analysis.stats.mos import mean_and_sd
 from analysis.stats.ranks import without_dust
 
@@ -34,18 +35,15 @@ def by_factor(
     """Pooled MOS of every combination of the factors' levels, in order of appearance.
 
     `ci_method` cluster_t (sandwich SE, t with participants - 1) or cluster_bootstrap
-    (percentile, whole participants). Columns as `mos_by_condition.csv`. Raises
-    ValueError for a factor that the ratings do not have.
+    (percentile, whole participants). Columns as `mos_by_condition.csv`; `marginal_mos`
+    weights the combinations of the crossed factors in `marginal_over` equally, empty
+    where none is crossed. Raises ValueError for a factor that the ratings do not have.
     """
     if ci_method not in ("cluster_t", "cluster_bootstrap"):
         raise ValueError(f"cluster_t or cluster_bootstrap, not {ci_method!r}")
     votes = ratings.votes
     table = ratings.checked_factors(factors)
-    keys = votes.items.to_frame(index=False)
-    chosen = pd.concat([keys.drop(columns="stimulus"), table[list(factors)]], axis=1)
-    grouped = chosen.groupby(list(chosen.columns), sort=False, dropna=False)
-    group = grouped.ngroup().to_numpy()
-    levels = chosen.drop_duplicates().reset_index(drop=True)
+    levels, group = _grouped(ratings, factors)
     # Items × groups of the same shape as items × stimuli: the sums then do the rest.
     pooled = replace(votes, item=group[votes.item], items=levels.index)
     n = pooled.n_by_item
@@ -56,6 +54,8 @@ def by_factor(
     else:
         low, high = _bootstrap(pooled, level, resamples, seed)
         low, high = (np.where(clusters > 1, end, np.nan) for end in (low, high))
+    equal = marginal(votes, group, table.drop(columns=list(factors)))
+    ends = intervals.student(equal.mos, equal.se, clusters - 1, level)
     bootstrapped = ci_method == "cluster_bootstrap"
     return levels.assign(
         n_ratings=n,
@@ -67,6 +67,11 @@ def by_factor(
         ci_low=low,
         ci_high=high,
         ci_method=ci_method,
+        marginal_mos=equal.mos,
+        marginal_se=equal.se,
+        marginal_ci_low=ends[0],
+        marginal_ci_high=ends[1],
+        marginal_over="|".join(equal.over),
         bootstrap_seed=seed if bootstrapped else None,
         bootstrap_n=resamples if bootstrapped else None,
         flags=np.select(
@@ -75,6 +80,42 @@ def by_factor(
             "",
         ),
     )
+
+
+def _grouped(
+    ratings: Ratings, factors: Sequence[str]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The combinations of levels (and question), and which of them an item has."""
+    keys = ratings.votes.items.to_frame(index=False)
+    table = ratings.factors[list(factors)]
+    chosen = pd.concat([keys.drop(columns="stimulus"), table], axis=1)
+    grouped = chosen.groupby(list(chosen.columns), sort=False, dropna=False)
+    levels = chosen.drop_duplicates().reset_index(drop=True)
+    return levels, grouped.ngroup().to_numpy()
+
+
+def imbalance(ratings: Ratings, factors: Sequence[str]) -> list[str]:
+    """A sentence if levels met the other factors in unequal shares, else nothing.
+
+    Their means then differ by what was shown, whatever the levels do.
+    """
+    levels, group = _grouped(ratings, factors)
+    others = ratings.factors.drop(columns=list(factors))
+    equal = marginal(ratings.votes, group, others)
+    if not equal.unequal:
+        return []
+    widest = int(np.ptp(equal.shares, axis=0).argmax())
+    ends = [int(pick(equal.shares[:, widest])) for pick in (np.argmax, np.argmin)]
+    shown = " and ".join(
+        f"{equal.shares[k, widest]:.0%} of the ratings of "
+        f"{', '.join(f'{name}={levels[name].iloc[k]}' for name in factors)}"
+        for k in ends
+    )
+    return [
+        f"{' × '.join(factors)} and {' × '.join(equal.over)} are unbalanced: "
+        f"{equal.cells[widest]} has {shown}. Their plain means (mos, contrasts.csv) "
+        "differ by that alone; marginal_mos gives every combination the same weight."
+    ]
 
 
 def clustered_se(votes: Votes, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -140,7 +140,7 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
         )
     tables = {
         "mos_by_stimulus.csv": table,
-        "mos_by_condition.csv": _conditions(compared, options, by),
+        "mos_by_condition.csv": _conditions(compared, options, by, notes),
         "raters.csv": rater_table,
     }
     tables["contrasts.csv"] = _contrasts(compared, options, by, notes)
@@ -336,7 +336,9 @@ def _mos(
     )
 
 
-def _conditions(ratings: Ratings, options: Options, by: Sequence[str]) -> pd.DataFrame:
+def _conditions(
+    ratings: Ratings, options: Options, by: Sequence[str], notes: list[str]
+) -> pd.DataFrame:
     chosen = by
     if not options.by:
         pooling = factors.worth_pooling(ratings)
@@ -352,6 +354,8 @@ def _conditions(ratings: Ratings, options: Options, by: Sequence[str]) -> pd.Dat
         )
         for names in chosen
     ]
+    for names in chosen:
+        notes += factors.imbalance(ratings, names.split(","))
     if not tables:
         return pd.DataFrame(columns=["n_ratings", "n_participants", "n_stimuli", "mos"])
     stacked = pd.concat(tables, ignore_index=True)
