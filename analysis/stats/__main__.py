@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import re
 import sys
@@ -224,16 +223,15 @@ def _grim(options: argparse.Namespace) -> None:
 
     rows = [grim.Row("", mean) for mean in options.means]
     if options.table:
-        with options.table.open(encoding="utf-8-sig", newline="") as file:
-            rows += [
-                grim.Row(
-                    line.get("label") or "",
-                    line["mean"],
-                    int(line["n"]) if line.get("n") else None,
-                    line.get("sd") or None,
-                )
-                for line in csv.DictReader(file)
-            ]
+        rows += [
+            grim.Row(
+                line.get("label", ""),
+                line["mean"],
+                int(line["n"]) if line.get("n") else None,
+                line.get("sd") or None,
+            )
+            for line in _published(options.table)
+        ]
     if not rows:
         raise ValueError("Give the means to check, or a --table of them.")
     verdicts, tables = grim.check_table(
@@ -270,6 +268,27 @@ def _grim(options: argparse.Namespace) -> None:
                     f"    {word} {label}{row.mean} (n={row.n}): {sums}"
                     f"{sd[row.sd_possible]}"
                 )
+
+
+def _published(path: Path) -> list[dict[str, str]]:
+    """The rows of a table of means; decimal commas become points."""
+    from nstlab.core import csv_files
+
+    table = csv_files.read_table(path.read_bytes())
+    if "mean" not in table.header:
+        raise ValueError(
+            f"The table has no column mean; it has {', '.join(table.header)}."
+        )
+    for line, cells in table.ragged:
+        raise ValueError(
+            f"Line {line}: {len(cells)} cells where the header has {len(table.header)}."
+        )
+    rows = [dict(zip(table.header, cells, strict=True)) for _, cells in table.rows]
+    for name in {"mean", "sd"} & {*table.header}:
+        if csv_files.decimal_of([row[name] for row in rows], ",") == ",":
+            for row in rows:
+                row[name] = row[name].replace(",", ".")
+    return rows
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:

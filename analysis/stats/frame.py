@@ -193,8 +193,16 @@ class Ratings:
     @property
     def share_refused(self) -> float:
         """Refused rows among all that were given, 0–1."""
-        given = len(self.frame) + len(self.refused) + sum(self.left_out.values())
-        return len(self.refused) / given if given else 0.0
+        return len(self.refused) / self.n_given if self.n_given else 0.0
+
+    @property
+    def too_many_refused(self) -> bool:
+        return self.share_refused > MOST_REFUSED
+
+    @property
+    def n_given(self) -> int:
+        """Rows that were given: used, left out as marked, or refused."""
+        return len(self.frame) + len(self.refused) + sum(self.left_out.values())
 
     @property
     def whole_points(self) -> bool:
@@ -224,10 +232,9 @@ class Ratings:
                 f"The ratings look like a scale of {low - 1:g}–{high - 1:g}, read as "
                 f"{low:g}–{high:g}: say --scale {low - 1:g}-{high - 1:g}."
             )
-        if self.share_refused > MOST_REFUSED:
-            given = len(self.frame) + len(self.refused) + sum(self.left_out.values())
+        if self.too_many_refused:
             sentences.append(
-                f"{len(self.refused)} of {given} rows cannot be used "
+                f"{len(self.refused)} of {self.n_given} rows cannot be used "
                 f"({self.share_refused:.0%}; more than {MOST_REFUSED:.0%})."
             )
             outside = (values < low) | (values > high)
@@ -243,6 +250,11 @@ class Ratings:
     def remarks(self) -> list[str]:
         """`notes`, and on labels and answers that may be slips of whoever typed."""
         remarks = list(self.notes)
+        if len(self.refused):
+            remarks.append(
+                f"{len(self.refused)} of {self.n_given} rows could not be used and "
+                "count nowhere; refused.csv says why."
+            )
         for role in ("participant", "stimulus"):
             remarks += _near_twins(role, self.frame[role].cat.categories)
         return remarks + self._rated_twice()
@@ -258,8 +270,9 @@ class Ratings:
         apart = np.bincount(code, np.abs(votes.rating - mean[code]) > 1e-9) > 0
         several, differing = int((n > 1).sum()), int(apart.sum())
         done = "averaged" if self.repeats == "mean" else "counted one by one"
+        pairs = f"{several} pair{'' if several == 1 else 's'}"
         sentence = (
-            f"{several} pairs of a person and a stimulus have several ratings, "
+            f"For {pairs} of a person and a stimulus there are several ratings, for "
             f"{differing} of them different ones"
         )
         if differing:

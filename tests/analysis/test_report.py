@@ -23,7 +23,7 @@ from analysis.frames import ratings_long_sha256
 from analysis.models import KEPT, Report
 from analysis.pages import method_sentences
 from analysis.tasks import compute_report
-from survey.models import Participant, Study
+from survey.models import Participant, Rating, Study
 from survey.services import withdraw
 from survey.simulation import simulate
 from tests.analysis.test_exports import people_answer
@@ -457,3 +457,24 @@ def test_a_kept_report_of_another_version_does_not_take_its_page_along(
     answer = desk.get(address)
     assert answer.status_code == 200
     assert "KeyError" in answer.content.decode()
+
+
+def test_above_the_tables_stands_how_much_of_the_data_they_leave_out(
+    study: Study,
+    admin_client: Any,
+    queues: None,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    """Answers given on another scale than the study now has count nowhere."""
+    people_answer(study, 2, 3, 4)
+    page = f"/admin/analysis/report/study/{study.pk}/"
+    computed = reports.compute(study, include_simulated=False)["method"]
+    assert (computed["refused"], computed["too_many_refused"]) == (0, False)
+    Rating.objects.filter(rating=4).update(scale_max=9)
+    with django_capture_on_commit_callbacks(execute=True):
+        admin_client.get(page)
+    work_off("report")
+    html = admin_client.get(page).content.decode()
+    n = Rating.objects.count()
+    banner = f"{n // 3} of {n} rows cannot be used and count nowhere"
+    assert html.index(banner) < html.index("<table")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.stats.frame import BrokenRatings, validate
+from analysis.stats.frame import BrokenRatings, as_numbers, validate
 
 
 def tidy(*rows: tuple, columns: str = "participant stimulus rating") -> pd.DataFrame:
@@ -142,3 +142,89 @@ def test_it_accepts_a_catch_trial_that_belongs_to_no_question() -> None:
     ratings = validate(frame)
     assert list(ratings.frame["kind"]) == ["rating", "catch"]
     assert list(ratings.refused["reason"]) == ["question is empty"]
+
+
+def test_half_points_and_sliders_are_found_or_declared() -> None:
+    halves = tidy(("P1", "A", 2.5), ("P2", "A", 4), ("P3", "A", 5))
+    found = validate(halves, step=None)
+    assert (found.step, len(found.frame)) == (0.5, 3)
+    assert "steps of 0.5 (--step says otherwise)" in found.notes[0]
+    slider = validate(
+        tidy(("P1", "A", 33.371), ("P2", "A", 71.2)), scale=(0, 100), step=None
+    )
+    assert (slider.step, slider.refused.empty) == (0, True)
+    declared = validate(halves, step=0.25)
+    assert (declared.step, declared.notes) == (0.25, ())
+    refused = validate(halves, step=1)
+    assert list(refused.refused["reason"]) == ["rating is not a whole number"]
+
+
+def test_a_few_values_between_points_are_slips_and_no_scale() -> None:
+    rows = [(f"P{k}", "A", 2 + k % 4) for k in range(40)]
+    ratings = validate(tidy(*rows, ("P40", "A", 2.5)), step=None)
+    assert ratings.step == 1
+    assert ratings.refusals() == ["rating is not a whole number: '2.5'."]
+    assert ratings.unusable() == []
+    assert "1 of 41 rows could not be used" in ratings.remarks[0]
+
+
+def test_whole_ratings_are_on_a_scale_of_whole_points() -> None:
+    assert validate(tidy(("P1", "A", 2), ("P2", "A", 4)), step=None).step == 1
+
+
+@pytest.mark.parametrize("step", [-1, 5, float("nan")])
+def test_a_step_fits_its_scale(step: float) -> None:
+    with pytest.raises(ValueError, match="does not fit the scale"):
+        validate(tidy(("P1", "A", 4)), step=step)
+
+
+def test_the_scale_is_what_the_rows_state() -> None:
+    frame = tidy(("P1", "A", 0), ("P2", "A", 9)).assign(scale_min=0, scale_max=10)
+    ratings = validate(frame, scale=None)
+    assert (ratings.scale_min, ratings.scale_max) == (0, 10)
+    assert ratings.refused.empty
+    assert validate(tidy(("P1", "A", 4)), scale=None).scale_max == 5
+
+
+def test_a_scale_from_zero_is_never_read_as_one_from_one() -> None:
+    """The zeros would be lost and all else one too low, however few the zeros are."""
+    rows = [(f"P{k}", "A", 1 + k % 4) for k in range(99)]
+    ratings = validate(tidy(*rows, ("P99", "A", 0)))
+    assert ratings.share_refused == 0.01
+    assert ratings.unusable() == [
+        "The ratings look like a scale of 0–4, read as 1–5: say --scale 0-4."
+    ]
+    assert validate(tidy(*rows, ("P99", "A", 0)), scale=(0, 4)).unusable() == []
+    one_slip = validate(tidy(*rows, ("P98", "A", 5), ("P99", "A", 0)))
+    assert one_slip.unusable() == []
+
+
+def test_too_many_refused_rows_are_no_basis() -> None:
+    ratings = validate(tidy(("P1", "A", 40), ("P2", "A", 71), ("P3", "A", 3)))
+    assert ratings.unusable() == [
+        "2 of 3 rows cannot be used (67%; more than 5%).",
+        "The ratings go from 3 to 71, and the scale is 1–5: say --scale LOW-HIGH.",
+    ]
+
+
+def test_labels_that_differ_in_capitals_or_spaces_are_noted() -> None:
+    frame = tidy(("P1", "S1.png", 3), ("p1", "s1.PNG", 4), ("P2", "S 1.png", 5))
+    participant, stimulus = validate(frame).remarks
+    assert participant.startswith("'P1' and 'p1': each counts as a participant of its")
+    assert stimulus.startswith("'S1.png' and 's1.PNG' and 'S 1.png': each counts as a")
+
+
+def test_several_ratings_of_one_stimulus_are_said() -> None:
+    frame = tidy(("P1", "A", 3), ("P1", "A", 5), ("P2", "A", 4), ("P2", "A", 4))
+    assert validate(frame).remarks == [
+        "For 2 pairs of a person and a stimulus there are several ratings, for 1 of "
+        "them different ones (P1 on A: 3, 5); they were averaged."
+    ]
+    assert validate(frame.drop(index=[0, 3])).remarks == []
+
+
+def test_numbers_of_a_column_are_those_that_are_written_as_one() -> None:
+    texts = np.array(["1", "2_1", "nan", "", None, "1e3", "0,5"], object)
+    np.testing.assert_array_equal(
+        as_numbers(texts), [1, np.nan, np.nan, np.nan, np.nan, 1000, 0.5]
+    )

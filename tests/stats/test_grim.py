@@ -160,3 +160,38 @@ def test_it_reads_a_table_with_its_own_n_and_sd(tmp_path, capsys) -> None:
     assert [row["possible"] for row in rounded] == [True, True]
     # Between the two-neighbours minimum .4903 and the ends-only maximum 1.466.
     assert [row["sd_possible"] for row in rounded] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"label,mean,n\nA,4.37,45\n",
+        b"label;mean;n\r\nA;4,37;45\r\n",
+        "sep=;\nlabel;mean;n\nA;4,37;45\n".encode("utf-16"),
+    ],
+    ids=["plain", "decimal comma", "sep and utf-16"],
+)
+def test_the_command_reads_a_table_as_spreadsheets_write_it(
+    data: bytes, tmp_path, capsys
+) -> None:
+    path = tmp_path / "means.csv"
+    path.write_bytes(data)
+    assert main(["grim", "--table", str(path), "--convention", "truncate"]) == 0
+    assert "yes A 4.37 (n=45): sum 197" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("label,average\nA,4.37\n", "no column mean; it has label, average"),
+        ("label,mean\nA,4.37,45\n", "Line 2: 3 cells where the header has 2"),
+        ("", "The file is empty"),
+    ],
+)
+def test_the_command_says_what_a_table_of_means_lacks(
+    text: str, sentence: str, tmp_path, capsys
+) -> None:
+    path = tmp_path / "means.csv"
+    path.write_text(text)
+    assert main(["grim", "--table", str(path)]) == 2
+    assert sentence in capsys.readouterr().err
