@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
-from survey import services
+from survey import opening, services
 from survey.models import Participant, Rating, Study, Trial
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -130,3 +130,28 @@ def test_a_withdrawal_that_races_an_answer_leaves_nothing(study: Study) -> None:
     participant.refresh_from_db()
     assert participant.status == Participant.Status.WITHDRAWN
     assert not Rating.objects.exists()
+
+
+def test_a_pilot_is_thrown_away_while_somebody_answers(
+    make_study: Callable[..., Study],
+) -> None:
+    """Who answers holds themselves and then, where pictures are chosen meanwhile, the
+    study. In another order the two would wait for each other."""
+    study = make_study(trials_each=1)
+    Study.objects.filter(pk=study.pk).update(state=Study.State.PILOTING)
+    study.refresh_from_db()
+    participant, _, _ = first_trial(study)
+    held = threading.Event()
+
+    def answer() -> None:
+        with transaction.atomic():
+            Participant.objects.select_for_update().get(pk=participant.pk)
+            held.set()
+            time.sleep(0.5)  # for the other to arrive at the lock
+            Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+
+    def throw_away() -> int:
+        assert held.wait(20)
+        return opening.throw_pilot_away(study)
+
+    assert race(answer, throw_away) == [None, 1]
