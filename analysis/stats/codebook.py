@@ -106,6 +106,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "mos_recovered": ("number", SCORE, "Quality by the method named in `recovery`"),
     "mos_recovered_se": ("number", SCORE, "Its standard error"),
     "n": ("integer", "", "Ratings that count (participants, unless repeats=votes)"),
+    "n_intervals": ("integer", "stimuli", "Stimuli whose MOS has an interval"),
     "n_missing": ("integer", "", "Planned and not answered"),
     "n_pairs": ("integer", "people", "People who rated both"),
     "n_participants": ("integer", "people", "People behind the row"),

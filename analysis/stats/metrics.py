@@ -22,6 +22,7 @@ from analysis.stats.ranks import ranks, settled
 
 MAPPINGS = ("none", "linear", "cubic", "logistic", "isotonic")
 MIN_STIMULI = 10
+STARTS = 4  # of the logistic's search, beside the best one of every width
 
 
 class TooFewStimuli(ValueError):
@@ -34,13 +35,15 @@ class Agreement:
 
     `d` is the number of fitted coefficients (1 without a mapping), which the errors
     lose as degrees of freedom; `rmse_star` counts only what lies outside each MOS'
-    interval (7.7), `outlier_ratio` the share that does (7.5.2.2). `mapped` is the
-    prediction on the rating scale, NaN for stimuli left out.
+    interval (7.7), `outlier_ratio` the share that does (7.5.2.2), both among the
+    `n_intervals` stimuli whose MOS has one. `mapped` is the prediction on the rating
+    scale, NaN for stimuli left out.
     """
 
     metric: str
     mapping: str
     n: int
+    n_intervals: int
     d: int
     plcc: float
     plcc_low: float
@@ -99,6 +102,7 @@ def agreement(
         name,
         mapping,
         n,
+        int(judged.sum()),
         d,
         float(plcc),
         float(low),
@@ -157,19 +161,57 @@ def _cubic(
 def _logistic(
     x: np.ndarray, y: np.ndarray, sign: float
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Four parameters (VQEG): low + (high - low)/(1 + exp(-(x - centre)/width))."""
+    """Four parameters (VQEG): low + (high - low)/(1 + exp(-(x - centre)/width)).
 
-    def curve(parameters: np.ndarray) -> np.ndarray:
-        low, rise, centre, log_width = parameters
-        return low + rise * special.expit((x - centre) / np.exp(log_width))
+    For a centre and a width the other two are a straight line, so that only these two
+    are searched: on a lattice, then from its best few points, since the squares have
+    several minima. Curves that run against `sign` are out.
+    """
+    middle, half = (x.max() + x.min()) / 2, np.ptp(x) / 2
+    u = (x - middle) / half
 
-    rise = sign * np.ptp(y)
-    start = [y.min() if sign > 0 else y.max(), rise, np.median(x), np.log(x.std())]
-    scale = [np.ptp(y), np.ptp(y), np.ptp(x), 1.0]
-    found = optimize.least_squares(
-        lambda p: curve(p) - y, start, x_scale=scale, max_nfev=2000
-    ).x
-    return curve(found), np.append(found[:3], np.exp(found[3])), 4
+    def fit(place: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ends and fitted values for rows of (centre, log width), and their squares."""
+        width = np.exp(np.clip(place[:, 1:], -9, 9))
+        z = special.expit((u - place[:, :1]) / width)
+        mean = z.mean(axis=1, keepdims=True)
+        spread = ((z - mean) ** 2).sum(axis=1)
+        rise = ((z - mean) @ y) / np.where(spread > 1e-18, spread, np.inf)
+        rise = np.where(rise * sign > 0, rise, 0.0)
+        low = y.mean() - rise * mean[:, 0]
+        fitted = low[:, None] + rise[:, None] * z
+        return np.column_stack([low, rise]), fitted, ((fitted - y) ** 2).sum(axis=1)
+
+    values = np.unique(u)
+    steps = (values[1:] + values[:-1]) / 2
+    centres = np.concatenate(
+        [np.quantile(steps, np.linspace(0, 1, 31)), [-20, -6, -3, -1.5, 1.5, 3, 6, 20]]
+    )
+    widths = np.log([0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 4])
+    lattice = np.array([(c, w) for c in centres for w in widths])
+    squares = fit(lattice)[2]
+    starts = lattice[np.argsort(squares, kind="stable")[:STARTS]]
+    # The best of every width as well: minima of steep and flat curves lie far apart.
+    by_width = squares.reshape(len(centres), -1).argmin(axis=0) * len(widths)
+    starts = np.concatenate([starts, lattice[by_width + np.arange(len(widths))]])
+    found = [
+        optimize.least_squares(
+            lambda p: fit(p[None])[1][0] - y,
+            start,
+            x_scale=[0.1, 0.5],
+            ftol=1e-10,
+            xtol=1e-10,
+            gtol=1e-12,
+            max_nfev=300,
+        ).x
+        for start in np.unique(starts, axis=0)
+    ]
+    every = np.concatenate([found, starts])
+    ends, fitted, squares = fit(every)
+    best = int(squares.argmin())
+    centre = middle + half * every[best, 0]
+    width = half * np.exp(np.clip(every[best, 1], -9, 9))
+    return fitted[best], np.append(ends[best], [centre, width]), 4
 
 
 def _isotonic(
@@ -223,8 +265,9 @@ def rmse_difference(a: Agreement, b: Agreement) -> tuple[float, float]:
 
 def outlier_difference(a: Agreement, b: Agreement) -> tuple[float, float]:
     """z and two-sided p for two outlier ratios (P.1401 7.6.2)."""
-    p = (a.outlier_ratio * a.n + b.outlier_ratio * b.n) / (a.n + b.n)
-    spread = np.sqrt(p * (1 - p) * (1 / a.n + 1 / b.n))
+    n_a, n_b = a.n_intervals, b.n_intervals
+    p = divide(a.outlier_ratio * n_a + b.outlier_ratio * n_b, n_a + n_b)
+    spread = np.sqrt(p * (1 - p) * (divide(1, n_a) + divide(1, n_b)))
     z = float(divide(a.outlier_ratio - b.outlier_ratio, spread))
     return z, float(2 * scipy.stats.norm.sf(abs(z)))
 
@@ -238,21 +281,41 @@ def metrics_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Metric columns of a MOS table against its MOS: figures, differences, refusals.
 
-    Differences compare every two metrics on the stimuli: PLCC as dependent
-    correlations, RMSE and outlier ratio as P.1401, Holm over the pairs.
+    One set a question, where the table has several. Differences compare every two
+    metrics on the stimuli that have both, fitted anew to these: PLCC as dependent
+    correlations, RMSE and outlier ratio as P.1401, Holm over the pairs; `n` is theirs.
     """
-    found: list[Agreement] = []
-    refusals = []
+    if "question" not in table:
+        return _tables(table, metrics, mapping, minimum)
+    parts = []
+    for question, part in table.groupby("question", sort=False, observed=True):
+        figures, differences, refusals = _tables(part, metrics, mapping, minimum)
+        for found in (figures, differences):
+            if len(found):
+                found.insert(0, "question", question)
+        parts.append((figures, differences, [f"{question}: {it}" for it in refusals]))
+    return (
+        pd.concat([figures for figures, _, _ in parts], ignore_index=True),
+        pd.concat([differences for _, differences, _ in parts], ignore_index=True),
+        [refusal for _, _, refusals in parts for refusal in refusals],
+    )
+
+
+def _tables(
+    table: pd.DataFrame, metrics: Sequence[str], mapping: str, minimum: int
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     mos = table["mos"].to_numpy(float)
     half = table["ci_half_width"].to_numpy(float)
-    for name in metrics:
-        values = as_numbers(table[name])
+
+    def judged(name: str, among: np.ndarray) -> Agreement:
+        values = np.where(among, as_numbers(table[name]), np.nan)
+        return agreement(values, mos, half, mapping=mapping, name=name, minimum=minimum)
+
+    found: list[Agreement] = []
+    refusals = []
+    for name in dict.fromkeys(metrics):
         try:
-            found.append(
-                agreement(
-                    values, mos, half, mapping=mapping, name=name, minimum=minimum
-                )
-            )
+            found.append(judged(name, np.ones(len(table), bool)))
         except TooFewStimuli as refusal:
             refusals.append(str(refusal))
     figures = pd.DataFrame(
@@ -268,15 +331,21 @@ def metrics_tables(
     rows = []
     for a, b in combinations(found, 2):
         both = np.isfinite(a.mapped) & np.isfinite(b.mapped)
+        try:
+            if both.sum() < max(a.n, b.n):
+                a, b = judged(a.metric, both), judged(b.metric, both)
+        except TooFewStimuli as refusal:
+            refusals.append(f"{a.metric} against {b.metric}: {refusal}")
+            continue
         r12 = np.corrcoef(a.mapped[both], b.mapped[both])[0, 1]
-        z, p = dependent_correlation_difference(a.plcc, b.plcc, r12, int(both.sum()))
+        z, p = dependent_correlation_difference(a.plcc, b.plcc, r12, a.n)
         f, p_rmse = rmse_difference(a, b)
         z_or, p_or = outlier_difference(a, b)
         rows.append(
             {
                 "a": a.metric,
                 "b": b.metric,
-                "n": int(both.sum()),
+                "n": a.n,
                 "z_plcc": z,
                 "p_plcc": p,
                 "f_rmse": f,

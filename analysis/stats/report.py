@@ -72,6 +72,10 @@ class Options:
             raise ValueError(
                 f"recovery is none, {', '.join(recovery.METHODS)}: {self.recovery!r}"
             )
+        if self.mapping not in metrics.MAPPINGS:
+            raise ValueError(
+                f"mapping is {', '.join(metrics.MAPPINGS)}: {self.mapping!r}"
+            )
         if self.screen not in SCREENS:
             raise ValueError(f"screen is {', '.join(SCREENS)}: {self.screen!r}")
 
@@ -150,7 +154,13 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     )
     tables["screening.csv"] = sensitivity(ratings)
     tables["order_effects.csv"] = factors.order_effects(kept, level=options.level)
-    measured = [name for name in options.metrics if name in table]
+    measured = [name for name in options.metrics if name in kept.factors]
+    unknown = [name for name in options.metrics if name not in measured]
+    if unknown and options.metrics != METRICS:
+        raise ValueError(
+            f"No metric {', '.join(unknown)}: the columns with one value a stimulus "
+            f"are {', '.join(map(str, kept.factors)) or 'none'}."
+        )
     if measured:
         theirs = table["stimulus"].astype(str).isin(kept.references)
         figures, differences, refused = metrics.metrics_tables(

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize, special, stats
 
 from analysis.stats import metrics
+from analysis.stats.__main__ import main
 from analysis.stats.codebook import codebook
 from analysis.stats.frame import validate
 from analysis.stats.mos import mos_table
@@ -132,3 +134,144 @@ def test_it_takes_the_losses_of_the_renders_as_first_metrics() -> None:
     described = codebook({name: list(it) for name, it in report.tables.items()})
     assert "Factor of the study" not in set(described["description"])
     assert "tv_loss: the values do not vary." in report.summary["notes"]
+
+
+def squares_by_search(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> float:
+    """The least squares of a four-parameter logistic from many starts, by Levenberg."""
+    sign = np.sign(stats.spearmanr(x, y).statistic)
+    least = np.inf
+    for _ in range(12):
+        start = [
+            rng.uniform(y.min(), y.max()),
+            rng.normal(0, 2 * np.ptp(y)),
+            rng.uniform(x.min(), x.max()),
+            np.log(np.ptp(x) * 10 ** rng.uniform(-2, 0.3)),
+        ]
+        found = optimize.least_squares(
+            lambda p: (
+                p[0]
+                + p[1] * special.expit((x - p[2]) / np.exp(np.clip(p[3], -60, 60)))
+                - y
+            ),
+            start,
+            x_scale=[1, 1, np.ptp(x), 1],
+            method="lm",
+            max_nfev=300,
+        )
+        if found.x[1] * sign > 0 and np.isfinite(found.cost):
+            least = min(least, 2 * found.cost)
+    return least
+
+
+@pytest.mark.parametrize("start", range(0, 24, 8))
+def test_no_start_finds_a_better_logistic(start) -> None:
+    for seed in range(start, start + 8):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(10, 40))
+        x = np.exp(rng.normal(0, 1, n)) * 10 ** rng.uniform(-6, 6)
+        place = (x - np.quantile(x, rng.uniform(0.1, 0.9))) / x.std()
+        slope = rng.choice([-1, 1]) * 10 ** rng.uniform(-0.3, 1.3)
+        y = 1 + 4 * special.expit(slope * place) + rng.normal(0, 0.4, n)
+        ours = metrics.agreement(x, y, np.ones(n), mapping="logistic")
+        squares = ((y - ours.mapped) ** 2).sum()
+        assert squares <= squares_by_search(x, y, rng) * (1 + 1e-6), seed
+        low, rise, centre, width = ours.coefficients
+        drawn = low + rise * special.expit((x - centre) / width)
+        np.testing.assert_allclose(drawn, ours.mapped, rtol=1e-9)
+
+
+def test_two_metrics_are_compared_on_the_stimuli_of_both() -> None:
+    rng = np.random.default_rng(9)
+    mos = rng.uniform(1, 5, 30)
+    table = pd.DataFrame(
+        {
+            "mos": mos,
+            "ci_half_width": np.where(np.arange(30) % 5, 0.3, np.nan),
+            "a": mos + rng.normal(0, 0.4, 30),
+            "b": mos + rng.normal(0, 0.6, 30),
+            "c": np.where(np.arange(30) < 9, mos, np.nan),
+        }
+    )
+    table.loc[:11, "b"] = np.nan
+    figures, differences, refusals = metrics.metrics_tables(
+        table, ["a", "b", "c"], mapping="none"
+    )
+    assert figures.set_index("metric")["n"].to_dict() == {"a": 30, "b": 18}
+    assert refusals == [
+        "c: 9 stimuli have both a MOS and a value; P.1401's figures are not given "
+        "below 10."
+    ]
+    (row,) = differences.to_dict("records")
+    both = table.loc[12:]
+    r = both[["mos", "a", "b"]].corr()
+    z, _ = metrics.dependent_correlation_difference(
+        r.loc["mos", "a"], r.loc["mos", "b"], r.loc["a", "b"], 18
+    )
+    assert (row["n"], row["z_plcc"]) == (18, pytest.approx(z))
+    squared = [((both[m] - both["mos"]) ** 2).sum() for m in "ab"]
+    assert row["f_rmse"] == pytest.approx(squared[0] / squared[1])
+    assert row["p_rmse"] == pytest.approx(2 * stats.f.cdf(row["f_rmse"], 17, 17))
+    judged = both[both["ci_half_width"].notna()]
+    outside = [((judged[m] - judged["mos"]).abs() > 0.3).mean() for m in "ab"]
+    pooled = np.mean(outside)
+    spread = np.sqrt(pooled * (1 - pooled) * 2 / len(judged))
+    assert row["z_outliers"] == pytest.approx((outside[0] - outside[1]) / spread)
+
+
+def test_metrics_without_enough_stimuli_in_common_are_not_compared() -> None:
+    rng = np.random.default_rng(10)
+    mos = rng.uniform(1, 5, 24)
+    place = np.arange(24)
+    table = pd.DataFrame(
+        {
+            "mos": mos,
+            "ci_half_width": 0.3,
+            "a": np.where(place < 14, mos + rng.normal(0, 0.4, 24), np.nan),
+            "b": np.where(place > 8, mos + rng.normal(0, 0.4, 24), np.nan),
+        }
+    )
+    figures, differences, refusals = metrics.metrics_tables(table, ["a", "b"])
+    assert list(figures["n"]) == [14, 15]
+    assert differences.empty
+    assert refusals[0].startswith("a against b: a: 5 stimuli have both")
+
+
+def test_metrics_are_compared_question_by_question() -> None:
+    rng = np.random.default_rng(11)
+    mos = rng.uniform(1, 5, (2, 12))
+    loss = rng.uniform(0, 1, 12)
+    table = pd.DataFrame(
+        {
+            "stimulus": np.tile(np.arange(12), 2).astype(str),
+            "question": np.repeat(["style", "content"], 12),
+            "mos": mos.ravel(),
+            "ci_half_width": 0.3,
+            "loss": np.tile(loss, 2),
+            "other": np.tile(rng.uniform(0, 1, 12), 2),
+        }
+    )
+    figures, differences, _ = metrics.metrics_tables(table, ["loss", "other"])
+    assert list(figures["question"]) == ["style"] * 2 + ["content"] * 2
+    assert set(figures["n"]) == {12}
+    ours = figures.set_index(["question", "metric"])["srocc"]
+    for question, values in zip(("style", "content"), mos, strict=True):
+        rho = stats.spearmanr(values, loss).statistic
+        assert ours[(question, "loss")] == pytest.approx(rho)
+    assert list(differences["question"]) == ["style", "content"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--metric", "los"], "No metric los: the columns with one value a stimulus"),
+        (["--metric", "loss", "--metric", "n"], "No metric n: "),
+        (["--metric", "loss", "--mapping", "cubed"], "mapping is none, linear"),
+    ],
+)
+def test_an_unknown_metric_is_refused(options, sentence, tmp_path, capsys) -> None:
+    path, out = tmp_path / "ratings.csv", tmp_path / "out"
+    rows = [f"P{p},S{s},{1 + (p + s) % 5},{s / 7}" for p in range(3) for s in range(12)]
+    path.write_text("\n".join(["participant,stimulus,rating,loss", *rows]))
+    assert main(["report", str(path), "--out", str(out), *options]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not out.exists()
