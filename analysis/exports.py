@@ -117,7 +117,8 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
                 choice = ""
             code, made, is_reference = stimuli[first]
             passed = None
-            if kind == Trial.Kind.CATCH and rated_at:
+            # A check of an imported study may lack what it asked for.
+            if kind == Trial.Kind.CATCH and rated_at and expected:
                 passed = method.passed(
                     Trial(side=side, expected=expected, instructed=instructed),
                     Rating(rating=rating, choice=choice or ""),

@@ -23,7 +23,7 @@ from typing import Any
 
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import DataError, IntegrityError, models, transaction
 
 from analysis import preregistration
 from analysis.bundle import (
@@ -69,10 +69,27 @@ MEMBERS = re.compile(
     r"\.(csv|json|svg|png)"
 )
 CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
+WHOLE = re.compile(r"-?[0-9]{1,12}")
+DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,30})?(e[+-]?[0-9]{1,3})?")
+# What all rows of a trial say, whatever the question.
+OF_A_TRIAL = (
+    "kind", "stimulus", "second", "side", "expected", "instructed", "displayed_scale"
+)  # fmt: skip
 # What a bundle does not say about a person.
 EMPTY_OF_A_PERSON = (
     "study", "checks", "pixel_ratio", "finished_at", "form_done_at", "checks_done_at"
 )  # fmt: skip
+DEEPEST = 50  # JSON in JSON
+LARGEST = 1e300  # what an upload takes for a number
+LONGEST_NAME = 1000  # characters of a factor in a bundle
+KINDS: tuple[tuple[type[models.Field], tuple[type, ...], str], ...] = (
+    (models.BooleanField, (bool,), "true or false"),
+    (models.FloatField, (int, float), "a number"),
+    (models.IntegerField, (int,), "a whole number"),
+    (models.JSONField, (dict,), "an object"),
+    (models.Field, (str,), "a text"),
+)
+"""What stands in JSON for a field, the first that it is."""
 SHOWN = 20  # sentences before "and … more"
 
 
@@ -99,8 +116,10 @@ class Bundle:
     def __init__(self, path: Path) -> None:
         try:
             self._zip = zipfile.ZipFile(path)
-        except UNREADABLE as error:
-            raise BrokenBundle(f"{path.name} is no ZIP: {error}.") from error
+        except (*UNREADABLE, ValueError) as error:
+            raise BrokenBundle(
+                f"{path.name} is no ZIP: {error}. Take the file as the lab made it."
+            ) from error
         self._members = self._checked_members()
         self.settings = self.json("study.json")
         self._check_sums()
@@ -110,6 +129,14 @@ class Bundle:
             raise BrokenBundle(
                 f"The bundle has format {self.settings.get('format_version')!r}; this "
                 f"program reads {FORMAT}."
+            )
+        said = self.settings.get("report")
+        if not isinstance(said, dict) or not isinstance(
+            said.get("include_simulated"), bool
+        ):
+            raise BrokenBundle(
+                "study.json does not say whether its report counts simulated people: "
+                'put "report": {"include_simulated": false} there, or true.'
             )
 
     def __enter__(self) -> Bundle:
@@ -152,7 +179,7 @@ class Bundle:
         try:
             with self._zip.open(self._members[name]) as file:
                 data = file.read(self._members[name].file_size + 1)
-        except UNREADABLE as error:
+        except (*UNREADABLE, ValueError) as error:
             raise BrokenBundle(f"{name} cannot be unpacked: {error}.") from error
         if len(data) != self._members[name].file_size:
             raise BrokenBundle(f"{name} is not as long as the archive says.")
@@ -160,29 +187,44 @@ class Bundle:
 
     def text(self, name: str) -> str:
         try:
-            return self.read(name).decode()
+            text = self.read(name).decode()
         except UnicodeDecodeError as error:
             raise BrokenBundle(f"{name} is not UTF-8 text.") from error
+        if "\0" in text:
+            raise BrokenBundle(f"{name} has a NUL character, which no text has.")
+        return text
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
 
     def json(self, name: str) -> dict[str, Any]:
         try:
-            value = json.loads(self.text(name), parse_constant=_refused_constant)
-        except (ValueError, RecursionError) as error:
-            raise BrokenBundle(f"{name} is not JSON: {error}.") from error
+            value = json.loads(
+                self.text(name),
+                parse_constant=_refused_constant,
+                object_pairs_hook=_each_key_once,
+            )
+            _check_storable(value)
+        except RecursionError as error:
+            raise BrokenBundle(f"{name} is nested too deeply.") from error
+        except BrokenBundle:
+            raise
+        except ValueError as error:
+            raise BrokenBundle(f"{name} is not JSON as it should be: {error}.") from (
+                error
+            )
         if not isinstance(value, dict):
             raise BrokenBundle(f"{name} is not a JSON object.")
         return value
 
     def _check_sums(self) -> None:
         listed = {}
-        for line in self.text("checksums.sha256").splitlines():
+        for line in filter(None, self.text("checksums.sha256").split("\n")):
             digest, _, name = line.partition("  ")
             listed[name] = digest
         wrong = [
-            f"{name} is not the file that checksums.sha256 lists."
+            f"{name} is not the file that checksums.sha256 lists: take the bundle as "
+            "the lab made it, or list the sha256 of what you changed on purpose."
             for name in self._members
             if name != "checksums.sha256"
             and hashlib.sha256(self.read(name)).hexdigest() != listed.pop(name, None)
@@ -196,22 +238,55 @@ class Bundle:
         names = [it for it in self.names("data") if f"_table-{kind}_" in it]
         if len(names) != 1:
             raise BrokenBundle(f"{len(names)} tables of {kind}; there must be one.")
-        reader = csv.DictReader(io.StringIO(self.text(names[0]), newline=""))
-        missing = set(columns) - set(reader.fieldnames or ())
-        if missing:
-            raise BrokenBundle(
-                f"{names[0]} has no column {', '.join(sorted(missing))}."
-            )
+        reader = csv.reader(io.StringIO(self.text(names[0]), newline=""))
         try:
+            header = next(reader, [])
+            missing = set(columns) - set(header)
+            if missing:
+                raise BrokenBundle(
+                    f"{names[0]} has no column {', '.join(sorted(missing))}."
+                )
+            if twice := [name for name in columns if header.count(name) > 1]:
+                raise BrokenBundle(f"{names[0]} has two columns {', '.join(twice)}.")
             for row in reader:
-                if None in row or None in row.values():
+                if len(row) != len(header):
                     raise BrokenBundle(
                         f"Line {reader.line_num} of {names[0]} has not as many cells "
                         "as the header."
                     )
-                yield reader.line_num, {key: unguarded(row[key]) for key in row}
+                yield (
+                    reader.line_num,
+                    dict(zip(header, map(unguarded, row), strict=True)),
+                )
         except csv.Error as error:
             raise BrokenBundle(f"{names[0]}: {error}.") from error
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:40]!r} is there twice")
+    return found
+
+
+def _check_storable(value: Any) -> None:
+    """Raises ValueError for what a database cannot keep, at any depth."""
+    left = [(value, 0)]
+    while left:
+        each, depth = left.pop()
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} times")
+        if isinstance(each, dict):
+            left += [(part, depth + 1) for pair in each.items() for part in pair]
+        elif isinstance(each, list):
+            left += [(part, depth + 1) for part in each]
+        elif isinstance(each, str):
+            if "\0" in each or any("\ud800" <= sign <= "\udfff" for sign in each):
+                raise ValueError(f"{each[:40]!r} has a character that no text has")
+        elif isinstance(each, int | float) and not abs(each) < LARGEST:
+            raise ValueError("a number is out of all bounds")
 
 
 def _refused_constant(name: str) -> Any:
@@ -228,7 +303,8 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
     """
     made: dict[str, Stimulus] = {}
     with discarding_files(made), Bundle(path) as bundle, _as_a_bundle_has_it():
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         # Before the database is held: others write ratings meanwhile.
         _write_stimuli(bundle, made)
         with transaction.atomic():
@@ -239,16 +315,16 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
 
 @contextmanager
 def _as_a_bundle_has_it() -> Iterator[None]:
-    """Raises BrokenBundle for what is missing or of another kind."""
+    """Raises BrokenBundle for what cannot be in a study."""
     try:
         yield
     except ValidationError as error:
         raise BrokenBundle(f"{_reason(error)}.") from error
     except preregistration.BrokenRecord as error:
         raise BrokenBundle(f"{str(error).capitalize()}.") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (IntegrityError, DataError) as error:
         raise BrokenBundle(
-            f"study.json is not as a bundle has it: {error!r}."
+            f"The bundle contradicts itself, so that the database refuses it: {error}"
         ) from error
 
 
@@ -288,20 +364,61 @@ def _checked(row: models.Model, **exclude: Any) -> Any:
     return row
 
 
+def _values_of(
+    model: type[models.Model], given: Any, names: Iterable[str], what: str
+) -> dict[str, Any]:
+    """What study.json says under these names of a model's fields, each of its kind.
+
+    Raises BrokenBundle for what is missing or of another kind.
+    """
+    if not isinstance(given, dict):
+        raise BrokenBundle(f"study.json: {what} is not an object.")
+    values = {}
+    for name in names:
+        if name not in given:
+            raise BrokenBundle(f"study.json: {what} has no {name!r}.")
+        field, value = model._meta.get_field(name), given[name]
+        kinds, word = next(it[1:] for it in KINDS if isinstance(field, it[0]))
+        right = isinstance(value, kinds) and (bool in kinds or value is not True)
+        right = right and (bool in kinds or value is not False)
+        if not right and not (value is None and getattr(field, "null", False)):
+            raise BrokenBundle(
+                f"study.json: {name!r} of {what} is {str(value)[:40]!r} and must be "
+                f"{word}."
+            )
+        values[name] = value
+    return values
+
+
+def _list_of(settings: Mapping[str, Any], name: str) -> list[Any]:
+    given = settings.get(name)
+    if not isinstance(given, list):
+        raise BrokenBundle(f"study.json has no list of {name}.")
+    return given
+
+
 def _study(settings: Mapping[str, Any], owner: Any) -> Study:
-    given = settings["study"]
     study = Study(
-        **{name: given[name] for name in STUDY_FIELDS},
+        **_values_of(Study, settings.get("study"), STUDY_FIELDS, "the study"),
         owner=owner,
         state=Study.State.CLOSED,
     )
     _checked(study, exclude=["owner", "slug"]).save()
-    for question in settings["questions"]:
-        name, text = question["name"], question["text"]
-        _checked(Question(study=study, name=name, text=text)).save()
-    for item in settings["form"]:
+    seen = {"overall"}
+    for given in _list_of(settings, "questions"):
+        fields = _values_of(Question, given, ("name", "text"), "a question")
+        if fields["name"] in seen:
+            raise BrokenBundle(f"study.json: two questions are {fields['name']!r}.")
+        seen.add(fields["name"])
+        _checked(Question(study=study, **fields)).save()
+    study.clean()  # some designs do not go with several questions
+    seen = set()
+    for given in _list_of(settings, "form"):
         names = ("placement", "name", "text", "kind", "options", "required")
-        fields = {name: item[name] for name in names}
+        fields = _values_of(FormItem, given, names, "a question of the form")
+        if fields["name"] in seen:
+            raise BrokenBundle(f"study.json: the form has {fields['name']!r} twice.")
+        seen.add(fields["name"])
         _checked(FormItem(study=study, **fields)).save()
     return study
 
@@ -311,19 +428,38 @@ def _write_stimuli(bundle: Bundle, made: dict[str, Stimulus]) -> None:
 
     What has been written is in `made`, also when a later one is refused.
     """
-    for given in bundle.settings["stimuli"]:
-        stimulus = Stimulus(**{name: given[name] for name in STIMULUS_FIELDS})
+    for given in _list_of(bundle.settings, "stimuli"):
+        fields = _values_of(Stimulus, given, STIMULUS_FIELDS, "a stimulus")
+        stimulus = Stimulus(**fields)
         if not CODE.fullmatch(stimulus.code) or stimulus.code in made:
             raise BrokenBundle(f"{stimulus.code!r} is no code of one stimulus.")
-        if not isinstance(stimulus.parameters, dict):
-            raise BrokenBundle(f"{stimulus.code} has no parameters.")
-        if not re.fullmatch(r"([0-9a-f]{64})?", str(stimulus.pixel_sha256)):
+        _check_parameters(stimulus)
+        if not re.fullmatch(r"([0-9a-f]{64})?", stimulus.pixel_sha256):
             raise BrokenBundle(f"{stimulus.code} has no sha256 of its pixels.")
         unknown = ["study", "picture", "parameters", "render", "pixel_sha256"]
         _checked(stimulus, exclude=unknown)
-        if given["picture"]:
-            _write_picture(stimulus, bundle.read(given["picture"]))
         made[stimulus.code] = stimulus
+        if given.get("picture") is None:
+            continue
+        if given["picture"] != f"materials/stimuli/{stimulus.code}.png":
+            raise BrokenBundle(
+                f"The picture of {stimulus.code} must be "
+                f"materials/stimuli/{stimulus.code}.png, or null."
+            )
+        _write_picture(stimulus, bundle.read(given["picture"]))
+
+
+def _check_parameters(stimulus: Stimulus) -> None:
+    for name, value in stimulus.parameters.items():
+        if len(name) > LONGEST_NAME:
+            raise BrokenBundle(
+                f"A parameter of {stimulus.code} has a name of {len(name)} characters."
+            )
+        if isinstance(value, list | dict):
+            raise BrokenBundle(
+                f"{name[:40]!r} of {stimulus.code} is a list or an object; a parameter "
+                "is one number, one text, true, false or null."
+            )
 
 
 def _write_picture(stimulus: Stimulus, data: bytes) -> None:
@@ -344,10 +480,10 @@ def _keep_stimuli(
     references = {
         given["code"]: given["reference"]
         for given in bundle.settings["stimuli"]
-        if given["reference"]
+        if given.get("reference") is not None
     }
     for code, reference in references.items():
-        if reference not in stimuli:
+        if not isinstance(reference, str) or reference not in stimuli:
             raise BrokenBundle(f"{code} refers to {reference}, which is not there.")
     keep_with_references(stimuli, references)
 
@@ -362,7 +498,9 @@ def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
             if not CODE.fullmatch(code) or code in seen:
                 raise ValueError(f"{code!r} is no code of one participant")
             seen.add(code)
-            took = _number(given["seconds"], float)
+            if given["status"] == Participant.Status.WITHDRAWN:
+                raise ValueError(f"{code} withdrew, and must not be in a bundle")
+            took = _number(given["seconds"], float, empty=True)
             rows.append(
                 _checked(
                     Participant(
@@ -370,7 +508,7 @@ def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
                         code=code,
                         number=len(rows),
                         status=given["status"],
-                        study_version=_number(given["study_version"], int, needed=True),
+                        study_version=_number(given["study_version"], int, least=0),
                         simulated=_truth(given["simulated"]),
                         excluded=_truth(given["excluded"]),
                         exclusion_reason=given["exclusion_reason"],
@@ -410,17 +548,27 @@ def _answers(
     for (code, index), group in groupby(
         rows, key=lambda each: (each[1]["participant"], each[1]["trial"])
     ):
+        trial: Trial | None = None
+        answered: set[str] = set()
+        shown: dict[str, str] = {}
         for line, row in group:
             try:
-                if (key := (code, _number(index, int, needed=True))) not in seen:
+                if trial is None:
+                    key = code, _number(index, int, least=0)
+                    if key in seen:
+                        raise ValueError(f"trial {index} of {code} is not in one piece")
+                    trial = _trial(row, study, people, stimuli, key[1])
                     seen.add(key)
-                    trials.append(_trial(row, people, stimuli, key[1]))
-                elif not trials or trials[-1].index != key[1]:
-                    raise ValueError(f"trial {index} of {code} is not in one piece")
+                    trials.append(trial)
+                    shown = {name: row[name] for name in OF_A_TRIAL}
+                elif shown != {name: row[name] for name in OF_A_TRIAL}:
+                    raise ValueError(f"trial {index} of {code} shows two things")
                 if row["rating"] or row["choice"]:
-                    rating = _rating(row, low, high, asked)
-                    rating.trial = trials[-1]
-                    trials[-1].answered_at = rating.rated_at
+                    rating = _rating(row, study, low, high, asked)
+                    if rating.question in answered:
+                        raise ValueError(f"{rating.question!r} is answered twice")
+                    answered.add(rating.question)
+                    trial.answered_at = rating.rated_at
                     answers.append((len(trials) - 1, rating))
             except (ValueError, ValidationError) as error:
                 wrong.append(f"Line {line} of the ratings: {_reason(error)}.")
@@ -436,12 +584,15 @@ def _answers(
 
 def _trial(
     row: Mapping[str, str],
+    study: Study,
     people: Mapping[str, Participant],
     stimuli: Mapping[str, Stimulus],
     index: int,
 ) -> Trial:
     if row["participant"] not in people:
         raise ValueError(f"nobody is called {row['participant']!r}")
+    if not row["stimulus"]:
+        raise ValueError("it names no stimulus")
     for name in ("stimulus", "second"):
         if row[name] and row[name] not in stimuli:
             raise ValueError(f"there is no stimulus {row[name]!r}")
@@ -449,6 +600,13 @@ def _trial(
         raise ValueError(f"{row['kind']!r} is no kind of trial")
     if row["side"] not in ("", *Trial.Side.values):
         raise ValueError(f"{row['side']!r} is no side")
+    if study.method == Study.Method.PAIRS and not (row["second"] and row["side"]):
+        raise ValueError("a pair has a second picture, and a side of the first")
+    if len(row["expected"]) > 10:
+        raise ValueError(f"{row['expected'][:40]!r} is no answer to a check")
+    instructed = _truth(row["instructed"])
+    if row["kind"] == Trial.Kind.CATCH and study.method != Study.Method.PAIRS:
+        _number(row["expected"], int, empty=True)
     return Trial(
         participant=people[row["participant"]],
         index=index,
@@ -456,31 +614,34 @@ def _trial(
         stimulus=stimuli[row["stimulus"]],
         second=stimuli[row["second"]] if row["second"] else None,
         side=row["side"],
-        expected=row["expected"][:10],
-        instructed=_truth(row["instructed"]),
-        displayed_scale=_number(row["displayed_scale"], float),
+        expected=row["expected"],
+        instructed=instructed,
+        displayed_scale=_number(row["displayed_scale"], float, empty=True),
     )
 
 
-def _rating(row: Mapping[str, str], low: int, high: int, asked: set[str]) -> Rating:
+def _rating(
+    row: Mapping[str, str], study: Study, low: int, high: int, asked: set[str]
+) -> Rating:
     if row["question"] not in asked:
         raise ValueError(f"nobody asked {row['question']!r}")
-    value = _number(row["rating"], int)
+    value = _number(row["rating"], int, empty=True)
     if value is not None and not low <= value <= high:
         raise ValueError(f"{value} is not on the scale {low}–{high}")
     if row["choice"] not in ("", *Rating.Choice.values) or (
         (value is None) == (row["choice"] == "")
     ):
         raise ValueError("there is one answer, a rating or a choice")
-    seconds = _number(row["seconds"], float, needed=True)
+    if (study.method == Study.Method.PAIRS) != (value is None):
+        raise ValueError("a choice is the answer to a pair, else there is a rating")
     return Rating(
         question=row["question"],
         rating=value,
         choice=row["choice"],
         scale_min=low,
         scale_max=high,
-        response_ms=_number(row["response_ms"], int),
-        rated_at=_after(seconds),
+        response_ms=_number(row["response_ms"], int, least=0, empty=True),
+        rated_at=_after(_number(row["seconds"], float)),
     )
 
 
@@ -495,15 +656,17 @@ def _truth(text: str) -> bool:
     return text == "true"
 
 
-def _number(text: str, kind: type, *, needed: bool = False) -> Any:
-    if not text and not needed:
+def _number(
+    text: str, kind: type, *, least: int | None = None, empty: bool = False
+) -> Any:
+    """The number that a cell has, as the lab writes them; None if it may be empty."""
+    if not text and empty:
         return None
-    try:
-        value = kind(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
-    if not abs(value) < 2**31:
-        raise ValueError(f"{text} is out of all bounds")
+    written = WHOLE if kind is int else DECIMAL
+    if not written.fullmatch(text) or not abs(value := kind(text)) < 2**31:
+        raise ValueError(f"{text[:40]!r} is not a number that a bundle has here")
+    if least is not None and value < least:
+        raise ValueError(f"{text} is less than {least}")
     return value
 
 

@@ -338,8 +338,8 @@ def restore(study: Study, given: Any) -> Preregistration:
     if not isinstance(given, dict) or not isinstance(given.get("plan"), dict):
         raise BrokenRecord("there is no plan in the pre-registration")
     plan = given["plan"]
-    frozen_at = parse_datetime(str(given.get("frozen_at")))
-    if frozen_at is None or frozen_at.tzinfo is None:
+    frozen_at = _moment(given.get("frozen_at"))
+    if frozen_at is None:
         raise BrokenRecord("the pre-registration does not say when it was frozen")
     if sha256_of(plan) != given.get("sha256"):
         raise BrokenRecord("the pre-registration is not what its sha256 was made of")
@@ -351,18 +351,31 @@ def restore(study: Study, given: Any) -> Preregistration:
         study=study,
         plan=plan,
         sha256=given["sha256"],
-        frozen_at=frozen_at.astimezone(dt.UTC),
+        frozen_at=frozen_at,
         ratings_before=ratings,
         report_before=given.get("report_before") is True,
     )
+
+
+def _moment(text: Any) -> dt.datetime | None:
+    """A time with its zone, in UTC; None for anything else."""
+    try:
+        found = parse_datetime(str(text))
+        return found.astimezone(dt.UTC) if found and found.tzinfo else None
+    except (ValueError, OverflowError):  # the 31st of February, or the year 0
+        return None
 
 
 def _check_words(plan: Mapping[str, Any]) -> None:
     """Refuse a plan that this program cannot carry out."""
     try:
         exclusion, planned = plan["exclusion"], plan["contrasts"]
+        texts = plan.get("hypotheses", ""), exclusion.get("by_hand", "")
+        numbers = planned["level"], exclusion["fast_ms"]
         known = (
-            exclusion["screening"] in SCREENS
+            all(isinstance(it, str) for it in texts)
+            and all(isinstance(it, int | float) for it in numbers)
+            and exclusion["screening"] in SCREENS
             and planned["test"] in TESTS
             and planned["correction"] in CORRECTIONS
             and 0.5 <= float(planned["level"]) <= 0.999
