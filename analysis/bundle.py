@@ -17,7 +17,9 @@ from typing import IO, Any
 
 from analysis import preregistration, reports
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.models import Import
 from analysis.rights import objections, sources, with_sources
+from analysis.scales import FIELDS as SCALE_FIELDS
 from analysis.stats.codebook import codebook, describe
 from analysis.stats.writing import csv_text, plain
 from generation.services import picture_bytes
@@ -145,6 +147,7 @@ def write_bundle(
             ),
             "stimuli": stimuli,
             "report": {"include_simulated": include_simulated},
+            **_about_imported(study),
             "method": computed["method"],
         }
         archive.add_json("study.json", settings)
@@ -212,6 +215,7 @@ def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
     )
     # Everybody can subtract simulated people, so they hide nobody.
     real = [person for person in people if not person.simulated]
+    timed = not Import.objects.filter(study=study, timed=False).exists()
     answers = _answers(study, real)
     merged = {name: merge_small(each) for name, each in answers.items()}
     linked = linkable(merged)
@@ -221,8 +225,29 @@ def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
     }
     return {
         "ratings": (RATINGS, ratings_rows(study, shared=True)),
-        "participants": ((*PARTICIPANTS, *linked), _participants(people, said, linked)),
+        "participants": (
+            (*PARTICIPANTS, *linked),
+            _participants(people, said, linked, timed=timed),
+        ),
         "demographics": (DEMOGRAPHICS, _counts(merged)),
+    }
+
+
+def _about_imported(study: Study) -> dict[str, Any]:
+    """What is known about the ratings of a study that came from a file."""
+    origin = Import.objects.filter(study=study).first()
+    if origin is None:
+        return {}
+    ends = (getattr(origin, name) for name in SCALE_FIELDS)
+    return {
+        "imported": {
+            "ordered": origin.ordered,
+            "timed": origin.timed,
+            # Texts, so that a step of 0.1 is one.
+            "scale": [format(it.normalize(), "f") for it in ends]
+            if origin.scale_step is not None
+            else None,
+        }
     }
 
 
@@ -230,11 +255,13 @@ def _participants(
     people: Sequence[Participant],
     said: Mapping[int, Mapping[str, str]],
     linked: Sequence[str],
+    *,
+    timed: bool,
 ) -> Rows:
     """A row a person; `said` is what stands of the real ones under `linked`, by key."""
     nothing = dict.fromkeys(linked, "")
     for person in people:
-        took = person.finished_at and person.finished_at - person.started_at
+        took = timed and person.finished_at and person.finished_at - person.started_at
         yield {
             "participant": person.code,
             "status": person.status,

@@ -38,6 +38,7 @@ MOST_WITH_LABELS = 120
 MOST_CONTRASTS = 40
 MOST_FACTOR_PAIRS = 6
 MOST_LEVELS = 12
+MOST_POINTS = 12  # of a scale
 MOST_NAMED = 8
 # Characters in the name of a file, which has two factors and a question at most: a row
 # holds 100.
@@ -262,17 +263,19 @@ def caterpillar(subject: Subject, table: pd.DataFrame, question: str = "") -> Ch
 def rating_bars(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
     """The counts of every category, stacked around the middle of the scale."""
     low, high = subject.scale
-    values = range(low, high + 1)
     chart = Chart(
         _name("ratings", question),
         _title("How the ratings spread", question),
         f"Share of ratings in each category, {low} (worst) to {high} (best), stacked "
         "around the middle of the scale; same order as the MOS.",
     )
-    columns = [f"n_{value}" for value in values]
     rated = table[table["n"] > 0] if "n" in table else table
     if rated.empty:
         return _without(chart, "No stimulus has a rating yet.")
+    values = _points(low, high)
+    columns = [f"n_{value}" for value in values]
+    if not values or not set(columns) <= set(rated.columns):
+        return _without(chart, "The scale has more points than bars can show.")
     rated = rated.sort_values("mos", kind="stable", ignore_index=True)
     labels = [subject.label(row) for row in records(rated)]
     names = [subject.label(row, short=True) for row in records(rated)]
@@ -805,10 +808,18 @@ def _shortened(title: str) -> str:
     return f"{title[: TITLE_IN_LABEL - end - 1].rstrip()}…{title[-end:].lstrip()}"
 
 
+def _points(low: float, high: float) -> list[int]:
+    """The whole points of a scale; none where they are too many to be told apart."""
+    if low % 1 or high % 1 or high - low > MOST_POINTS:
+        return []
+    return [*range(int(low), int(high) + 1)]
+
+
 def _score_axis(axes: Axes, subject: Subject, word: str) -> None:
     low, high = subject.scale
-    axes.set_xlim(low - 0.05, high + 0.05)
-    axes.set_xticks(range(low, high + 1))
+    axes.set_xlim(low - 0.0125 * (high - low), high + 0.0125 * (high - low))
+    if points := _points(low, high):
+        axes.set_xticks(points)
     axes.set_xlabel(f"{word}, scale {low}–{high}")
 
 

@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from analysis.models import Import
+from analysis.scales import scale_by_origin, scale_of
 from analysis.stats.cells import csv_cell
 from nstlab.core.factor_names import TAKEN_BY_PAIRS, columns_of
 from survey.methods import method_of
@@ -58,9 +59,12 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
     was never chosen is no row. `seconds` are those since the participant's start. What
     is `shared` leaves out pilots and `rated_at`, which an imported study never has.
     """
-    dates = not shared and not Import.objects.filter(study=study).exists()
+    origin = Import.objects.filter(study=study).first()
+    dates = not shared and origin is None
+    timed = origin is None or origin.timed
     method = method_of(study)
-    low, high = method.scale(study)
+    scale_of_ratings = scale_by_origin(study, origin)
+    low, high = scale_of_ratings.bounds
     stimuli = {
         pk: (code, parameters, reference)
         for pk, code, parameters, reference in study.stimuli.values_list(
@@ -123,6 +127,12 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
                     Trial(side=side, expected=expected, instructed=instructed),
                     Rating(rating=rating, choice=choice or ""),
                 )
+            if scale_of_ratings.stated:
+                lowest, highest = low, high
+                if rating is not None:
+                    rating = scale_of_ratings.rating(rating)
+                if expected:
+                    expected = str(scale_of_ratings.rating(int(expected)))
             yield {
                 "study": study.title,
                 "study_version": version,
@@ -150,8 +160,9 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
                 "side": side,
                 "choice": choice,
                 "displayed_scale": scale,
-                "seconds": rated_at
-                and round((rated_at - started_at).total_seconds(), 3),
+                "seconds": round((rated_at - started_at).total_seconds(), 3)
+                if rated_at and timed
+                else None,
             }
 
 
@@ -168,6 +179,7 @@ def matrix_lines(
     rated, several ratings of one person are averaged. Without `labels` there are
     numbers alone, as the ITU-T P.910 reference code and sureal read them.
     """
+    scale = scale_of(study)
     people = study.participants.filter(pilot=False, excluded=False)
     people = people.exclude(status=Participant.Status.WITHDRAWN)
     if not include_simulated:
@@ -196,7 +208,10 @@ def matrix_lines(
                 if person in place and rating is not None:
                     given[place[person]].append(rating)
             stimulus, votes = next(by_stimulus, (None, iter(())))
-        cells = [cell(sum(each) / len(each)) if each else "" for each in given]
+        cells = [
+            cell(float(scale.mean(sum(each) / len(each)))) if each else ""
+            for each in given
+        ]
         cells = [text.removesuffix(".0") for text in cells]
         yield writer.writerow([cell(code), *cells] if labels else cells)
 

@@ -14,6 +14,7 @@ from analysis.exports import (
     own_factors,
     ratings_rows,
 )
+from analysis.models import Import
 from survey.models import Study
 
 # What a study may vary on purpose; the other parameters describe how it was painted.
@@ -29,6 +30,8 @@ def ratings_frame(study: Study, *, shared: bool = False) -> pd.DataFrame:
     rows = ratings_rows(study, shared=shared)
     frame = pd.DataFrame(rows, columns=list(RATINGS_LONG))
     frame = frame.astype({"rating": "float64", "response_ms": "float64"})
+    if Import.objects.filter(study=study, ordered=False).exists():
+        frame = frame.drop(columns="trial")  # there, rows are counted, no more
     made = dict(study.stimuli.values_list("code", "parameters"))
     columns = {name: name for name in LOSSES} | own_factors(study)
     for name, column in columns.items():

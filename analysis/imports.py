@@ -1,4 +1,4 @@
-"""A study from a file: an open-science bundle, or a CSV of ratings.
+"""A study from a file that a lab has made: an open-science bundle.
 
 Whatever the file says is checked before a row is written, and everything is written or
 nothing. A ZIP is read in memory, member by member: no path of it is ever followed, and
@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,10 @@ from analysis.bundle import (
     STUDY_FIELDS,
 )
 from analysis.models import Import
+from analysis.scales import FIELDS, BrokenScale, Scale, scale_of
 from analysis.stats.cells import unguarded
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture, pixel_sha256
-from survey.methods import method_of
 from survey.models import (
     FormItem,
     Participant,
@@ -307,9 +308,10 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         # Before the database is held: others write ratings meanwhile.
         _write_stimuli(bundle, made)
+        about = _about_imported(bundle.settings)
         with transaction.atomic():
-            study = _study_of(bundle, owner, made)
-            _keep_origin(study, Import.Kind.BUNDLE, digest)
+            study = _study_of(bundle, owner, made, about)
+            keep_origin(study, Import.Kind.BUNDLE, digest, **about)
     return study
 
 
@@ -319,7 +321,7 @@ def _as_a_bundle_has_it() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise BrokenBundle(f"{_reason(error)}.") from error
+        raise BrokenBundle(f"{reason_of(error)}.") from error
     except preregistration.BrokenRecord as error:
         raise BrokenBundle(f"{str(error).capitalize()}.") from error
     except (IntegrityError, DataError) as error:
@@ -328,11 +330,51 @@ def _as_a_bundle_has_it() -> Iterator[None]:
         ) from error
 
 
-def _study_of(bundle: Bundle, owner: Any, stimuli: dict[str, Stimulus]) -> Study:
+def _about_imported(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of ratings that were imported before; nothing of a lab's own."""
+    if "imported" not in settings:
+        return {}
+    given = settings["imported"]
+    if not isinstance(given, dict) or not all(
+        isinstance(given.get(name), bool) for name in ("ordered", "timed")
+    ):
+        raise BrokenBundle(
+            "study.json: imported says of “ordered” and of “timed” true or false."
+        )
+    about = {name: given[name] for name in ("ordered", "timed")}
+    if (ends := given.get("scale")) is None:
+        return about
+    if not isinstance(ends, list) or not all(
+        isinstance(it, str) and DECIMAL.fullmatch(it) for it in ends
+    ):
+        raise BrokenBundle("study.json: the imported scale is no list of numbers.")
+    if len(ends) != len(FIELDS):
+        raise BrokenBundle("study.json: the imported scale has two ends and a step.")
+    try:
+        low, high, step = map(Decimal, ends)
+        Scale(low, high, step, stated=True)
+    except BrokenScale as broken:
+        raise BrokenBundle(f"study.json: {broken}") from broken
+    return about | dict(zip(FIELDS, map(Decimal, ends), strict=True))
+
+
+def _study_of(
+    bundle: Bundle,
+    owner: Any,
+    stimuli: dict[str, Stimulus],
+    about: Mapping[str, Any],
+) -> Study:
     study = _study(bundle.settings, owner)
     _keep_stimuli(bundle, study, stimuli)
     people = _participants(bundle, study)
-    _answers(bundle, study, stimuli, people)
+    scale = scale_of(study)
+    if "scale_step" in about:
+        if study.method not in (Study.Method.ACR, Study.Method.ACR_HR):
+            raise BrokenBundle("study.json: only ratings of ACR have other scales.")
+        low, high, step = (about[name] for name in FIELDS)
+        scale = Scale(low, high, step, stated=True)
+    timed = about.get("timed", True)
+    _answers(bundle, study, stimuli, people, scale, timed=timed)
     if PREREGISTRATION in bundle:
         preregistration.restore(study, bundle.json(PREREGISTRATION))
     return study
@@ -359,7 +401,7 @@ def differences(path: Path, study: Study) -> list[str]:
     )
 
 
-def _checked(row: models.Model, **exclude: Any) -> Any:
+def checked(row: models.Model, **exclude: Any) -> Any:
     row.full_clean(validate_unique=False, validate_constraints=False, **exclude)
     return row
 
@@ -403,14 +445,14 @@ def _study(settings: Mapping[str, Any], owner: Any) -> Study:
         owner=owner,
         state=Study.State.CLOSED,
     )
-    _checked(study, exclude=["owner", "slug"]).save()
+    checked(study, exclude=["owner", "slug"]).save()
     seen = {"overall"}
     for given in _list_of(settings, "questions"):
         fields = _values_of(Question, given, ("name", "text"), "a question")
         if fields["name"] in seen:
             raise BrokenBundle(f"study.json: two questions are {fields['name']!r}.")
         seen.add(fields["name"])
-        _checked(Question(study=study, **fields)).save()
+        checked(Question(study=study, **fields)).save()
     study.clean()  # some designs do not go with several questions
     seen = set()
     for given in _list_of(settings, "form"):
@@ -419,7 +461,7 @@ def _study(settings: Mapping[str, Any], owner: Any) -> Study:
         if fields["name"] in seen:
             raise BrokenBundle(f"study.json: the form has {fields['name']!r} twice.")
         seen.add(fields["name"])
-        _checked(FormItem(study=study, **fields)).save()
+        checked(FormItem(study=study, **fields)).save()
     return study
 
 
@@ -437,7 +479,7 @@ def _write_stimuli(bundle: Bundle, made: dict[str, Stimulus]) -> None:
         if not re.fullmatch(r"([0-9a-f]{64})?", stimulus.pixel_sha256):
             raise BrokenBundle(f"{stimulus.code} has no sha256 of its pixels.")
         unknown = ["study", "picture", "parameters", "render", "pixel_sha256"]
-        _checked(stimulus, exclude=unknown)
+        checked(stimulus, exclude=unknown)
         made[stimulus.code] = stimulus
         if given.get("picture") is None:
             continue
@@ -502,7 +544,7 @@ def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
                 raise ValueError(f"{code} withdrew, and must not be in a bundle")
             took = _number(given["seconds"], float, empty=True)
             rows.append(
-                _checked(
+                checked(
                     Participant(
                         study=study,
                         code=code,
@@ -523,7 +565,7 @@ def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
                 )
             )
         except (ValueError, ValidationError) as error:
-            wrong.append(f"Line {line} of the participants: {_reason(error)}.")
+            wrong.append(f"Line {line} of the participants: {reason_of(error)}.")
     if wrong:
         raise BrokenBundle(*wrong)
     Participant.objects.bulk_create(rows, batch_size=500)
@@ -536,9 +578,11 @@ def _answers(
     study: Study,
     stimuli: Mapping[str, Stimulus],
     people: Mapping[str, Participant],
+    scale: Scale,
+    *,
+    timed: bool,
 ) -> None:
     """Trials and ratings of the table, trial by trial."""
-    low, high = method_of(study).scale(study)
     asked = {"overall", *study.further_questions.values_list("name", flat=True)}
     wrong: list[str] = []
     trials: list[Trial] = []
@@ -557,21 +601,21 @@ def _answers(
                     key = code, _number(index, int, least=0)
                     if key in seen:
                         raise ValueError(f"trial {index} of {code} is not in one piece")
-                    trial = _trial(row, study, people, stimuli, key[1])
+                    trial = _trial(row, study, people, stimuli, key[1], scale)
                     seen.add(key)
                     trials.append(trial)
                     shown = {name: row[name] for name in OF_A_TRIAL}
                 elif shown != {name: row[name] for name in OF_A_TRIAL}:
                     raise ValueError(f"trial {index} of {code} shows two things")
                 if row["rating"] or row["choice"]:
-                    rating = _rating(row, study, low, high, asked)
+                    rating = _rating(row, study, scale, asked, timed=timed)
                     if rating.question in answered:
                         raise ValueError(f"{rating.question!r} is answered twice")
                     answered.add(rating.question)
                     trial.answered_at = rating.rated_at
                     answers.append((len(trials) - 1, rating))
             except (ValueError, ValidationError) as error:
-                wrong.append(f"Line {line} of the ratings: {_reason(error)}.")
+                wrong.append(f"Line {line} of the ratings: {reason_of(error)}.")
     if wrong:
         raise BrokenBundle(*wrong)
     saved = Trial.objects.bulk_create(trials, batch_size=500)
@@ -588,6 +632,7 @@ def _trial(
     people: Mapping[str, Participant],
     stimuli: Mapping[str, Stimulus],
     index: int,
+    scale: Scale,
 ) -> Trial:
     if row["participant"] not in people:
         raise ValueError(f"nobody is called {row['participant']!r}")
@@ -605,8 +650,11 @@ def _trial(
     if len(row["expected"]) > 10:
         raise ValueError(f"{row['expected'][:40]!r} is no answer to a check")
     instructed = _truth(row["instructed"])
-    if row["kind"] == Trial.Kind.CATCH and study.method != Study.Method.PAIRS:
-        _number(row["expected"], int, empty=True)
+    expected = row["expected"]
+    if scale.stated and expected:
+        expected = str(scale.kept(Decimal(str(_number(expected, float)))))
+    elif row["kind"] == Trial.Kind.CATCH and study.method != Study.Method.PAIRS:
+        _number(expected, int, empty=True)
     return Trial(
         participant=people[row["participant"]],
         index=index,
@@ -614,20 +662,21 @@ def _trial(
         stimulus=stimuli[row["stimulus"]],
         second=stimuli[row["second"]] if row["second"] else None,
         side=row["side"],
-        expected=row["expected"],
+        expected=expected,
         instructed=instructed,
         displayed_scale=_number(row["displayed_scale"], float, empty=True),
     )
 
 
 def _rating(
-    row: Mapping[str, str], study: Study, low: int, high: int, asked: set[str]
+    row: Mapping[str, str], study: Study, scale: Scale, asked: set[str], *, timed: bool
 ) -> Rating:
     if row["question"] not in asked:
         raise ValueError(f"nobody asked {row['question']!r}")
-    value = _number(row["rating"], int, empty=True)
-    if value is not None and not low <= value <= high:
-        raise ValueError(f"{value} is not on the scale {low}–{high}")
+    value = None
+    if row["rating"]:
+        _number(row["rating"], float if scale.stated else int)
+        value = scale.kept(Decimal(row["rating"]))
     if row["choice"] not in ("", *Rating.Choice.values) or (
         (value is None) == (row["choice"] == "")
     ):
@@ -638,10 +687,10 @@ def _rating(
         question=row["question"],
         rating=value,
         choice=row["choice"],
-        scale_min=low,
-        scale_max=high,
+        scale_min=scale.lowest,
+        scale_max=scale.highest,
         response_ms=_number(row["response_ms"], int, least=0, empty=True),
-        rated_at=_after(_number(row["seconds"], float)),
+        rated_at=_after(_number(row["seconds"], float)) if timed else START,
     )
 
 
@@ -670,7 +719,7 @@ def _number(
     return value
 
 
-def _reason(error: ValueError | ValidationError) -> str:
+def reason_of(error: ValueError | ValidationError) -> str:
     """What is wrong, with the field it is about; without its full stop."""
     if not isinstance(error, ValidationError):
         return str(error)
@@ -679,164 +728,12 @@ def _reason(error: ValueError | ValidationError) -> str:
     return "; ".join(found or error.messages).rstrip(".")
 
 
-# A CSV of ratings becomes a study ---------------------------------------------
-
-
-def import_ratings(
-    path: Path,
-    *,
-    title: str,
-    scale_points: int = 5,
-    question: str = "",
-    owner: Any = None,
-) -> Study:
-    """Make a closed study without pictures of somebody else's ratings.
-
-    The CSV is what `python -m analysis.stats report` reads. People get pseudonyms of
-    ours, for theirs may be names; stimuli keep theirs where it can be a code, and the
-    label stays among their parameters. Columns that belong to the stimulus become its
-    factors. Raises BrokenBundle with a sentence a line; then nothing was written.
-    """
-    from analysis.stats.frame import BrokenRatings, validate
-    from analysis.stats.reading import read_ratings
-
-    study = Study(
-        title=title, scale_points=scale_points, state=Study.State.CLOSED, owner=owner
-    )
-    if question:
-        study.question = question
-    try:
-        _checked(study, exclude=["owner", "slug"])
-        low, high = method_of(study).scale(study)
-        frame = read_ratings(path)
-        ratings = validate(
-            frame, scale=(low, high), include_simulated=True, include_excluded=True
-        )
-    except ValidationError as error:
-        raise BrokenBundle(f"{_reason(error)}.") from error
-    except BrokenRatings as error:
-        raise BrokenBundle(*error.sentences) from error
-    if not ratings.refused.empty:
-        raise BrokenBundle(*ratings.refusals(most=len(ratings.refused)))
-    rows = ratings.frame.to_dict("records")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    with transaction.atomic():
-        study.save()
-        for name in ratings.questions:
-            if name not in (None, "overall"):
-                _checked(Question(study=study, name=str(name), text=str(name))).save()
-        made = _labelled_stimuli(study, ratings.frame["stimulus"].unique(), ratings)
-        _plain_answers(study, made, [{str(k): v for k, v in r.items()} for r in rows])
-        _keep_origin(study, Import.Kind.RATINGS, digest)
-    return study
-
-
-def _keep_origin(study: Study, kind: Import.Kind, digest: str) -> None:
-    """Write down which file a study came from, also in its owner's history."""
-    Import.objects.create(study=study, kind=kind, sha256=digest)
+def keep_origin(study: Study, kind: Import.Kind, digest: str, **about: Any) -> None:
+    """Write down which file a study came from and what is known `about` its ratings,
+    also in its owner's history."""
+    Import.objects.create(study=study, kind=kind, sha256=digest, **about)
     if study.owner_id is not None:
         said = f"Imported from a file ({kind.label}, sha256 {digest[:12]}…)."
         LogEntry.objects.log_actions(
             study.owner_id, [study], ADDITION, change_message=said, single_object=True
         )
-
-
-def _labelled_stimuli(
-    study: Study, labels: Iterable[Any], ratings: Any
-) -> dict[str, Stimulus]:
-    factors = ratings.factors
-    items = ratings.answers.items
-    names = items.get_level_values("stimulus").astype(str)
-    first = {name: place for place, name in reversed([*enumerate(names)])}
-    references = set()
-    if "is_reference" in ratings.frame:
-        refers = ratings.frame.loc[ratings.frame["is_reference"], "stimulus"]
-        references = set(refers.astype(str))
-    made = []
-    for label in map(str, labels):
-        parameters: dict[str, Any] = {"label": label}
-        if label in first:
-            row = factors.iloc[first[label]]
-            parameters |= {
-                str(name): value.item() if hasattr(value, "item") else value
-                for name, value in row.items()
-                if value == value  # not NaN
-            }
-        stimulus = Stimulus(
-            study=study,
-            width=0,
-            height=0,
-            parameters=parameters,
-            is_reference=label in references,
-        )
-        if CODE.fullmatch(label):
-            stimulus.code = label
-        made.append(stimulus)
-    Stimulus.objects.bulk_create(made, batch_size=500)
-    return {stimulus.parameters["label"]: stimulus for stimulus in made}
-
-
-def _plain_answers(
-    study: Study, stimuli: Mapping[str, Stimulus], rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """People, trials and ratings in the order of the file."""
-    people: dict[str, Participant] = {}
-    trials: list[Trial] = []
-    answers: list[tuple[int, Rating]] = []
-    count: dict[str, int] = {}
-    low, high = method_of(study).scale(study)
-    for row in rows:
-        name = str(row["participant"])
-        if name not in people:
-            people[name] = Participant(
-                study=study,
-                number=len(people),
-                status=Participant.Status.FINISHED,
-                study_version=study.version,
-                simulated=bool(row.get("simulated", False)),
-                excluded=bool(row.get("excluded", False)),
-                exclusion_reason=_text(row.get("exclusion_reason"))[:200],
-                consent_sha256=study.consent_sha256(),
-                token_sha256=token_hash(secrets.token_urlsafe(32)),
-                seed=0,
-                seen_at=START,
-            )
-        count[name] = count.get(name, 0) + 1
-        answered = row["rating"] == row["rating"]
-        trials.append(
-            Trial(
-                participant=people[name],
-                index=count[name],
-                kind=row.get("kind") or Trial.Kind.RATING,
-                stimulus=stimuli[str(row["stimulus"])],
-                answered_at=START if answered else None,
-            )
-        )
-        if answered:
-            response = row.get("response_ms", -1)
-            known = isinstance(response, int | float) and response >= 0
-            answers.append(
-                (
-                    len(trials) - 1,
-                    Rating(
-                        question=_text(row.get("question")) or "overall",
-                        rating=int(row["rating"]),
-                        scale_min=low,
-                        scale_max=high,
-                        response_ms=round(response) if known else None,
-                        rated_at=START,
-                    ),
-                )
-            )
-    Participant.objects.bulk_create(people.values(), batch_size=500)
-    study.participants.update(started_at=START, finished_at=START)
-    saved = Trial.objects.bulk_create(trials, batch_size=500)
-    ratings = []
-    for place, rating in answers:
-        rating.trial = saved[place]
-        ratings.append(rating)
-    Rating.objects.bulk_create(ratings, batch_size=500)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -165,6 +165,10 @@ class ReportFile(models.Model):
         return self.name
 
 
+def _of_a_scale() -> models.DecimalField[Any, Any]:
+    return models.DecimalField(max_digits=12, decimal_places=6, null=True)
+
+
 class Import(models.Model):
     """A study that came from a file: what it was, and that its times are not dates."""
 
@@ -176,6 +180,17 @@ class Import(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     sha256 = models.CharField("sha256 of the file", max_length=64)
     imported_at = models.DateTimeField(auto_now_add=True)
+    ordered = models.BooleanField(
+        default=True, help_text="The file says in which order people saw the pictures."
+    )
+    timed = models.BooleanField(
+        default=True, help_text="The file says when people answered."
+    )
+    # The scale of the file where it is none of the method's own; else empty. Decimal,
+    # so that a step of 0.1 is one.
+    scale_min = _of_a_scale()
+    scale_max = _of_a_scale()
+    scale_step = _of_a_scale()
 
     class Meta:
         ordering = ["-pk"]

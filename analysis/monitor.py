@@ -23,6 +23,7 @@ from django.db.models import (
 )
 from django.utils import timezone
 
+from analysis.scales import Scale, scale_of
 from analysis.stats.flags import FAST_MS, RATERS
 from survey.design import VoteSums, assess, half_width
 from survey.models import Participant, Rating, Study, Trial
@@ -255,6 +256,7 @@ def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
         stimuli = stimuli.filter(is_reference=False)
     codes = list(stimuli.order_by("pk").values_list("pk", "code", "is_reference"))
     target = _target(study, len(codes))
+    scale = scale_of(study)
     goal = goal_of(study)
     for pk, code, is_reference in codes:
         for question in questions:
@@ -267,11 +269,16 @@ def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
                 question=question if len(questions) > 1 else "",
                 is_reference=is_reference,
                 n=n,
-                mean=total / n if n and not pairs else None,
-                half_width=None if pairs else half_width(n, total, squares),
+                mean=scale.mean(total / n) if n and not pairs else None,
+                half_width=None if pairs else _half_width(scale, n, total, squares),
                 # Only the main question steers who sees what.
                 missing=missing if question == "overall" else None,
             )
+
+
+def _half_width(scale: Scale, n: int, total: int, squares: int) -> float | None:
+    half = half_width(n, total, squares)
+    return half if half is None or scale.plain else half * float(scale.step)
 
 
 def _target(study: Study, stimuli: int) -> int | None:

@@ -20,6 +20,7 @@ from analysis.stats.flags import MEANINGS
 from survey.models import Study
 
 MOST_ROWS = 500  # of a table on a page; its CSV has all
+MOST_CATEGORIES = 13
 MOST_CHART_ROWS = 120
 
 
@@ -148,11 +149,12 @@ def _dictionaries(text: str) -> list[dict[str, str]]:
 
 
 def _categories(rows: list[dict[str, str]]) -> list[int]:
-    """The scale's categories, by the columns n_1, n_2, …"""
+    """The scale's categories, by the columns n_1, n_2, …; none of too many."""
     if not rows:
         return []
     numbers = (name.removeprefix("n_") for name in rows[0] if name.startswith("n_"))
-    return sorted(int(number) for number in numbers if number.isdecimal())
+    found = sorted(int(number) for number in numbers if number.isdecimal())
+    return found if len(found) <= MOST_CATEGORIES else []
 
 
 NAMES = {

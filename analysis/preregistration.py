@@ -386,7 +386,7 @@ def _check_words(plan: Mapping[str, Any]) -> None:
                 for name in ("factor", "a", "b")
             )
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         known = False
     if not known:
         raise BrokenRecord("the pre-registration names what cannot be computed here")

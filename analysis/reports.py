@@ -30,11 +30,11 @@ from rq.job import Job, JobStatus
 from analysis import preregistration
 from analysis.exports import RATINGS_LONG, own_factors
 from analysis.models import Bundle, Preregistration, Report
+from analysis.scales import scale_of
 from generation.services import picture_bytes
 from nstlab import broker
 from nstlab.core.factor_names import notes_of
 from nstlab.core.version import software
-from survey.methods import method_of
 from survey.models import Participant, Study, Trial
 from survey.planning import goal_of
 
@@ -266,10 +266,11 @@ def build(
     from analysis.stats.frame import validate
     from analysis.stats.mos import mos_table
 
-    scale = method_of(study).scale(study)
+    scale = scale_of(study)
     ratings = validate(
         ratings_frame(study, shared=shared),
-        scale=scale,
+        scale=scale.bounds,
+        step=float(scale.step),
         include_simulated=include_simulated,
     )
     plan = preregistration.frozen(study)
@@ -559,6 +560,8 @@ INTERVALS = {
 
 def scale_sentence(study: Study) -> str:
     """How people answered, as a paper says it."""
+    if (scale := scale_of(study)).stated:
+        return f"{scale} (ratings of others, imported)"
     match study.method:
         case Study.Method.DCR:
             return "1 very annoying – 5 imperceptible (DCR, ITU-T P.910)"

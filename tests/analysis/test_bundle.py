@@ -27,12 +27,8 @@ from analysis.bundle import (
     write_bundle,
 )
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
-from analysis.imports import (
-    BrokenBundle,
-    differences,
-    import_bundle,
-    import_ratings,
-)
+from analysis.foreign_ratings import import_ratings
+from analysis.imports import BrokenBundle, differences, import_bundle
 from analysis.models import Bundle, Import
 from analysis.rights import left_out, objections
 from analysis.tasks import make_bundle
@@ -598,7 +594,13 @@ carl,s2,1,high,650
 def test_a_csv_of_ratings_becomes_a_study(researcher: Any, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(RATINGS, encoding="utf-8")
-    study = import_ratings(path, title="Theirs", question="How nice?", owner=researcher)
+    study = import_ratings(
+        path,
+        title="Theirs",
+        question="How nice?",
+        factors=["condition"],
+        owner=researcher,
+    )
     said = LogEntry.objects.get(object_id=str(study.pk))
     assert said.user == researcher and "Imported from a file" in said.change_message
     assert (study.title, study.question, study.state) == (
