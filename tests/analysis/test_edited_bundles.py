@@ -35,10 +35,12 @@ WRONG: list[Any] = [
     "../../x", [], [[]], {}, {"a": {"b": []}}, [None], "2026-02-31T00:00:00Z",
 ]  # fmt: skip
 
-PER_VALUE = 1  # of these, drawn anew for each place
+# What is tried at each place, and places: with 19 and 999 it takes minutes.
+PER_VALUE, MOST_PLACES = 1, 40
 
 Files = dict[str, bytes]
 _small: list[Files] = []
+_reported: set[str] = set()  # a report on the same data would be the same
 
 
 @pytest.fixture
@@ -135,8 +137,16 @@ def ends_well(path: Path) -> str:
         return sentence
     study.refresh_from_db()
     study.full_clean()
-    assert "".join(csv_lines(RATINGS_LONG, ratings_rows(study)))
-    reports.build(study, include_simulated=False)
+    data = "".join(csv_lines(RATINGS_LONG, ratings_rows(study)))
+    made = [*study.stimuli.order_by("pk").values_list("code", "parameters")]
+    plan = preregistration.of(study)
+    planned = plan and (
+        preregistration.options_of(plan),
+        preregistration.pairs_of(plan),
+    )
+    if (about := repr((data, made, planned))) not in _reported:
+        _reported.add(about)
+        reports.build(study, include_simulated=False)
     for stimulus in study.stimuli.all():
         stimulus.picture.delete(save=False)
     gone()
@@ -188,7 +198,8 @@ def test_every_value_may_be_another_or_missing(
     def put(wrong: Any, inside: Any, key: Any) -> None:
         inside[key] = wrong
 
-    for at in places(value):
+    every = list(places(value))
+    for at in draw.sample(every, min(len(every), MOST_PLACES)):
         try_out(changed(value, at, remove))
         for wrong in draw.sample(WRONG, PER_VALUE):
             try_out(changed(value, at, partial(put, wrong)))
@@ -217,8 +228,9 @@ def test_every_cell_may_be_another(small: Files, tmp_path: Path, kind: str) -> N
             other = copy.deepcopy(rows)
             other[draw.randrange(1, len(rows))][column] = text
             try_out(other)
-        try_out([row[:column] + row[column + 1 :] for row in rows])
-    for place in range(len(rows)):
+    column = draw.randrange(len(rows[0]))
+    try_out([row[:column] + row[column + 1 :] for row in rows])
+    for place in draw.sample(range(len(rows)), 2):
         try_out(rows[:place] + rows[place + 1 :])
         try_out([*rows, rows[place]])
         try_out([*rows[:place], rows[place][:-1], *rows[place + 1 :]])

@@ -12,7 +12,7 @@ def what_was_not_known(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('analysis', '0001_initial'),
+        ('analysis', '0002_ratings_long_sha256'),
     ]
 
     operations = [
