@@ -61,6 +61,34 @@ def env_list(name: str, default: list[str] | None = None) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
+SHORTEST_SECRET = 32
+"""Characters; `secrets.token_urlsafe(50)` makes 67."""
+FEWEST_CHARACTERS = 5
+"""That differ, as Django's own check of a deployment asks."""
+
+
+def env_secret(name: str) -> str:
+    """A secret that is long enough not to be guessed; empty if it is not set."""
+    secret = env_text(name)
+    return _secret(name, secret) if secret else ""
+
+
+def env_secrets(name: str) -> list[str]:
+    """Comma-separated secrets, each as `env_secret` takes them."""
+    words = (word.strip() for word in env_text(name).split(","))
+    return [_secret(name, word) for word in words if word]
+
+
+def _secret(name: str, secret: str) -> str:
+    if len(secret) >= SHORTEST_SECRET and len(set(secret)) >= FEWEST_CHARACTERS:
+        return secret
+    raise ImproperlyConfigured(
+        f"{name} could be guessed: it needs at least {SHORTEST_SECRET} random "
+        'characters, as python -c "import secrets; print(secrets.token_urlsafe(50))" '
+        "makes them."
+    )
+
+
 def env_directory(name: str, default: Path) -> Path:
     """An absolute path of a directory, which need not exist yet."""
     path = Path(os.environ.get(name) or default).expanduser().absolute()
@@ -89,4 +117,4 @@ def secret_in(path: Path) -> str:
             pass
         finally:
             draft.unlink()
-    return path.read_text(encoding="ascii")
+    return _secret(str(path), path.read_text(encoding="ascii"))

@@ -19,6 +19,8 @@ from nstlab.environment import (
     env_directory,
     env_int,
     env_list,
+    env_secret,
+    env_secrets,
     env_text,
     secret_in,
 )
@@ -30,7 +32,9 @@ VAR.mkdir(parents=True, exist_ok=True)
 DEBUG = env_bool("NSTLAB_DEBUG", False)
 # Off only where the lab is reached over plain http on purpose: demo, dev, tests.
 HTTPS = env_bool("NSTLAB_HTTPS", not DEBUG)
-SECRET_KEY = env_text("NSTLAB_SECRET_KEY") or secret_in(VAR / "secret_key")
+SECRET_KEY = env_secret("NSTLAB_SECRET_KEY") or secret_in(VAR / "secret_key")
+# Keys of before, with which nothing is signed and what is signed is still read.
+SECRET_KEY_FALLBACKS = env_secrets("NSTLAB_SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env_list("NSTLAB_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [
     f"{'https' if HTTPS else 'http'}://{host.lstrip('.')}"
@@ -59,6 +63,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "nstlab.parameters.RefuseUnreadable",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -103,6 +108,12 @@ def database(url: str) -> dict[str, Any]:
         parsed: dict[str, Any] = dict(dj_database_url.parse(url))
     except Exception as error:
         raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from error
+    if parsed.get("OPTIONS", {}).get("pool"):
+        raise ImproperlyConfigured(
+            "DATABASE_URL asks for a pool. The lab keeps one connection for each "
+            "thread instead, and its workers fork: leave `pool` out, and put PgBouncer "
+            "in front of PostgreSQL if it has too few connections."
+        )
     if parsed["ENGINE"] == "django.db.backends.sqlite3":
         parsed["OPTIONS"] = {
             "timeout": 20,
@@ -267,10 +278,6 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-
-if not DEBUG and SECRET_KEY.startswith("insecure"):
-    raise ImproperlyConfigured("NSTLAB_SECRET_KEY must be a random secret.")
-
 
 NSTLAB_METRICS_TOKEN = env_text("NSTLAB_METRICS_TOKEN")
 

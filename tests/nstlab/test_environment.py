@@ -4,6 +4,7 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -13,9 +14,12 @@ from nstlab.environment import (
     env_directory,
     env_int,
     env_list,
+    env_secret,
+    env_secrets,
     env_text,
     secret_in,
 )
+from nstlab.settings import database
 
 
 @pytest.mark.parametrize(
@@ -82,3 +86,45 @@ def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> No
     assert len(secrets.pop()) >= 50
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["secret_key"]
+
+
+@pytest.mark.parametrize("weak", ["x", "x" * 64, "short-but-random-4f9aX"])
+@pytest.mark.parametrize("name", ["SECRET_KEY", "SECRET_KEY_FALLBACKS"])
+def test_a_secret_that_can_be_guessed_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, weak: str
+) -> None:
+    strong = "ZC5eVdGk0QIrXbqf7Kk1Yw2nTjLh8uPs"
+    monkeypatch.setenv("IT", f"{strong}, {strong[::-1]}")
+    assert env_secrets("IT") == [strong, strong[::-1]]
+    monkeypatch.setenv("IT", weak)
+    with pytest.raises(ImproperlyConfigured, match="IT could be guessed"):
+        (env_secrets if name.endswith("S") else env_secret)("IT")
+    monkeypatch.setenv("IT", "")
+    assert (env_secrets("IT"), env_secret("IT")) == ([], "")
+
+
+def test_a_secret_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("a")
+    with pytest.raises(ImproperlyConfigured, match="secret_key could be guessed"):
+        secret_in(tmp_path / "secret_key")
+
+
+@pytest.mark.django_db
+def test_who_is_logged_in_stays_so_when_the_key_is_changed(
+    desk: Any, settings: Any
+) -> None:
+    old = settings.SECRET_KEY
+    settings.SECRET_KEY = old[::-1]
+    settings.SECRET_KEY_FALLBACKS = [old]
+    assert desk.get("/admin/").status_code == 200
+    settings.SECRET_KEY_FALLBACKS = []
+    assert desk.get("/admin/").status_code == 200, "the session was signed anew"
+    settings.SECRET_KEY = old
+    assert desk.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize("scheme", ["postgresql://u:p@h/n", "sqlite:////n"])
+def test_a_pool_of_connections_is_refused_with_a_sentence(scheme: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="leave `pool` out"):
+        database(f"{scheme}?pool=true")
+    assert database(f"{scheme}?pool=false")["CONN_MAX_AGE"] == 60

@@ -143,7 +143,8 @@ def run(var: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 
 FULL = (
-    "mount -t tmpfs -o size=64k none {var}; printf %050d 7 >{var}/secret_key; {command}"
+    "mount -t tmpfs -o size=64k none {var}; "
+    "printf abcdefghijklmnopqrstuvwxyz0123456789 >{var}/secret_key; {command}"
 )
 READ_ONLY = "mount --bind {var} {var}; mount -o remount,bind,ro {var}; {command}"
 
