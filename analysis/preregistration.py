@@ -84,9 +84,8 @@ def factors_of(study: Study) -> dict[str, list[str]]:
     for name, column in columns.items():
         if name in NO_FACTORS:
             continue
-        values = {it.get(name) for it in made}
-        if len(values) > 1:
-            known = [value for value in values if value is not None]
+        known = list({it.get(name) for it in made} - {None})
+        if len(known) > 1:
             known.sort(key=_place)
             levels[column] = [csv_cell(value) for value in known]
     return levels

@@ -314,12 +314,15 @@ def _about_factors(study: Study, stimuli: list[Stimulus]) -> Iterator[Remark]:
     blocks of what does not vary."""
     names = {name for stimulus in stimuli for name in stimulus.parameters}
     levels = {
-        name: [str(stimulus.parameters.get(name, "")) for stimulus in stimuli]
+        name: [_level(stimulus.parameters.get(name)) for stimulus in stimuli]
         for name in sorted(names - NO_FACTORS)
     }
-    varied = {name: values for name, values in levels.items() if len(set(values)) > 1}
+    # What some pictures do not say is no level: one level and gaps are no factor.
+    varied = {
+        name: values for name, values in levels.items() if len({*values} - {""}) > 1
+    }
     blocked = study.order == Study.Order.BLOCKED and study.block_by
-    if blocked and stimuli and study.block_by not in varied:
+    if blocked and stimuli and len(set(levels.get(study.block_by, ()))) < 2:
         yield Remark(
             f"Blocks are to be made of “{study.block_by}”, which does not vary between "
             "the pictures.",
@@ -330,7 +333,7 @@ def _about_factors(study: Study, stimuli: list[Stimulus]) -> Iterator[Remark]:
             step="people",
         )
     for name, values in varied.items():
-        counts = Counter(values)
+        counts = Counter(filter(None, values))
         most, least = max(counts.values()), min(counts.values())
         if most != least and len(counts) < len(stimuli):
             yield Remark(
@@ -355,6 +358,10 @@ def _about_factors(study: Study, stimuli: list[Stimulus]) -> Iterator[Remark]:
             mend="Add pictures that combine their levels otherwise.",
             step="pictures",
         )
+
+
+def _level(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[Remark]:

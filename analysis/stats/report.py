@@ -139,7 +139,7 @@ def build(ratings: Ratings, options: Options | None = None) -> Report:
     notes = [*ratings.remarks, *notes]
     if kept.references:
         notes.append(
-            f"{len(kept.references)} hidden references are in no comparison, factor, "
+            f"Hidden references ({len(kept.references)}) are in no comparison, factor, "
             "model or objective metric: what they are for is the DMOS."
         )
     tables = {

@@ -147,7 +147,7 @@ def test_hidden_references_are_no_level_in_the_lab(hidden: Study) -> None:
     content = contrasts[contrasts["family"] == "content: 1 pairs"]
     assert content["mean_diff"].tolist() == pytest.approx([-5 / 6])
     [note] = report.summary["notes"]
-    assert note.startswith("2 hidden references")
+    assert note.startswith("Hidden references (2)")
 
 
 def test_references_are_named_wherever_they_are_shown(

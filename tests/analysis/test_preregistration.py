@@ -155,6 +155,10 @@ def test_an_empty_plan_and_levels_without_pictures_are_not_frozen(
 
 def test_only_levels_of_factors_that_vary_are_offered(study: Study) -> None:
     assert preregistration.factors_of(study) == {"alpha": ["0.01", "0.02", "0.03"]}
+    first = study.stimuli.order_by("pk")[0]
+    first.parameters.pop("network")  # one level and a gap
+    first.save(update_fields=["parameters"])
+    assert list(preregistration.factors_of(study)) == ["alpha"]
     many = [str(number) for number in range(12)]
     assert len(preregistration.possible_pairs(many[:10])) == 45
     assert preregistration.possible_pairs(many) == list(pairwise(many))

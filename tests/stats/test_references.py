@@ -100,7 +100,7 @@ def test_no_reference_is_in_a_model(written: Path) -> None:
 def test_a_crossed_design_is_not_called_confounded(written: Path) -> None:
     analysis = json.loads((written / "analysis.json").read_text())
     [note] = [it for it in analysis["notes"] if not it.startswith("clmm")]
-    assert note.startswith("2 hidden references are in no comparison")
+    assert note.startswith("Hidden references (2) are in no comparison")
     assert (analysis["counts"]["stimuli"], analysis["counts"]["references"]) == (4, 2)
     assert analysis["friedman"][""]["n_items"] == 4
 

@@ -63,6 +63,16 @@ def test_unbalanced_and_confounded_factors_are_named(db: None) -> None:
     assert "content is unbalanced: from 1 to 2" in text
 
 
+def test_one_level_and_gaps_are_no_factor(db: None) -> None:
+    """A picture of one's own among renders has no network, and that parts nothing."""
+    study = Study.objects.create(title="Own")
+    for content in "ab":
+        for style in "xy":
+            made = {} if content + style == "by" else {"network": "vgg19"}
+            picture(study, content=content, style=style, **made)
+    assert "network" not in said(study)
+
+
 def test_a_factor_nested_in_another_is_named(db: None) -> None:
     study = Study.objects.create(title="Own", order="blocked", block_by="contnet")
     for content, style in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "y")):
