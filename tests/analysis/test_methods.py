@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import zipfile
 from itertools import combinations
 from pathlib import Path
@@ -264,6 +265,45 @@ def test_pairs_give_one_scale(compared: Study) -> None:
     assert [(each.code, each.n) for each in watch(compared).votes] == [
         ("s0", 12), ("s1", 12), ("s2", 12)
     ]  # fmt: skip
+
+
+def test_pictures_that_never_met_have_a_scale_each() -> None:
+    """s0 beat s1 twice in three, s2 beat s3 always; nothing lies between the two."""
+    study = study_of("pairs", pictures=4)
+    stimuli = {it.code: it for it in study.stimuli.all()}
+    for number, choice in enumerate(["first", "first", "second"]):
+        someone = person(study, f"p{number}")
+        for index, (a, b, answer) in enumerate(
+            (("s0", "s1", choice), ("s2", "s3", "first"))
+        ):
+            trial = Trial.objects.create(
+                participant=someone, index=index + 1, stimulus=stimuli[a],
+                second=stimuli[b], side="left", answered_at=timezone.now(),
+            )  # fmt: skip
+            Rating.objects.create(
+                trial=trial, choice=answer, rating=None, scale_min=0, scale_max=1
+            )
+    computed = reports.compute(study, include_simulated=False, resamples=20)
+    text = computed["files"]["pair_scale.csv"].decode()
+    rows = {row["stimulus"]: row for row in csv.DictReader(io.StringIO(text))}
+    assert [rows[code]["group"] for code in sorted(rows)] == ["1", "1", "2", "2"]
+    scores = {code: float(row["score"]) for code, row in rows.items()}
+    assert scores["s0"] - scores["s1"] == pytest.approx(math.log(2))
+    # Firth's estimate of 3 in 3: half a comparison more on either side.
+    assert scores["s2"] - scores["s3"] == pytest.approx(math.log(3.5 / 0.5))
+    assert rows["s0"]["flags"] == "never_met"
+    assert rows["s2"]["flags"] == "never_met;bias_reduced"
+    (chart,) = computed["charts"]
+    assert "Groups that never met have a zero each" in chart["description"]
+    notes = json.loads(computed["files"]["analysis.json"])["notes"]
+    assert any("2 groups that never met" in note for note in notes)
+
+
+def test_a_comparison_without_people_is_a_note(compared: Study) -> None:
+    everybody = tuple(compared.participants.values_list("code", flat=True))
+    _, report = reports.build(compared, include_simulated=False, exclude=everybody)
+    assert report.tables["pair_scale.csv"].empty
+    assert any("no comparisons" in note for note in report.summary["notes"])
 
 
 def test_every_picture_of_a_pair_counts_and_has_its_settings(compared: Study) -> None:
