@@ -17,7 +17,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "beta": ("number", "", "Style weight β of the render"),
     "bias": ("number", SCORE, "How far the person rates above the panel (recovery)"),
     "bias_se": ("number", SCORE, "Standard error of bias"),
-    "bootstrap_n": ("integer", "", "Bootstrap resamples drawn"),
+    "bootstrap_n": ("integer", "", "Bootstrap resamples behind the row"),
     "bootstrap_seed": ("integer", "", "Seed of the bootstrap"),
     "bt500_p": ("integer", "ratings", "Ratings far above the mean (BT.500's P)"),
     "bt500_q": ("integer", "ratings", "Ratings far below the mean (BT.500's Q)"),

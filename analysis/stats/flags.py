@@ -63,7 +63,7 @@ PAIRS = {
     ),
     "never_compared": "Compared with no other picture: no score.",
     "bias_reduced": (
-        "Somebody in the group never lost or never won: Firth's bias-reduced score."
+        "Pictures of its group never lost or never won: Firth's bias-reduced score."
     ),
     "one_person": "Compared by one person only: no error from resampling people.",
     "few_resamples": (

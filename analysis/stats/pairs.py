@@ -56,6 +56,7 @@ class Scale:
     score: np.ndarray
     se: np.ndarray
     se_bootstrap: np.ndarray
+    bootstrap_n: np.ndarray
     wins: np.ndarray
     prior: float
     loglik: float
@@ -71,6 +72,7 @@ class Scale:
                 "score": self.score,
                 "se": self.se,
                 "se_bootstrap": self.se_bootstrap,
+                "bootstrap_n": self.bootstrap_n,
                 "wins": self.wins.sum(axis=1),
                 "comparisons": (self.wins + self.wins.T).sum(axis=1),
                 "estimator": self.estimator,
@@ -82,8 +84,11 @@ class Scale:
         return table.sort_values(order, ascending=[True, False], ignore_index=True)
 
     def difference(self, a: object, b: object) -> float:
-        """Score of item a less that of b; NaN where their groups never met."""
-        i, j = self.items.get_indexer([a, b])
+        """Score of item a less that of b; NaN where their groups never met.
+
+        Raises KeyError for an item that is not there.
+        """
+        i, j = self.items.get_loc(a), self.items.get_loc(b)
         if self.group[i] != self.group[j]:
             return float("nan")
         return float(self.score[i] - self.score[j])
@@ -175,7 +180,7 @@ def fit(
     count, group = connected_components(pooled > 0, directed=False)
     score, se, spread = (np.full(j, np.nan) for _ in range(3))
     used = np.full(j, "", object)
-    few = np.zeros(j, bool)
+    kept = np.zeros(j, int)
     loglik = 0.0
     for members in (np.flatnonzero(group == k) for k in range(count)):
         if len(members) < 2:
@@ -192,7 +197,7 @@ def fit(
         if resamples and len(by_person) > 1:
             stack = by_person[:, members[:, None], members]
             drawn = _resampled(stack, pseudo, model, how, found, resamples, seed)
-            few[members] = len(drawn) < resamples / 2
+            kept[members] = len(drawn)
             if len(drawn) >= max(resamples / 2, 2):
                 spread[members] = np.std(drawn, axis=0, ddof=1)
     alone = np.isnan(score)
@@ -207,6 +212,7 @@ def fit(
         score,
         se,
         spread,
+        kept,
         pooled,
         prior,
         loglik,
@@ -215,8 +221,10 @@ def fit(
                 "never_met": np.full(j, count > 1) & ~alone,
                 "never_compared": alone,
                 "bias_reduced": used == "firth",
-                "one_person": np.full(j, bool(resamples) and len(by_person) < 2),
-                "few_resamples": few,
+                "one_person": ~alone & (bool(resamples) and len(by_person) < 2),
+                "few_resamples": ~alone
+                & (len(by_person) > 1)
+                & (kept < max(resamples / 2, min(resamples, 2))),
             }
         ),
     )
@@ -321,6 +329,7 @@ def scales(
             continue
         if question is not None:
             table.insert(1, "question", question)
+            said = [f"{question}: {sentence}" for sentence in said]
         tables.append(table)
         notes += said
     if not tables:
@@ -341,8 +350,9 @@ def remarks(scale: Scale) -> list[str]:
         )
     if (scale.estimator == "firth").any():
         notes.append(
-            "Somebody never lost or never won, so the maximum likelihood is not "
-            "finite: scores are Firth's bias-reduced ones (Jeffreys' prior)."
+            "Some pictures never lost to the others, or never won, so the maximum "
+            "likelihood is not finite: scores are Firth's bias-reduced ones (Jeffreys' "
+            "prior)."
         )
     return notes
 
