@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import (
     Avg,
+    BigIntegerField,
     Count,
     DurationField,
     ExpressionWrapper,
@@ -21,6 +22,7 @@ from django.db.models import (
     QuerySet,
     Sum,
 )
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from analysis.scales import Scale, scale_of
@@ -233,7 +235,8 @@ def _sums(
         rows = counted.values_list(place, "question").annotate(
             n=Count("pk"),
             total=Sum("rating"),
-            squares=Sum(F("rating") * F("rating")),
+            # As it is kept a square may be too large for its kind of column.
+            squares=Sum(F("rating") * Cast("rating", BigIntegerField())),
             # What is missing are answers to the main question.
             recent=Count("pk", filter=recent & Q(question="overall")),
             first=Min("rated_at", filter=recent & Q(question="overall")),

@@ -21,6 +21,7 @@ from survey.models import Study
 
 MOST_ROWS = 500  # of a table on a page; its CSV has all
 MOST_CATEGORIES = 13
+COUNT = re.compile(r"n_(-?\d+)")
 MOST_CHART_ROWS = 120
 
 
@@ -152,8 +153,8 @@ def _categories(rows: list[dict[str, str]]) -> list[int]:
     """The scale's categories, by the columns n_1, n_2, …; none of too many."""
     if not rows:
         return []
-    numbers = (name.removeprefix("n_") for name in rows[0] if name.startswith("n_"))
-    found = sorted(int(number) for number in numbers if number.isdecimal())
+    numbers = (COUNT.fullmatch(name) for name in rows[0])
+    found = sorted(int(number[1]) for number in numbers if number)
     return found if len(found) <= MOST_CATEGORIES else []
 
 

@@ -210,7 +210,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "z_plcc": ("number", "", "z of the two PLCC"),
 }
 PATTERNS = {
-    r"n_\d+": ("integer", "ratings", "Ratings in this category of the scale"),
+    r"n_-?\d+": ("integer", "ratings", "Ratings in this category of the scale"),
     r"n_(?P<name>\w+)": ("integer", "ratings", "Ratings left after {name} screening"),
     r"mos_(?P<name>\w+)": ("number", SCORE, "MOS after {name} screening"),
 }

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from nstlab.core import csv_files
+from nstlab.core.factor_names import columns_of, notes_of
 
 # Columns with a meaning of their own; every other column is a factor of the stimulus.
 KNOWN_COLUMNS = [
@@ -47,6 +48,8 @@ KNOWN_COLUMNS = [
     "passed",
     "displayed_scale",
 ]
+# No factors, or no columns of the tables that have them.
+UNTOUCHED = {*KNOWN_COLUMNS, "label", "seconds"}
 KINDS = ("rating", "training", "catch", "repeat")
 # Names of things, never numbers unless somebody says so: picture 12 is not 12 of it.
 IDS = ("content", "style", "file", "label")
@@ -565,6 +568,10 @@ def validate(
             f"The table has no column {', '.join(absent)}; "
             f"it has {', '.join(map(str, frame.columns)) or 'none'}."
         )
+    apart = columns_of(str(it) for it in frame.columns if it not in UNTOUCHED)
+    if renamed := {name: it for name, it in apart.items() if name != it}:
+        frame = frame.rename(columns=renamed)
+        kinds = {renamed.get(name, name): kind for name, kind in kinds.items()}
     line = frame.index if frame.index.name == "line" else None
     tidy = frame.reset_index(drop=True)
     refusals = _Refusals(len(tidy), line)
@@ -594,7 +601,7 @@ def validate(
         given = given & ~np.array([*nothing, True])[codes]
     value = as_numbers(tidy["rating"])
     inside = value[given & (value >= low) & (value <= high)]
-    notes = list(frame.attrs.get("notes", ()))
+    notes = [*frame.attrs.get("notes", ()), *notes_of(renamed)]
     if step is None:
         step, found = _found_step(inside, low)
         notes += found

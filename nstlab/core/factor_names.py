@@ -33,7 +33,7 @@ TAKEN = frozenset({
 TAKEN_BY_PAIRS = frozenset(
     {"model", "score", "se_bootstrap", "wins", "comparisons", "prior"}
 )
-COUNTS = re.compile(r"n_\d+")  # of the categories of a scale
+COUNTS = re.compile(r"n_-?\d+")  # of the categories of a scale
 
 
 def is_taken(name: str) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
 
-from analysis import monitor, reports
+from analysis import monitor, pages, reports
 from analysis.bundle import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
 from analysis.foreign_ratings import import_ratings
@@ -125,6 +125,17 @@ def test_a_gold_answer_next_to_the_right_one_has_passed(imports: Imports) -> Non
     checks = [it for it in ratings_rows(study) if it["kind"] == "catch"]
     assert [it["passed"] for it in checks] == [True, True]
     assert [it["instructed"] for it in checks] == [True, False]
+
+
+def test_a_check_that_was_imported_without_its_answer_breaks_nothing(
+    imports: Imports,
+) -> None:
+    """As earlier versions have done; its file was cut off in the middle then."""
+    study = imports(CHECKED)
+    Trial.objects.filter(kind="catch").update(expected="")
+    rows = list(ratings_rows(study))
+    assert [it["passed"] for it in rows if it["kind"] == "catch"] == [None, None]
+    assert in_the_lab(study)["mos_by_stimulus.csv"]["n"].tolist() == [1, 2]
 
 
 # Everybody says 4 first and 2 last; by the file's order p2 seems to warm up instead.
@@ -287,6 +298,12 @@ def test_any_scale_is_kept_exactly(
     assert means["s0"] == pytest.approx((float(ratings[0]) + float(ratings[2])) / 2)
     cells = "".join(matrix_lines(study)).splitlines()[1].split(",")[1:]
     assert [float(it) for it in cells] == [float(it) for it in ratings[::2]]
+
+
+def test_a_scale_below_zero_has_its_categories_on_the_page() -> None:
+    header = dict.fromkeys(["stimulus", "n", "n_missing", "n_-1", "n_0", "n_1"], "2")
+    assert pages._categories([header]) == [-1, 0, 1]
+    assert pages._categories([{f"n_{k}": "2" for k in range(101)}]) == []
 
 
 def test_halves_come_back_from_a_bundle(imports: Imports, tmp_path: Path) -> None:

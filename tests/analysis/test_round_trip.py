@@ -20,6 +20,9 @@ from analysis.exports import PARAMETERS, RATINGS_LONG, csv_lines, own_factors
 from analysis.imports import differences, import_bundle
 from analysis.models import Report, ReportFile
 from analysis.stats.cells import csv_cell, unguarded
+from analysis.stats.frame import validate
+from analysis.stats.reading import read_ratings
+from analysis.stats.report import Options, build
 from nstlab.core.factor_names import COUNTS, TAKEN, columns_of, refusals, why_not
 from survey.methods import method_of
 from survey.models import Participant, Rating, Stimulus, Study, Trial
@@ -157,6 +160,21 @@ def test_the_lab_s_own_names_get_a_column_and_a_note() -> None:
     assert preregistration.pairs_of(plan) == [("factor_n_", "0", "1")]
 
 
+def test_so_do_the_names_in_a_file_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.csv"
+    rows = (
+        f"p{k % 3},s{k // 3},{1 + k % 5},{k // 6},x{k // 3},y{k // 3}"
+        for k in range(12)
+    )
+    path.write_text('participant,stimulus,rating,n,flags,"a,b"\n' + "\n".join(rows))
+    ratings = validate(read_ratings(path), kinds={"n": "nominal"})
+    report = build(ratings, Options(by=("factor_n", "factor_a_b")))
+    columns = set(report.tables["mos_by_stimulus.csv"].columns)
+    assert {"factor_n", "factor_flags", "factor_a_b", "n", "flags"} <= columns
+    assert ratings.kinds["factor_n"] == "nominal"
+    assert "The factor 'n' is the column 'factor_n'" in "\n".join(ratings.notes)
+
+
 @pytest.mark.django_db
 def test_a_pair_s_model_is_not_that_of_the_comparisons() -> None:
     study = make_rated([{"model": k} for k in range(3)], people=0, method="pairs")
@@ -230,7 +248,7 @@ def test_the_names_that_are_taken_are_those_of_the_tables() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["n", "MOS", "n_12", "a,b", "a\nb", "x" * 101, " ", ""]
+    "name", ["n", "MOS", "n_12", "n_-3", "a,b", "a\nb", "x" * 101, " ", ""]
 )
 def test_a_name_that_cannot_be_a_factor_s_is_refused_with_a_sentence(name: str) -> None:
     assert why_not(name).endswith(".")
