@@ -4,7 +4,9 @@ Starts the lab's own gunicorn on an empty lab, posts eight pictures of 40 millio
 at once as a researcher who is logged in, and sums the proportional set size (PSS) of
 gunicorn and all its children, every 20 ms and again a minute later. `--against` a
 checkout with its own .venv does the same there, in turns; `--floor` says what Pillow
-alone takes to decode that picture. Prints figures for docs; nothing here is a test.
+alone takes to decode that picture. `--archive N` posts a ZIP of N photographs into a
+study instead, and says how long the longest request took. Prints figures for docs;
+nothing here is a test.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import io
 import json
 import os
+import random
 import re
 import secrets
 import struct
@@ -22,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -37,6 +42,8 @@ from benchmarks.temporary import free_port  # noqa: E402
 HERE = Path(__file__).resolve().parent.parent
 ADD = "/admin/generation/sourceimage/add/"
 WIDTH, HEIGHT = 8000, 5000
+PHOTO = (1600, 1200)
+STUDY = "/admin/survey/study/1"
 PASSWORD = secrets.token_urlsafe(12)
 MAKE_ACCOUNT = f"""
 import django
@@ -45,6 +52,8 @@ from django.contrib.auth import get_user_model
 from nstlab.roles import update_group
 account = get_user_model().objects.create_user("ada", "", {PASSWORD!r}, is_staff=True)
 account.groups.add(update_group("Researcher"))
+from survey.models import Study
+Study.objects.create(title="Mine", owner=account)
 """
 COMMAND = """
 import django, json
@@ -71,7 +80,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--later", type=float, default=60, help="seconds")
     parser.add_argument("--floor", action="store_true")
+    parser.add_argument("--archive", type=int, default=0, help="photographs in a ZIP")
     options = parser.parse_args()
+    if options.archive:
+        take_archives(options)
+        return
     picture = flat_png(WIDTH, HEIGHT)
     print(f"{WIDTH} × {HEIGHT} pixels in {len(picture) / 1000:.0f} kB", flush=True)
     if options.floor:
@@ -96,6 +109,51 @@ def main() -> None:
             for theirs, ours in zip(peaks[options.against], peaks[HERE], strict=True)
         ]
         print(f"ratio of the peaks: {', '.join(f'{it:.2f}' for it in ratios)}")
+
+
+def take_archives(options: Any) -> None:
+    """Post a ZIP of photographs, and go on as the page does until all are in."""
+    photograph = photo()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(options.archive):
+            archive.writestr(f"{number}.jpg", photograph)
+    print(
+        f"{options.archive} JPEGs of {PHOTO[0]} × {PHOTO[1]} pixels, "
+        f"{len(photograph) / 1e6:.1f} MB each\n"
+        "| checkout | longest request, s | requests | s in all | peak, MB | load |\n"
+        "| --- | --- | --- | --- | --- | --- |"
+    )
+    for place in [*filter(None, [options.against]), HERE]:
+        with server(place.resolve()) as (process, port):
+            browser = Browser(port)
+            browser.log_in()
+            times: list[float] = []
+            taking = threading.Thread(
+                target=browser.take_in, args=(file.getvalue(), times)
+            )
+            taking.start()
+            peak = 0.0
+            while taking.is_alive():
+                peak = max(peak, pss(process))
+                time.sleep(0.05)
+        name = "here" if place == HERE else "against"
+        print(
+            f"| {name} | {max(times):.1f} | {len(times)} | {sum(times):.0f} | "
+            f"{peak:.0f} | {os.getloadavg()[0]:.1f} |",
+            flush=True,
+        )
+
+
+def photo() -> bytes:
+    """A JPEG with the detail of a photograph."""
+    from PIL import Image
+
+    noise = random.Random(0).randbytes(PHOTO[0] * PHOTO[1] * 3 // 16)
+    coarse = Image.frombytes("RGB", (PHOTO[0] // 4, PHOTO[1] // 4), noise)
+    file = io.BytesIO()
+    coarse.resize(PHOTO, Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    return file.getvalue()
 
 
 @dataclass
@@ -220,10 +278,23 @@ class Browser:
     def upload(self, picture: bytes) -> str:
         """What came of it, in a word."""
         fields = {"csrfmiddlewaretoken": self._token(ADD), "consent": "nobody"}
-        status, page = self._post(ADD, fields, picture)
+        status, page = self._post(ADD, fields, ("upload", picture))
         if status == 302:
             return "taken"
         return "told to wait" if "try again in a moment" in page else f"{status}"
+
+    def take_in(self, archive: bytes, times: list[float]) -> None:
+        """Until all pictures are in the study; `times` gets each request's seconds."""
+        fields = {"csrfmiddlewaretoken": self._token(f"{STUDY}/upload/")}
+        begun = time.monotonic()
+        status, _ = self._post(f"{STUDY}/upload/", fields, ("archive", archive))
+        times.append(time.monotonic() - begun)
+        if status != 302:
+            return  # as it was before: all in one request
+        while status != 302 or len(times) == 1:
+            begun = time.monotonic()
+            status, _ = self._post(f"{STUDY}/uploading/", fields)
+            times.append(time.monotonic() - begun)
 
     def _token(self, address: str) -> str:
         _, page = self._ask("GET", address)
@@ -232,7 +303,10 @@ class Browser:
         return found[1]
 
     def _post(
-        self, address: str, fields: dict[str, str], picture: bytes = b""
+        self,
+        address: str,
+        fields: dict[str, str],
+        file: tuple[str, bytes] | None = None,
     ) -> tuple[int, str]:
         edge = secrets.token_hex(16)
         parts = [
@@ -240,12 +314,12 @@ class Browser:
             f"{value}\r\n".encode()
             for name, value in fields.items()
         ]
-        if picture:
+        if file is not None:
             head = (
-                f'--{edge}\r\nContent-Disposition: form-data; name="upload"; '
-                'filename="photo.png"\r\nContent-Type: image/png\r\n\r\n'
+                f'--{edge}\r\nContent-Disposition: form-data; name="{file[0]}"; '
+                'filename="file"\r\nContent-Type: application/octet-stream\r\n\r\n'
             )
-            parts += [head.encode(), picture, b"\r\n"]
+            parts += [head.encode(), file[1], b"\r\n"]
         body = b"".join([*parts, f"--{edge}--\r\n".encode()])
         kind = {"Content-Type": f"multipart/form-data; boundary={edge}"}
         return self._ask("POST", address, body, kind)
@@ -254,7 +328,7 @@ class Browser:
         self, how: str, address: str, body: bytes = b"", headers: Any = None
     ) -> tuple[int, str]:
         sent = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1200)
         line.request(how, address, body, {**(headers or {}), "Cookie": sent})
         answer = line.getresponse()
         for header in answer.headers.get_all("Set-Cookie", []):

@@ -28,7 +28,7 @@ from django.conf import settings
 from django.core.files import File
 
 from generation.engine.errors import ImageRefused
-from generation.engine.images import picture_header
+from generation.engine.images import MIN_SIDE, picture_header
 from generation.preparing import MOST_MEMORY, Made, Wanted, prepare
 
 log = logging.getLogger(__name__)
@@ -68,13 +68,16 @@ def decode(
     size: tuple[int, int] | None = None,
     resample: str = "bicubic",
     small_side: int = 0,
+    min_side: int = MIN_SIDE,
 ) -> DecodedPicture:
     """Decode a picture of the world, in little memory of this process.
 
     With `size` it is resized; with `small_side` a PNG of no longer sides is made too.
     Raises ImageRefused, or DecoderBusy after WAIT_SECONDS.
     """
-    wanted = Wanted(size=size, resample=resample, small_side=small_side)
+    wanted = Wanted(
+        size=size, resample=resample, small_side=small_side, min_side=min_side
+    )
     file = _plain(source)
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -200,6 +200,8 @@ def pictures(bucket: str, endpoint: str) -> dict[str, Any]:
             "bucket_name": bucket,
             "endpoint_url": endpoint or None,
             "file_overwrite": False,
+            # What is read of larger files lies on the disk meanwhile.
+            "max_memory_size": 8 * 1024 * 1024,
         },
     }
 

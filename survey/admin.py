@@ -25,7 +25,7 @@ from generation.admin import (
 )
 from nstlab.guard import OwnedAdmin
 from nstlab.people import may_change
-from survey import desk, opening, preflight, wizard
+from survey import desk, opening, preflight, uploads, wizard
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -170,6 +170,7 @@ class StudyAdmin(OwnedAdmin):
                 "remarks": found,
                 "blocks": sum(remark.stops for remark in found),
                 "steps": list(STEPS.items()),
+                "uploading": uploads.under_way(study),
             }
         return super().change_view(request, object_id, form_url, context)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
         ("poster", poster),
         ("approvals", approvals),
         ("upload", upload),
+        ("uploading", uploading),
         ("form-preset", form_preset),
         ("take-in", take_in),
     ]
@@ -263,6 +265,12 @@ def _cell(value: str) -> str:
 
 
 class UploadForm(forms.Form):
+    key = forms.CharField(
+        max_length=40,
+        required=False,
+        initial=lambda: secrets.token_urlsafe(16),
+        widget=forms.HiddenInput,
+    )
     archive = forms.FileField(
         label="Pictures",
         help_text="A ZIP of PNG, JPEG, WebP or TIFF pictures.",
@@ -277,24 +285,67 @@ class UploadForm(forms.Form):
 
 
 def upload(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
-    """Pictures of one's own, from a ZIP and a CSV; says what was refused and why."""
+    """Pictures of one's own, from a ZIP and a CSV; what came of the last ones.
+
+    A small archive is taken in at once, of another the page `uploading` goes on.
+    """
+    if request.method == "GET" and uploads.under_way(study):
+        return redirect("admin:survey_study_uploading", study.pk)
     form = UploadForm(request.POST or None, request.FILES or None)
-    report = None
     if request.method == "POST" and form.is_valid():
         archive: Any = form.cleaned_data["archive"]
         table: Any = form.cleaned_data["table"]
+        data = table.read() if table else None
         try:
-            report = uploads.take_in(study, archive, table.read() if table else None)
+            begun = uploads.begin(study, archive, data, form=form.cleaned_data["key"])
+            if number := begun.pictures.count():
+                owner.log_change(request, study, f"An archive of {number} pictures.")
+            left = uploads.go_on(begun, COPY_SECONDS)
         except (CannotOpen, uploads.UploadRefused) as refused:
             form.add_error(None, str(refused))
         else:
-            owner.log_change(request, study, f"{report.taken} pictures uploaded.")
+            # Loaded anew, neither page sends the archive again.
+            page = "uploading" if left else "upload"
+            return redirect(f"admin:survey_study_{page}", study.pk)
     return _page(
         request, study, owner, "upload", "Pictures of your own", form=form,
-        report=report,
+        last=study.uploads.exclude(finished_at=None).order_by("pk").last(),
+        under_way=uploads.under_way(study),
         stimuli=reverse("admin:survey_stimulus_changelist")
         + f"?study__id__exact={study.pk}",
     )  # fmt: skip
+
+
+def uploading(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
+    """How far an archive is taken in; each POST takes in some more, or cancels it.
+
+    The page posts by itself, or by a button where scripts do not run.
+    """
+    current = uploads.under_way(study)
+    refused = ""
+    left = 0
+    if current is not None:
+        left = current.waiting().count() or 1  # one step is to finish
+    if current is not None and request.method == "POST":
+        try:
+            if request.POST.get("act") != "cancel":
+                left = uploads.go_on(current, COPY_SECONDS)
+            elif uploads.cancel(current):
+                left = 0
+                owner.log_change(request, study, "The archive was cancelled.")
+                messages.success(request, "The archive and its pictures are gone.")
+        except CannotOpen as error:
+            refused = str(error)
+    if current is None or not left:
+        response = redirect("admin:survey_study_upload", study.pk)
+        if request.headers.get("HX-Request"):
+            return HttpResponse(headers={"HX-Redirect": response["Location"]})
+        return response
+    everything = current.pictures.count()
+    context = {"read": everything - left, "all": everything, "refused": refused}
+    if request.headers.get("HX-Request"):
+        return render(request, "survey/desk/_uploading.html", context)
+    return _page(request, study, owner, "uploading", "Taking pictures in", **context)
 
 
 def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:

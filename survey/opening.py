@@ -102,7 +102,7 @@ def choose_renders(study: Study, chosen: Collection[int]) -> None:
         held.all_renders = False
         held.chosen = sorted(chosen)
         held.save(update_fields=["all_renders", "chosen"])
-        transaction.on_commit(partial(_delete_unused, names))
+        transaction.on_commit(partial(delete_unused, names))
     study.refresh_from_db()
 
 
@@ -114,11 +114,14 @@ def delete_study(study: Study) -> None:
     """
     hold(study)  # so that nobody joins meanwhile
     names = list(study.stimuli.values_list("picture", flat=True))
+    archives = list(study.uploads.exclude(archive=""))
     study.delete()
-    transaction.on_commit(partial(_delete_unused, names))
+    transaction.on_commit(partial(delete_unused, names))
+    for upload in archives:
+        transaction.on_commit(partial(upload.archive.delete, save=False))
 
 
-def _delete_unused(names: Iterable[str | None]) -> None:
+def delete_unused(names: Iterable[str | None]) -> None:
     """Files of stimuli that are gone; versions of a study share theirs."""
     used = set(Stimulus.objects.filter(picture__in=names).values_list("picture"))
     for name in {name for name in names if name and (name,) not in used}:
@@ -131,6 +134,15 @@ def check_unfrozen(study: Study) -> None:
         raise CannotOpen(
             f"“{study}” is {study.state_in_words}: its pictures, questions and texts "
             "are frozen."
+        )
+
+
+def check_all_uploaded(study: Study) -> None:
+    """Raises CannotOpen while pictures of an archive are being taken in."""
+    if study.uploads.filter(finished_at=None).exists():
+        raise CannotOpen(
+            f"Pictures of an archive are being taken in into “{study}”: let that end, "
+            "or cancel it."
         )
 
 
@@ -191,12 +203,11 @@ def _copy(study: Study, render: Render) -> Stimulus:
         file = picture_bytes(render.picture)
         # As a worker has written it: named by its pixels, and nothing to strip.
         bare = bool(render.pixel_sha256) and is_bare_png(file.getvalue())
+        if not bare:
+            keep_picture(stimulus, decode(file.getvalue(), min_side=1))
+            return stimulus
         with Image.open(file) as picture:
-            pixels = picture if bare else picture.convert("RGB")
-    if not bare:
-        write_picture(stimulus, pixels)
-        return stimulus
-    stimulus.width, stimulus.height = pixels.size
+            stimulus.width, stimulus.height = picture.size
     stimulus.pixel_sha256 = render.pixel_sha256
     stimulus.picture.save("", ContentFile(file.getvalue()), save=False)
     return stimulus
@@ -229,7 +240,7 @@ def _keep(study: Study, copies: list[Stimulus]) -> None:
         kept = [it for it in copies if it.render_id in wanted]
         Stimulus.objects.bulk_create(kept, batch_size=500)
         names = [it.picture.name for it in copies if it.render_id not in wanted]
-        transaction.on_commit(partial(_delete_unused, names))
+        transaction.on_commit(partial(delete_unused, names))
     study.refresh_from_db(fields=["state", "experiment", "all_renders", "chosen"])
     check_unfrozen(study)
 
@@ -327,7 +338,7 @@ class _References:
             hold_unfrozen(self._study)
             if found := known.first():
                 name = reference.picture.name
-                transaction.on_commit(partial(_delete_unused, [name]))
+                transaction.on_commit(partial(delete_unused, [name]))
                 return found
             reference.save()
         return reference
@@ -355,6 +366,7 @@ def _plan(study: Study) -> None:
     Raises CannotOpen with everything that stands against it.
     """
     check_unfrozen(study)
+    check_all_uploaded(study)
     if left := left_to_take_in(study):
         raise CannotOpen(
             f"“{study}” lacks {left} pictures that were chosen or painted just now: "
@@ -399,6 +411,7 @@ def open_study(study: Study) -> None:
     """Freeze the pictures and let participants in. Raises CannotOpen."""
     _check_lacking(study)
     if study.state in UNFROZEN:
+        check_all_uploaded(study)
         take_in(study)
     with transaction.atomic():
         hold_people(study)
@@ -422,6 +435,7 @@ def pilot_study(study: Study) -> None:
     _check_draft(study)
     with transaction.atomic():
         _hold_address(study, Study.State.OPEN)
+    check_all_uploaded(study)
     take_in(study)
     with transaction.atomic():
         hold_people(study)

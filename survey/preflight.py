@@ -113,7 +113,15 @@ def step_of(field: str) -> str:
 def _about_pictures(
     study: Study, rated: list[Stimulus], coming: int
 ) -> Iterator[Remark]:
-    if not rated and not coming:
+    if under_way := study.uploads.filter(finished_at=None).first():
+        left = under_way.waiting().count()
+        yield Remark(
+            f"Pictures of an archive are being taken in: {left} are left.",
+            stops=True,
+            mend="Let that end, or cancel it.",
+            address=reverse("admin:survey_study_uploading", args=[study.pk]),
+        )
+    elif not rated and not coming:
         mend = "Upload some, or begin with the pictures of an experiment."
         if study.experiment is not None:
             mend = "Choose some of the experiment's, or wait until they are painted."

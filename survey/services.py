@@ -613,5 +613,8 @@ def _purge_some(study: Study) -> int:
 
 def purge_due() -> None:
     """What a lab does by itself: settle who dropped out, delete what is due today."""
+    from survey import uploads
+
     settle_dropped()
+    uploads.purge()
     purge(timezone.now().date())

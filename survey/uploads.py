@@ -1,31 +1,46 @@
 """Pictures of one's own: a ZIP and a CSV of factors become the stimuli of a study.
 
-Nothing is unpacked to a disk: members are read one by one in memory, each within its
-limits, so that neither paths nor bombs in an archive matter.
+`begin` keeps the archive and writes down what is in it; `go_on` takes pictures in for a
+moment, each once, whoever calls it and however often it broke off before; after the
+last one the archive goes. Nothing is unpacked to a disk: members are read one by one in
+memory, each within its limits, so that neither paths nor bombs in an archive matter.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 import lzma
+import os
+import secrets
+import shutil
+import time
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
+from django.conf import settings
+from django.core.files import File
 from django.db import transaction
+from django.utils import timezone
 
 from generation.decoding import DecoderBusy, decode
 from nstlab.core import csv_files
-from survey.models import Stimulus, Study
+from survey.models import Stimulus, Study, Trial, Upload, UploadedPicture
 from survey.opening import (
+    MOST_AT_ONCE,
     check_unfrozen,
+    delete_unused,
     discarding_files,
     hold_unfrozen,
     keep_picture,
-    keep_with_references,
 )
+from survey.refusals import CannotOpen
 
 MOST_PICTURES = 5000
 MOST_BYTES = 64 * 1024 * 1024
@@ -44,37 +59,349 @@ UNREADABLE = (
 )
 """What zipfile raises for damaged, encrypted and unknown members."""
 TRUE, FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
+KEPT_FOR = dt.timedelta(days=1)
+"""How long an upload waits for somebody to go on with it."""
+LONGEST_PATH = 500
 
 
 class UploadRefused(Exception):
     """Nothing was taken in; the text says why."""
 
 
-@dataclass
-class Report:
-    """What was taken in, and each thing that was not with its reason."""
-
-    taken: int = 0
-    refused: list[tuple[str, str]] = field(default_factory=list)
+# Taking in --------------------------------------------------------------------
 
 
-def take_in(study: Study, archive: IO[bytes], table: bytes | None) -> Report:
-    """Make stimuli of the pictures in a ZIP. Raises UploadRefused or CannotOpen.
+def under_way(study: Study) -> Upload | None:
+    """The archive that is being taken in, if there is one."""
+    return study.uploads.filter(finished_at=None).first()
+
+
+def take_in(study: Study, archive: IO[bytes], table: bytes | None) -> Upload:
+    """`begin`, and go on until all is taken in.
+
+    Raises UploadRefused or CannotOpen.
+    """
+    upload = begin(study, archive, table)
+    while go_on(upload):
+        pass
+    if upload.error:
+        raise UploadRefused(upload.error)
+    return upload
+
+
+def begin(
+    study: Study, archive: IO[bytes], table: bytes | None, *, form: str = ""
+) -> Upload:
+    """Keep an archive and write down its pictures; no picture is taken in yet.
 
     `table` is a CSV with the column `file` and, as wished, `reference` (another
     file), `rated` (yes or no), `training` (place, 1 the worst), `gold` (known
     answer); all its other columns become factors. Pictures without a row are refused
-    if there is a table.
+    if there is a table. The same files from the same `form` are the same upload. Raises
+    UploadRefused or CannotOpen.
     """
     check_unfrozen(study)
-    report = Report()
-    rows = None if table is None else _rows(table, report)
-    made: dict[str, Stimulus] = {}
+    key = _key(archive, table, form or secrets.token_urlsafe(16))
+    upload = Upload(study=study, key=key)
+    rows = None if table is None else _rows(table, upload)
+    with _opened(archive) as opened:
+        pictures = _planned(opened, rows, upload)
+    upload.archive.save("", File(archive), save=False)
+    kept = False
+    try:
+        _keep_private(upload)
+        with transaction.atomic():
+            hold_unfrozen(study)
+            if known := study.uploads.filter(key=key).first():
+                return known
+            if under_way(study) is not None:
+                raise UploadRefused(
+                    "Pictures of another archive are being taken in: let that end, or "
+                    "cancel it."
+                )
+            upload.save(force_insert=True)
+            UploadedPicture.objects.bulk_create(pictures, batch_size=500)
+        kept = True
+    finally:
+        if not kept:
+            upload.archive.delete(save=False)
+    return upload
+
+
+def _key(archive: IO[bytes], table: bytes | None, form: str) -> str:
+    archive.seek(0)
+    digest = hashlib.sha256(f"{form}\n".encode())
+    while part := archive.read(1024 * 1024):
+        digest.update(part)
+    digest.update(table or b"")
+    archive.seek(0)
+    return digest.hexdigest()
+
+
+def go_on(upload: Upload, seconds: float | None = None) -> int:
+    """Take pictures in; with `seconds` for about so long, one at least.
+
+    The next call goes on there, beside others if need be. Returns how many are left;
+    after the last one, or when the archive turns out damaged, `upload` says what came
+    of it. Raises CannotOpen for a study that is frozen.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
+    try:
+        with _archive(upload) as archive:
+            members = _members(archive)
+            while batch := list(upload.waiting()[:MOST_AT_ONCE]):
+                if not _take_some(upload, archive, members, batch, end) or _over(end):
+                    break
+    except UploadRefused as refused:
+        _give_up(upload, str(refused))
+        return 0
+    left = upload.waiting().count()
+    if not left:
+        _finish(upload)
+    return left
+
+
+def cancel(upload: Upload) -> bool:
+    """Remove an upload and every picture that it has brought.
+
+    False if it was finished or cancelled before. Raises CannotOpen if the pilot has
+    shown one of them.
+    """
+    with transaction.atomic():
+        hold_unfrozen(upload.study)
+        held = _held(upload)
+        if held is None:
+            return False
+        _remove(held)
+        held.delete()
+    return True
+
+
+def purge(now: dt.datetime | None = None) -> int:
+    """Give up what nobody has gone on with for a day; returns how many uploads."""
+    before = (now or timezone.now()) - KEPT_FOR
+    forgotten = Upload.objects.filter(finished_at=None, touched_at__lt=before)
+    given_up = 0
+    for upload in forgotten.select_related("study"):
+        with suppress(CannotOpen):  # the study's page says what is to be done
+            _give_up(
+                upload,
+                "It was not finished within a day, so its archive and its pictures "
+                "were removed; upload it again.",
+            )
+            given_up += 1
+    for path in _copies().glob("*"):
+        if path.stat().st_mtime < before.timestamp():
+            path.unlink(missing_ok=True)
+    return given_up
+
+
+def _over(end: float | None) -> bool:
+    return end is not None and time.monotonic() >= end
+
+
+def _held(upload: Upload) -> Upload | None:
+    """The upload as it stands now, held until the transaction ends; None if it is
+    finished or gone. The study is held before."""
+    held = Upload.objects.select_for_update(of=("self",))
+    return held.filter(pk=upload.pk, finished_at=None).first()
+
+
+def _take_some(
+    upload: Upload,
+    archive: zipfile.ZipFile,
+    members: Mapping[str, zipfile.ZipInfo],
+    batch: Sequence[UploadedPicture],
+    end: float | None,
+) -> int:
+    """Take a few pictures in and write their rows; how many were settled."""
+    made: dict[int, Stimulus] = {}
+    refused: dict[int, tuple[str, str]] = {}
     with discarding_files(made):
-        with _opened(archive) as opened:
-            references = _write(study, opened, rows, report, made)
-        _keep(study, made, references)
-    return report
+        for picture in batch:
+            try:
+                info = members[picture.path]
+                made[picture.pk] = _stimulus(upload.study, archive, info, picture)
+            except DecoderBusy:
+                break  # its turn comes
+            except ValueError as error:
+                refused[picture.pk] = picture.path, str(error)
+            if _over(end):
+                break
+        _keep(upload, made, refused)
+    return len(made) + len(refused)
+
+
+def _keep(
+    upload: Upload,
+    made: Mapping[int, Stimulus],
+    refused: Mapping[int, tuple[str, str]],
+) -> None:
+    """Write the rows, but of those that somebody else has settled since.
+
+    The files were written before: the database is held for a moment only, for others
+    write ratings meanwhile. Raises CannotOpen if the study was opened meanwhile.
+    """
+    state = UploadedPicture.State
+    with transaction.atomic():
+        hold_unfrozen(upload.study)
+        held = _held(upload)
+        waiting: set[int] = set()
+        if held is not None:
+            both = [*made, *refused]
+            found = held.waiting().filter(pk__in=both)
+            waiting = set(found.values_list("pk", flat=True))
+        kept = {pk: it for pk, it in made.items() if pk in waiting}
+        Stimulus.objects.bulk_create(kept.values(), batch_size=500)
+        UploadedPicture.objects.bulk_update(
+            [
+                UploadedPicture(pk=pk, stimulus=it, state=state.TAKEN)
+                for pk, it in kept.items()
+            ],
+            ["stimulus", "state"],
+            batch_size=500,
+        )
+        if held is not None:
+            new = {pk: it for pk, it in refused.items() if pk in waiting}
+            held.waiting().filter(pk__in=new).update(state=state.REFUSED)
+            for what, why in new.values():
+                held.refuse(what, why)
+            held.touched_at = timezone.now()
+            held.save(update_fields=["refused", "refused_count", "touched_at"])
+        lost = [it.picture.name for pk, it in made.items() if pk not in waiting]
+        transaction.on_commit(partial(delete_unused, lost))
+
+
+def _finish(upload: Upload) -> None:
+    """Say which picture refers to which, count, and let the archive go."""
+    with transaction.atomic():
+        hold_unfrozen(upload.study)
+        held = _held(upload)
+        if held is not None and not held.waiting().exists():
+            _refer(held)
+            taken = held.pictures.filter(state=UploadedPicture.State.TAKEN)
+            held.taken = taken.count()
+            held.pictures.all().delete()
+            _close(held)
+    _refresh(upload)
+
+
+def _refer(held: Upload) -> None:
+    taken = held.pictures.filter(stimulus__isnull=False).select_related("stimulus")
+    there = {picture.path: picture.stimulus for picture in taken}
+    wanting = [it for it in taken if it.reference]
+    referring: list[Stimulus] = []
+    for picture in wanting:
+        stimulus, reference = there[picture.path], there.get(picture.reference)
+        if stimulus is None or reference is None:
+            named = picture.row["reference"]
+            held.refuse(picture.path, f"its reference {named} is not there")
+            continue
+        stimulus.reference = reference
+        referring.append(stimulus)
+    keys = [it.reference_id for it in referring if it.reference_id is not None]
+    Stimulus.objects.filter(pk__in=keys).update(is_reference=True)
+    Stimulus.objects.bulk_update(referring, ["reference"], batch_size=500)
+
+
+def _give_up(upload: Upload, why: str) -> None:
+    """Remove everything an upload has brought, and keep the reason."""
+    with transaction.atomic():
+        hold_unfrozen(upload.study)
+        held = _held(upload)
+        if held is not None:
+            _remove(held)
+            held.pictures.all().delete()
+            held.error = why
+            _close(held)
+    _refresh(upload)
+
+
+def _remove(held: Upload) -> None:
+    """Delete an upload's pictures, and after the transaction its files."""
+    brought = Stimulus.objects.filter(uploaded__upload=held)
+    if Trial.objects.filter(stimulus__in=brought).exists() or (
+        Trial.objects.filter(second__in=brought).exists()
+    ):
+        raise CannotOpen(
+            f"The pilot of “{held.study}” has shown pictures of this archive: throw "
+            "the pilot away first."
+        )
+    names = list(brought.values_list("picture", flat=True))
+    brought.delete()
+    transaction.on_commit(partial(delete_unused, names))
+    transaction.on_commit(partial(forget_archive, held.archive.name or ""))
+
+
+def _close(held: Upload) -> None:
+    transaction.on_commit(partial(forget_archive, held.archive.name or ""))
+    held.archive = ""
+    held.finished_at = timezone.now()
+    held.save()
+
+
+def _refresh(upload: Upload) -> None:
+    """What came of it; nothing if it was cancelled meanwhile."""
+    if Upload.objects.filter(pk=upload.pk).exists():
+        upload.refresh_from_db()
+
+
+# The archive ------------------------------------------------------------------
+
+
+def _keep_private(upload: Upload) -> None:
+    """Only the lab's own user may read an archive on a disk; a bucket is private."""
+    try:
+        path = Path(upload.archive.path)
+    except NotImplementedError:
+        return
+    path.parent.chmod(0o700)
+    path.chmod(0o600)
+
+
+def _copies() -> Path:
+    """Where this host keeps archives that lie in a bucket while it reads them."""
+    return Path(settings.VAR) / "archives"
+
+
+def forget_archive(name: str) -> None:
+    """Delete an archive, and this host's copy of it."""
+    if name:
+        Upload.archive.field.storage.delete(name)
+        (_copies() / Path(name).name).unlink(missing_ok=True)
+
+
+def _near(upload: Upload) -> Path:
+    """The archive on this host. Raises FileNotFoundError."""
+    try:
+        return Path(upload.archive.path)
+    except NotImplementedError:
+        pass
+    name = str(upload.archive.name)
+    near = _copies() / Path(name).name
+    if not near.exists():
+        near.parent.mkdir(mode=0o700, exist_ok=True)
+        part = near.with_name(f"{near.name}.{secrets.token_hex(4)}")
+        with (
+            upload.archive.storage.open(name) as there,
+            os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as here,
+        ):
+            shutil.copyfileobj(there, here)
+        part.rename(near)
+    return near
+
+
+@contextmanager
+def _archive(upload: Upload) -> Iterator[zipfile.ZipFile]:
+    """An archive that was kept. Raises UploadRefused if it is not there any more."""
+    try:
+        file = _near(upload).open("rb")
+    except (FileNotFoundError, ValueError) as error:
+        raise UploadRefused(
+            "The archive is not there any more; upload it again."
+        ) from error
+    with file, _opened(file) as opened:
+        yield opened
 
 
 def _opened(archive: IO[bytes]) -> zipfile.ZipFile:
@@ -84,7 +411,23 @@ def _opened(archive: IO[bytes]) -> zipfile.ZipFile:
         raise UploadRefused(f"The archive cannot be read: {error}.") from error
 
 
-def _rows(table: bytes, report: Report) -> dict[str, dict[str, str]]:
+def _listed(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [
+        info
+        for info in archive.infolist()
+        if not info.is_dir() and not _is_clutter(info.filename)
+    ]
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Members by path, of several the first."""
+    return {_slashed(info.filename): info for info in reversed(_listed(archive))}
+
+
+# What the archive and the table say -------------------------------------------
+
+
+def _rows(table: bytes, report: Upload) -> dict[str, dict[str, str]]:
     try:
         read = csv_files.read_table(table)
     except csv_files.BrokenFile as error:
@@ -96,33 +439,21 @@ def _rows(table: bytes, report: Report) -> dict[str, dict[str, str]]:
         row = dict(zip(read.header, cells, strict=False))
         name = _slashed(row.get("file", ""))
         if len(cells) != len(read.header):
-            report.refused.append((f"line {line}", "has not as many cells as columns"))
+            report.refuse(f"line {line}", "has not as many cells as columns")
         elif not name:
-            report.refused.append((f"line {line}", "names no file"))
+            report.refuse(f"line {line}", "names no file")
         elif name in rows:
-            report.refused.append((f"line {line}", f"names {name} a second time"))
+            report.refuse(f"line {line}", f"names {name} a second time")
         else:
             rows[name] = row
     return rows
 
 
-def _write(
-    study: Study,
-    archive: zipfile.ZipFile,
-    rows: dict[str, dict[str, str]] | None,
-    report: Report,
-    made: dict[str, Stimulus],
-) -> dict[str, str]:
-    """Write the files of an archive's pictures; no row yet.
-
-    `made` gets the unsaved stimuli by path, also when a later one is refused. Returns
-    which of them refer to which.
-    """
-    members = [
-        info
-        for info in archive.infolist()
-        if not info.is_dir() and not _is_clutter(info.filename)
-    ]
+def _planned(
+    archive: zipfile.ZipFile, rows: dict[str, dict[str, str]] | None, report: Upload
+) -> list[UploadedPicture]:
+    """The unsaved rows of an archive's pictures; what cannot be is refused."""
+    members = _listed(archive)
     if len(members) > MOST_PICTURES:
         raise UploadRefused(
             f"The archive has {len(members)} files; at most {MOST_PICTURES} fit."
@@ -131,75 +462,57 @@ def _write(
         raise UploadRefused("Unpacked, the archive has more than 2 GB.")
     paths = _Paths(_slashed(info.filename) for info in members)
     row_of = None if rows is None else _by_path(rows, paths, report)
+    planned: dict[str, UploadedPicture] = {}
     for info in members:
         path = _slashed(info.filename)
-        if path in made:
-            report.refused.append((path, "is in the archive a second time"))
-            continue
-        if row_of is not None and path not in row_of:
-            report.refused.append((path, "has no row in the CSV"))
-            continue
-        row = row_of[path] if row_of is not None else {}
-        try:
-            made[path] = _stimulus(study, archive, info, row, paths.label(path))
-        except ValueError as error:
-            report.refused.append((path, str(error)))
-            continue
-        report.taken += 1
-    return _references(made, row_of or {}, paths, report)
+        if path in planned:
+            report.refuse(path, "is in the archive a second time")
+        elif row_of is not None and path not in row_of:
+            report.refuse(path, "has no row in the CSV")
+        elif len(path) > LONGEST_PATH:
+            report.refuse(path, f"has a path of more than {LONGEST_PATH} characters")
+        else:
+            row = row_of[path] if row_of is not None else {}
+            planned[path] = UploadedPicture(
+                upload=report,
+                path=path,
+                label=paths.label(path),
+                row=row,
+                reference=_reference(path, row, paths, report),
+            )
+    return list(planned.values())
 
 
 def _by_path(
-    rows: dict[str, dict[str, str]], paths: _Paths, report: Report
+    rows: dict[str, dict[str, str]], paths: _Paths, report: Upload
 ) -> dict[str, dict[str, str]]:
     """The rows by the path of the file they are about."""
     found: dict[str, dict[str, str]] = {}
     for name, row in rows.items():
         match paths.like(name):
             case []:
-                report.refused.append((name, "is in the CSV and not in the archive"))
+                report.refuse(name, "is in the CSV and not in the archive")
             case [path] if path in found:
-                report.refused.append((name, f"is a second row for {path}"))
+                report.refuse(name, f"is a second row for {path}")
             case [path]:
                 found[path] = row
             case several:
-                report.refused.append((name, _ambiguous(several)))
+                report.refuse(name, _ambiguous(several))
     return found
 
 
-def _references(
-    made: dict[str, Stimulus],
-    rows: dict[str, dict[str, str]],
-    paths: _Paths,
-    report: Report,
-) -> dict[str, str]:
-    """Path → path of its reference, where both were taken in."""
-    references: dict[str, str] = {}
-    for path in made:
-        if not (reference := rows.get(path, {}).get("reference")):
-            continue
-        match paths.like(reference):
-            case [one] if one in made:
-                references[path] = one
-            case [] | [_]:
-                report.refused.append((path, f"its reference {reference} is not there"))
-            case several:
-                why = f"its reference {reference} {_ambiguous(several)}"
-                report.refused.append((path, why))
-    return references
-
-
-def _keep(study: Study, made: dict[str, Stimulus], references: dict[str, str]) -> None:
-    """Write the rows. Raises CannotOpen if the study was opened meanwhile.
-
-    The files were written before: the database is held for a moment only, for others
-    write ratings meanwhile.
-    """
-    for reference in references.values():
-        made[reference].is_reference = True
-    with transaction.atomic():
-        hold_unfrozen(study)
-        keep_with_references(made, references)
+def _reference(path: str, row: dict[str, str], paths: _Paths, report: Upload) -> str:
+    """The path that a picture's row means by its reference, "" for none."""
+    if not (named := row.get("reference")):
+        return ""
+    match paths.like(named):
+        case [one]:
+            return one
+        case []:
+            report.refuse(path, f"its reference {named} is not there")
+        case several:
+            report.refuse(path, f"its reference {named} {_ambiguous(several)}")
+    return ""
 
 
 class _Paths:
@@ -246,13 +559,14 @@ def _stimulus(
     study: Study,
     archive: zipfile.ZipFile,
     info: zipfile.ZipInfo,
-    row: dict[str, str],
-    label: str,
+    picture: UploadedPicture,
 ) -> Stimulus:
     """An unsaved stimulus whose file is written, of one picture and its row.
 
-    Raises ValueError with what is wrong with it.
+    Raises ValueError with what is wrong with it, UploadRefused if the archive is
+    damaged there, or DecoderBusy.
     """
+    row = picture.row
     if not info.filename.lower().endswith(ENDINGS):
         raise ValueError("is no PNG, JPEG, WebP, TIFF or BMP")
     if info.file_size > MOST_BYTES:
@@ -266,10 +580,7 @@ def _stimulus(
         ) from error
     if len(data) > MOST_BYTES:
         raise ValueError("is larger than the archive says")
-    try:
-        decoded = decode(data)
-    except DecoderBusy as busy:
-        raise UploadRefused(str(busy)) from busy
+    decoded = decode(data)
     roles: dict[str, Any] = {"rated": _yes(row.get("rated", ""), "rated")}
     for column, name in (("training", "training_order"), ("gold", "gold_answer")):
         if text := row.get(column, ""):
@@ -280,7 +591,7 @@ def _stimulus(
     factors = {key: value for key, value in row.items() if key not in ROLES}
     stimulus = Stimulus(
         study=study,
-        parameters={"file": label, **factors},
+        parameters={"file": picture.label, **factors},
         **roles,
     )
     keep_picture(stimulus, decoded)

@@ -11,11 +11,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import BrowserContext, expect
 
-from tests.conftest import put_on_wall
+from tests.conftest import png, put_on_wall
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import Readable
 from tests.e2e.steps import click_answer, consent, expect_picture, go_on, stored
 from tests.e2e.test_researcher import log_in
+from tests.survey.test_own_pictures import zipped
 
 pytestmark = [
     pytest.mark.browser,
@@ -214,6 +215,44 @@ def test_copying_many_pictures_shows_how_far_it_is_and_which_one_is_broken(
     page.locator(f"input[name=render][value='{broken.pk}']").uncheck()
     go_on(page, "Question")
     assert Study.objects.get().stimuli.count() == 3
+    assert not check.found, "\n".join(check.found)
+
+
+def test_an_archive_is_taken_in_before_ones_eyes(
+    desk_lab: LiveLab, visit: Visit, researcher: Any
+) -> None:
+    from survey import uploads
+    from survey.models import Study
+
+    study = Study.objects.create(title="Mine", owner=researcher)
+    file = zipped({f"{n}.png": png((40 * n, 10, 200)) for n in range(4)})
+    uploads.begin(study, file, b"file,x\n0.png,1\n1.png,2\n2.png,2\nq.png,3\n")
+    page = visit(viewport={"width": 360, "height": 740}).new_page()
+    check = Readable(page, ("light", "dark"))
+    log_in(page, desk_lab)
+    held: list[Any] = []
+    looking = [True]
+    page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/change/")
+
+    def hold(route: Any) -> None:
+        if looking and route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/uploading/", hold)
+    page.get_by_role("link", name="Go on with it").click()
+    expect(page.get_by_role("progressbar", name="Pictures taken in")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("0 of 3 pictures are read.")
+    check("pictures being taken in")
+    looking.clear()
+    for route in held:
+        route.continue_()
+    # It goes on by itself, and says what it could not take.
+    expect(page.get_by_text("3 pictures taken in")).to_be_visible()
+    expect(page.get_by_role("cell", name="q.png", exact=True)).to_be_visible()
+    check("what came of an archive")
+    assert study.stimuli.count() == 3
     assert not check.found, "\n".join(check.found)
 
 

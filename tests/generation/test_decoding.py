@@ -91,7 +91,7 @@ def test_forty_million_pixels_hardly_grow_the_web_process(desk: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("data", [png(), png()[:60]])
+@pytest.mark.parametrize("data", [png(), png()[:60]], ids=["whole", "cut short"])
 def test_no_transaction_is_open_while_a_picture_is_decoded(
     desk: Any, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +176,10 @@ def test_who_comes_while_another_picture_is_read_is_told_so(
     assert upload(desk, large).status_code == 302
 
 
-def test_large_pictures_are_decoded_one_at_a_time() -> None:
+def test_large_pictures_are_decoded_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "WAIT_SECONDS", 600.0)
     data = flat_png(3000, 2000)
     most = 0
     with ThreadPoolExecutor() as pool:

@@ -110,7 +110,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(own: Study) -> None:
     assert file.tell() < 1_000_000
     report = take_in(own, file, None)
     assert report.taken == 1
-    assert report.refused == [("big.png", "is larger than 64 MB unpacked")]
+    assert report.refused == [["big.png", "is larger than 64 MB unpacked"]]
 
 
 def test_a_picture_of_many_pixels_in_few_bytes_is_refused(own: Study) -> None:
@@ -228,7 +228,7 @@ def test_a_name_that_fits_two_files_is_refused_with_both(own: Study) -> None:
     table = "file,reference\na/x.png,ref.png\nx.png,\na/ref.png,\nb/ref.png,\n"
     report = take_in(own, zipped(TWO_FOLDERS), table.encode())
     why = "a/{0} or b/{0}: write it with its folder"
-    assert set(report.refused) == {
+    assert {(what, sentence) for what, sentence in report.refused} == {
         ("a/x.png", f"its reference ref.png may be {why.format('ref.png')}"),
         ("x.png", f"may be {why.format('x.png')}"),
         ("b/x.png", "has no row in the CSV"),
@@ -305,7 +305,7 @@ def test_the_desk_takes_an_archive_and_says_what_it_refused(
     archive = packed(a_png=png(), b_svg=b"<svg/>")
     archive.name = "mine.zip"
     page = desk.post(
-        f"/admin/survey/study/{own.pk}/upload/", {"archive": archive}
+        f"/admin/survey/study/{own.pk}/upload/", {"archive": archive}, follow=True
     ).content.decode()
     assert "1 picture taken in" in page and "b.svg" in page
     opened = desk.post(

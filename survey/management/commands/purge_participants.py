@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from survey import uploads
 from survey.models import Study
 from survey.services import purge, settle_dropped
 
@@ -15,8 +16,9 @@ from survey.services import purge, settle_dropped
 class Command(BaseCommand):
     help = (
         "Deletes recruiting platforms' ids past their date and all sessions of studies "
-        "past their “delete on”. A number of sessions is all that stays. `dev` and "
-        "`demo` do it every hour; elsewhere let a timer run it."
+        "past their “delete on”. A number of sessions is all that stays. Archives of "
+        "pictures that nobody has gone on with for a day go too. `dev` and `demo` do "
+        "it every hour; elsewhere let a timer run it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,6 +37,7 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no study at /s/{options['study']}/.")
         today = options["today"] or timezone.now().date()
         settle_dropped()
+        uploads.purge()
         done = [purge(today, study=study) for study in studies]
         ids, sessions = (sum(column) for column in zip(*done, strict=True))
         self.stdout.write(f"Deleted: {ids} platform ids, {sessions} sessions.")
