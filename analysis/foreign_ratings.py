@@ -140,6 +140,12 @@ def _read(
                 "The file has choices between two pictures; only ratings of single "
                 "pictures can be imported. `python -m analysis.stats` analyses both."
             )
+        for name in ("study", "dataset"):
+            if name in frame and frame[name].nunique() > 1:
+                raise BrokenBundle(
+                    f"The file has {frame[name].nunique()} values of {name}: import "
+                    "them one by one."
+                )
         ratings = validate(
             frame,
             scale=scale,
@@ -200,7 +206,7 @@ class _Wording:
         those whose own can be none; the wording is then what the file calls them.
         """
         found = cls(main=asked)
-        labels = [str(it) for it in ratings.questions if it is not None]
+        labels = _asked(ratings)
         first = "overall" if "overall" in labels or not labels else labels[0]
         found.names[first] = "overall"
         if first != "overall":
@@ -224,6 +230,15 @@ class _Wording:
                 f"The question {found.main[:60]!r}… is over 200 characters."
             )
         return found
+
+
+def _asked(ratings: Ratings) -> list[str]:
+    """What the file calls its questions, those of checks aside."""
+    labels = [str(it) for it in ratings.questions if it is not None]
+    if "question" in ratings.frame and "kind" in ratings.frame:
+        rows = ratings.frame[(ratings.frame["kind"] != Trial.Kind.CATCH).to_numpy()]
+        labels += [str(it) for it in rows["question"].dropna().unique()]
+    return list(dict.fromkeys(labels))
 
 
 def _question_name(text: str, taken: Iterable[str]) -> str:
@@ -406,12 +421,10 @@ class _Plan:
         if row["rating"] == row["rating"]:  # not NaN
             answer = self._scale.kept(_exact(row["rating"]))
             spent = _measured(row.get("response_ms"))
-            known = spent is not None and 0 <= spent < 2**31
-            trial.answers[question] = (
-                answer,
-                round(spent) if spent is not None and known else None,
-                self._seconds(row),
-            )
+            if spent is not None and not 0 <= spent < 2**31:
+                raise ValueError(f"{spent:g} are no milliseconds of an answer")
+            took = None if spent is None else round(spent)
+            trial.answers[question] = answer, took, self._seconds(row)
         if kind == Trial.Kind.CATCH:
             self._check(trial, row, answer, passed)
 

@@ -109,6 +109,7 @@ def test_checks_come_with_what_they_asked_for(imports: Imports, tmp_path: Path) 
         ("p1,s2,3,2,rating", "p1,s2,3,1,rating", "leave the column trial out"),
         ("p1,s2,3,2,rating", "p1,s2,3,,rating", "is no place in a session"),
         ("p1,s2,3,2,rating", "p1,s1,3,1,rating", "twice"),
+        ("rating,,,1400", "rating,,,-5", "-5 are no milliseconds"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_by_line(
@@ -159,6 +160,22 @@ def test_no_order_is_none(imports: Imports, tmp_path: Path) -> None:
     assert set(in_the_lab(study)["order_effects.csv"]["effect"]) == {"time_of_day"}
     assert list(Import.objects.values_list("ordered", "timed")) == [(False, False)]
     assert {row["seconds"] for row in ratings_rows(study)} == {None}
+
+
+def test_two_studies_are_two_files(imports: Imports) -> None:
+    text = "study,participant,stimulus,rating\none,a,x,1\ntwo,a,x,2\n"
+    assert "2 values of study" in refusal(imports, text)
+
+
+def test_a_question_of_practice_alone_is_one_too(imports: Imports) -> None:
+    study = imports(
+        "participant,stimulus,question,kind,rating,expected\na,x,style,training,1,\n"
+        "a,x,overall,rating,2,\na,x,really?,catch,2,2\n"
+    )
+    rows = [it for it in ratings_rows(study) if it["rating"] is not None]
+    assert [(it["question"], it["kind"]) for it in rows] == [
+        ("style", "training"), ("overall", "rating"), ("overall", "catch"),
+    ]  # fmt: skip
 
 
 def test_people_are_who_they_are_in_every_row(imports: Imports) -> None:
@@ -220,9 +237,7 @@ def test_a_single_person_s_address_is_no_factor(imports: Imports) -> None:
 
 
 def test_a_factor_is_one_of_the_file_and_of_the_pictures(imports: Imports) -> None:
-    assert "has blur" in refusal(
-        imports, SPARSE.replace("email", "study"), factors=["x"]
-    )
+    assert "has email, blur" in refusal(imports, SPARSE, factors=["x"])
     text = SPARSE + "p2,bob@example.org,s1,4,high\n"
     assert "s1 has 'low' in one row and 'high'" in refusal(
         imports, text, factors=["blur"]
