@@ -31,6 +31,7 @@ from django.utils import timezone
 
 from generation.decoding import DecoderBusy, decode
 from nstlab.core import csv_files
+from nstlab.core.factor_names import refusals
 from survey.models import Stimulus, Study, Trial, Upload, UploadedPicture
 from survey.opening import (
     MOST_AT_ONCE,
@@ -434,6 +435,8 @@ def _rows(table: bytes, report: Upload) -> dict[str, dict[str, str]]:
         raise UploadRefused(f"The CSV cannot be read: {error}") from error
     if not read.rows or "file" not in read.header:
         raise UploadRefused("The CSV needs a header with the column file, and rows.")
+    if wrong := refusals([name for name in read.header if name not in ROLES]):
+        raise UploadRefused(" ".join(wrong))
     rows: dict[str, dict[str, str]] = {}
     for line, cells in read.rows:
         row = dict(zip(read.header, cells, strict=False))

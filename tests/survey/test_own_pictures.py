@@ -188,6 +188,15 @@ def test_a_csv_that_is_none_takes_nothing_in(
     assert not own.stimuli.exists()
 
 
+def test_a_factor_cannot_be_called_like_a_column_of_the_report(own: Study) -> None:
+    table = "file,n,Grain,grain,style weight\na.png,1,2,3,4\n"
+    with pytest.raises(UploadRefused) as refused:
+        take_in(own, packed(a_png=png()), table.encode())
+    assert "'n' cannot be a factor" in str(refused.value)
+    assert "'Grain' and 'grain' have the same name" in str(refused.value)
+    assert not own.stimuli.exists()
+
+
 def test_an_archive_that_is_none_is_refused(own: Study) -> None:
     with pytest.raises(UploadRefused, match="cannot be read"):
         take_in(own, io.BytesIO(b"PK not really"), None)
