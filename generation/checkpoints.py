@@ -18,7 +18,7 @@ def checkpoint_of(render: Render, token: uuid.UUID) -> Path:
     """Where the holder of `token` keeps a render's checkpoint; what an earlier attempt
     has left is there already."""
     folder: Path = settings.NSTLAB_CHECKPOINTS
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     own = folder / f"{render.pk}-{token.hex}.pt"
     earlier = sorted(
         folder.glob(f"{render.pk}-*.pt"), key=lambda it: it.stat().st_mtime

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from django.core.files.storage import FileSystemStorage
 
+from nstlab.permissions import PICTURE, make_folder_of_pictures
+
 log = logging.getLogger(__name__)
 
 UNFINISHED = ".part"
@@ -60,10 +62,11 @@ class DurableStorage(FileSystemStorage):
 
     def _save(self, name: str, content: Any) -> str:
         path = Path(self.path(name))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder_of_pictures(path.parent, Path(self.location))
         written = _unfinished(path)
         try:
             with written.open("xb") as file:
+                os.fchmod(file.fileno(), PICTURE)
                 for chunk in content.chunks():
                     file.write(chunk)
                 file.flush()

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin import apps
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
+
+from nstlab.permissions import owners_database, sqlite_files, tighten
 
 
 class LabConfig(AppConfig):
@@ -14,6 +20,20 @@ class LabConfig(AppConfig):
         from nstlab.roles import after_migrate
 
         post_migrate.connect(after_migrate)
+        connection_created.connect(owners_database)
+        database = settings.DATABASES["default"]
+        is_file = database["ENGINE"] == "django.db.backends.sqlite3"
+        var: Path = settings.VAR
+        tighten(
+            var=var,
+            owners=[
+                *(sqlite_files(database["NAME"]) if is_file else ()),
+                var / "secret_key",
+                settings.NSTLAB_CHECKPOINTS,
+                *(var / name for name in ("broker", "demo", "log")),
+            ],
+            pictures=None if settings.S3_BUCKET else settings.MEDIA_ROOT,
+        )
 
 
 class LabAdmin(apps.AdminConfig):

@@ -32,6 +32,7 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from generation.media import stored_files
+from nstlab.permissions import for_the_owner_only
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -63,6 +64,7 @@ class Backup:
 # Making one -------------------------------------------------------------------
 
 
+@for_the_owner_only()
 def backup(folder: Path) -> Backup:
     """Write the lab into `folder`, which is new or empty. The lab may go on working.
 
@@ -71,6 +73,7 @@ def backup(folder: Path) -> Backup:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BackupRefused(f"{folder} is not empty; name a new folder.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # it may have been there, empty and open
     database = folder / DATABASE_FILES[connection.vendor]
     names = _dump(database)
     files = {database.name: _fingerprint(database.open("rb"))}

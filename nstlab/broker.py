@@ -110,7 +110,7 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         """Have a server answer, whoever started it. Raises BrokerUnavailable."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.getuid():
             raise BrokerUnavailable(

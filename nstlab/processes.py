@@ -48,7 +48,7 @@ class Process:
     restarts: int = 0
 
     def start(self) -> None:
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log_file.open("ab") as log_file:
             self.running = subprocess.Popen(  # noqa: S603 - our own commands
                 list(self.command),

@@ -24,9 +24,11 @@ from nstlab.environment import (
     env_text,
     secret_in,
 )
+from nstlab.permissions import shut_out_others
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = env_directory("NSTLAB_VAR", BASE_DIR / "var")
+shut_out_others()
 VAR.mkdir(parents=True, exist_ok=True)
 
 DEBUG = env_bool("NSTLAB_DEBUG", False)
@@ -298,7 +300,9 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_text("NSTLAB_LOG_LEVEL", "WARNING")},
     "loggers": {
-        "django.server": {"level": "WARNING"},
+        # Without handlers of their own, which know no discretion.
+        "django": {"level": "INFO"},
+        "django.server": {"level": "WARNING", "handlers": ["stderr"]},
         # Its own handler would print the addresses of peers.
         "gunicorn.error": {"handlers": ["stderr"], "propagate": False},
         "nstlab": {"level": "INFO"},

@@ -28,11 +28,15 @@ def write_checkpoint(
     `identity` names the request, `environment` what else its bits depend on.
     """
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with open(part, "wb", opener=_for_the_owner_only) as file:
         torch.save({"identity": identity, "environment": environment, **values}, file)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def _for_the_owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def read_checkpoint(

@@ -15,8 +15,9 @@ import pytest
 from django.conf import settings as lab
 
 from nstlab.lab import answers_http, gunicorn
-from nstlab.logs import Discreet
-from survey.models import readable_code
+from nstlab.logs import PLATFORMS_NAMES, Discreet
+from survey.forms import PLATFORMS
+from survey.models import READABLE, readable_code
 from survey.services import CODE_LENGTH, grouped
 from tests.e2e.browser import free_port
 from tests.elsewhere import database_url
@@ -84,6 +85,82 @@ def test_no_address_and_no_token_is_written_down(
     assert f"Not Found: {page}/(code)/" in written
     assert PARTICIPANT not in written
     assert token not in written
+
+
+CODE = "kq4whn7srb2x5tzpmcv9jdfy"  # fixed: tests are named by it
+ENCODED = "".join(f"%{ord(sign):02x}" for sign in CODE)
+ID = "5f3b9c0a1d"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        CODE.upper(),
+        grouped(CODE).upper(),
+        grouped(CODE).title(),
+        grouped(CODE).replace("-", " "),
+        f"/s/abc/{CODE}-/",
+        f"/s/abc/x-{CODE}_y/",
+        f"/s/abc/{ENCODED}/",
+        f"/s/abc/{ENCODED.upper().replace('%', '%25')}/",
+        f"/s/abc/;PROLIFIC_PID={ID}",
+        f"/s/abc/&PROLIFIC_PID={ID}",
+        f"/s/abc/?a;b;workerid={ID}",
+        f"/s/abc/%3Fprolific_pid%3D{ID}",
+        f"/s/abc/%3bPROLIFIC%5FPID={ID}",
+        f"/s/abc/%253FPROLIFIC_PID%253D{ID}",
+        f"/s/abc%3F%50ROLIFIC_PID%3D{ID}%20more",
+        f"/s/abc/?PROLIFIC_PID%3D{ID}",
+        f"/S/ABC/?WORKERID={ID}",
+        f"<QueryDict: {{'PROLIFIC_PID': ['{ID}'], 'a': ['b']}}>",
+        f"PROLIFIC_PID={ID} SESSION_ID={ID}",
+        f'"workerId": "{ID}"',
+    ],
+)
+def test_neither_case_nor_signs_nor_encoding_let_anybody_through(line: str) -> None:
+    assert set(CODE) <= set(READABLE) and len(CODE) == CODE_LENGTH
+    record = logging.LogRecord(
+        "x", logging.WARNING, "", 0, "Not Found: %s", (line,), None
+    )
+    written = Discreet("%(message)s").format(record)
+    for secret in (CODE, grouped(CODE), grouped(CODE).replace("-", " "), ENCODED, ID):
+        assert secret.lower() not in written.lower().replace("%25", "%")
+    assert "hidden" in written or "(code)" in written
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Not Found: /s/abc/rate/",
+        "100 % of 12 renders; content=a style=b",
+        "/pictures/render/3.png; /admin/survey/study/a%20b/",
+        "What now? Three words here, then more of them that they knew.",
+        "0123456789abcdef" * 4,
+    ],
+)
+def test_what_tells_nothing_is_left_alone(line: str) -> None:
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "%s", (line,), None)
+    assert Discreet("%(message)s").format(record) == line
+
+
+def test_every_name_that_the_survey_reads_is_known_here() -> None:
+    assert {name for pair in PLATFORMS.values() for name in pair} <= {*PLATFORMS_NAMES}
+
+
+@pytest.mark.parametrize("name", ["django.server", "django.request", "gunicorn.error",
+                                  "rq.worker", "survey"])  # fmt: skip
+def test_no_logger_has_a_handler_that_is_not_discreet(name: str) -> None:
+    handlers, logger = [], logging.getLogger(name)
+    while True:
+        handlers += [
+            it for it in logger.handlers if "pytest" not in type(it).__module__
+        ]
+        if not logger.propagate or logger.parent is None:
+            break
+        logger = logger.parent
+    assert handlers, "without any, Python's own writes"
+    for handler in handlers:
+        assert isinstance(handler.formatter, Discreet), handler
 
 
 def test_a_traceback_is_discreet_too_and_hashes_are_left_alone() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import hashlib
 import http.client
 import http.cookiejar
 import os
+import pwd
 import re
 import shlex
 import shutil
 import ssl
+import stat
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -95,8 +99,11 @@ def certificate(folder: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(folder / "fullchain.pem"))
 
 
-def configure(folder: Path, media: Path, port: int, plain_port: int) -> Path:
-    """The files of deploy/, with this test's ports and places."""
+def configure(
+    folder: Path, media: Path, port: int, plain_port: int, named: str = ""
+) -> Path:
+    """The files of deploy/, with this test's ports and places, for a user who is
+    `named`, or for this one."""
     site = (DEPLOY / "nginx.conf").read_text()
     for there, here in {
         "listen 443 ": f"listen 127.0.0.1:{port} ",
@@ -111,7 +118,8 @@ def configure(folder: Path, media: Path, port: int, plain_port: int) -> Path:
         assert there in site, there
         site = site.replace(there, here)
     (folder / "site.conf").write_text(site)
-    user = "user root;" if os.getuid() == 0 else ""  # pytest's folders are its own
+    own = "user root;" if os.getuid() == 0 else ""  # pytest's folders are its own
+    user = f"user {named};" if named else own
     (folder / "main.conf").write_text(
         f"{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/main.log;\n"
         f"events {{}} http {{ include {folder}/site.conf;\n"
@@ -135,9 +143,16 @@ def web_command(folder: Path) -> list[str]:
 
 @pytest.fixture
 def site(settings: Any, tmp_path: Path, study: Any) -> Iterator[Site]:
+    with running(tmp_path, Path(settings.MEDIA_ROOT)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(tmp_path: Path, media: Path, user: str = "") -> Iterator[Site]:
+    """nginx, as this user or another, before the lab."""
     program = nginx()
     port, plain_port = free_port(), free_port()
-    main = configure(tmp_path, Path(settings.MEDIA_ROOT), port, plain_port)
+    main = configure(tmp_path, media, port, plain_port, user)
     made = Site(port, plain_port, tmp_path, certificate(tmp_path))
     subprocess.run([program, "-t", "-c", main], check=True, capture_output=True)
     web = subprocess.Popen(
@@ -150,6 +165,7 @@ def site(settings: Any, tmp_path: Path, study: Any) -> Iterator[Site]:
             "NSTLAB_BEHIND_PROXY": "1",
             "NSTLAB_HOSTS": "localhost",
             "NSTLAB_ACCEL": "/_pictures/",
+            "NSTLAB_MEDIA": str(media),
         },
         stderr=subprocess.DEVNULL,
     )
@@ -232,3 +248,49 @@ def test_a_classroom_passes_the_limits_and_floods_do_not(
     body = b"x" * 200_000
     assert site.ask("POST", f"{study.get_absolute_url()}rate/", body=body)[0] == 413
     assert site.ask("POST", "/admin/generation/sourceimage/add/", body=body)[0] == 403
+
+
+@pytest.fixture
+def served_folder(settings: Any) -> Iterator[Path]:
+    """A folder of pictures as docs/deploy.md has it made, and the lab's pictures in it:
+    owner this user, group that of the web server."""
+    if os.getuid() != 0:
+        pytest.skip("only root may give files to another group and start its nginx")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        folder.chmod(0o711)  # on the way to what nginx may read
+        media = folder / "media"
+        media.mkdir()
+        os.chown(media, 0, grp.getgrnam("www-data").gr_gid)
+        media.chmod(0o2750)
+        settings.MEDIA_ROOT = media
+        yield folder
+
+
+def test_nginx_reads_pictures_by_its_group_and_others_read_none(
+    served_folder: Path, make_study: Any
+) -> None:
+    study = make_study()
+    media, person, seen = served_folder / "media", None, []
+    with running(served_folder, media, "www-data www-data") as site:
+        person = site.person()
+
+        def choose(code: str) -> int:
+            address = f"{site.base}{study.get_absolute_url()}picture/{code}.png"
+            with person._opener.open(address) as response:
+                seen.append(response.read())
+            return 4
+
+        assert play(person, site.base + study.get_absolute_url(), choose=choose) == 3
+    assert [data[:4] for data in seen] == [b"\x89PNG"] * 3
+    files = [path for path in media.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o640}
+    for number, may in (
+        (pwd.getpwnam("nobody"), False),
+        (pwd.getpwnam("www-data"), True),
+    ):
+        done = subprocess.run(
+            ["cat", *files], user=number.pw_uid, group=number.pw_gid, extra_groups=[],
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode == 0) is may, number.pw_name

@@ -167,7 +167,7 @@ class Command(BaseCommand):
         user = users.filter(username=USERNAME).first()
         if user is None:
             password = secrets.token_urlsafe(9)
-            _password_file().parent.mkdir(parents=True, exist_ok=True)
+            _password_file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _password_file().touch(mode=0o600)
             _password_file().write_text(password, encoding="ascii")
             user = users.create_user(USERNAME, password=password, is_staff=True)
@@ -271,7 +271,7 @@ class Command(BaseCommand):
                 on_finished=bar.update,
             )
         path: Path = settings.VAR / "demo" / "ratings_long.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", newline="") as file:
             file.writelines(csv_lines(RATINGS_LONG, ratings_rows(study)))
         _, report = build(study, include_simulated=True)
