@@ -616,5 +616,5 @@ def purge_due() -> None:
     from survey import uploads
 
     settle_dropped()
-    uploads.purge()
     purge(timezone.now().date())
+    uploads.purge()

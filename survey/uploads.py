@@ -192,8 +192,9 @@ def purge(now: dt.datetime | None = None) -> int:
             )
             given_up += 1
     for path in _copies().glob("*"):
-        if path.stat().st_mtime < before.timestamp():
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # forgotten meanwhile
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
     return given_up
 
 

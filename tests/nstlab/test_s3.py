@@ -21,6 +21,7 @@ from django.conf import settings as lab
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
+from django.utils import timezone
 from moto.server import ThreadedMotoServer
 
 from generation.engine.images import open_picture, pixel_sha256
@@ -30,10 +31,13 @@ from generation.services import picture_bytes, queue_experiment
 from generation.tasks import render_batch
 from nstlab.lab import answers_http, gunicorn
 from nstlab.settings import pictures
+from survey import uploads
+from survey.models import Study
 from survey.play import OverSockets, play
-from tests.conftest import put_on_wall
+from tests.conftest import png, put_on_wall
 from tests.e2e.browser import free_port
 from tests.elsewhere import Elsewhere, database_url
+from tests.survey.test_own_pictures import zipped
 
 pytestmark = pytest.mark.once
 
@@ -121,6 +125,37 @@ def test_a_picture_that_is_gone_is_not_found(
     default_storage.delete(render.picture.name)
     assert render.picture.name not in objects(store)
     assert desk.get(f"/pictures/render/{render.pk}.png").status_code == 404
+
+
+def test_any_machine_goes_on_with_an_archive_in_the_bucket(
+    store: Any,
+    researcher: Any,
+    django_capture_on_commit_callbacks: Any,
+    settings: Any,
+    tmp_path: Path,
+) -> None:
+    study = Study.objects.create(title="Mine", owner=researcher)
+    colours = {f"{n}.png": png((40 * n, 10, 200)) for n in range(3)}
+    upload = uploads.begin(study, zipped(colours), None)
+    key = upload.archive.name
+    assert key in objects(store)
+    for turn, machine in enumerate(("a", "b", "c"), start=1):
+        settings.VAR = tmp_path / machine
+        settings.VAR.mkdir()
+        with django_capture_on_commit_callbacks(execute=True):
+            assert uploads.go_on(upload, 0.0) == 3 - turn
+        copies = list((settings.VAR / "archives").glob("*"))
+        assert len(copies) == (turn < 3)  # the last one tidies up
+        for path in copies:
+            assert path.stat().st_mode & 0o777 == 0o600
+    assert study.stimuli.count() == 3 and key not in objects(store)
+    # Copies that other machines keep go with the next day's purge.
+    settings.VAR = tmp_path / "a"
+    [copy] = (settings.VAR / "archives").glob("*")
+    uploads.purge(timezone.now() + dt.timedelta(hours=1))
+    assert copy.exists()
+    uploads.purge(timezone.now() + dt.timedelta(hours=25))
+    assert not copy.exists()
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(store: Any, db: None) -> None:

@@ -37,7 +37,7 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no study at /s/{options['study']}/.")
         today = options["today"] or timezone.now().date()
         settle_dropped()
-        uploads.purge()
         done = [purge(today, study=study) for study in studies]
         ids, sessions = (sum(column) for column in zip(*done, strict=True))
         self.stdout.write(f"Deleted: {ids} platform ids, {sessions} sessions.")
+        uploads.purge()
