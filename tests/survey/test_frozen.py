@@ -395,6 +395,27 @@ def test_a_study_that_opens_meanwhile_stays_as_it_was_opened(
         assert Rating.objects.count() == 1
 
 
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_study_that_closes_while_its_limit_is_changed_stays_closed(
+    moment: Any, desk: Client, draft: Study
+) -> None:
+    """What may change in an open study is written, and nothing besides."""
+    opening.open_study(draft)
+    address = f"/admin/survey/study/{draft.pk}/change/"
+    sent = of_study(desk, address) | {"max_participants": "40"}
+
+    def meanwhile() -> None:
+        assert Study.objects.get(pk=draft.pk).close()
+
+    race = Meanwhile(meanwhile)
+    with moment(race):
+        assert desk.post(address, sent).status_code == 302
+    assert race.came
+    draft.refresh_from_db()
+    assert draft.max_participants == 40
+    assert draft.state == ("closed" if race.happened else "open")
+
+
 def test_a_writer_that_holds_nothing_is_found_out(
     desk: Client, draft: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
