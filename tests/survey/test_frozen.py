@@ -23,7 +23,7 @@ from django.db.models.sql import compiler
 from django.test import Client
 
 from analysis import preregistration
-from survey import opening, services
+from survey import opening, services, uploads
 from survey.models import FormItem, Question, Rating, Stimulus, Study, Translation
 from survey.steps import STEPS
 from tests import holding
@@ -177,9 +177,9 @@ class Writer:
     loads: Callable[[Client, str], dict[str, Any]]
     changes: Callable[[Study], dict[str, Any]]
     prepares: Callable[[Study], None] = lambda _: None
+    clears: Callable[[Study], None] = lambda _: None  # what would stop the opening
     rated: bool = True
     refused: bool = True  # else it may go on beside an opening
-    route: str = ""
 
 
 def nothing(_browser: Client, _address: str) -> dict[str, Any]:
@@ -214,6 +214,15 @@ def archive(_study: Study) -> dict[str, Any]:
     file.seek(0)
     file.name = "pictures.zip"
     return {"archive": file}
+
+
+def half_uploaded(study: Study) -> None:
+    uploads.begin(study, archive(study)["archive"], None)
+
+
+def cancel_upload(study: Study) -> None:
+    begun = uploads.under_way(study)
+    assert begun is not None and uploads.cancel(begun)
 
 
 def piloting(study: Study) -> None:
@@ -288,6 +297,9 @@ WRITERS = {
     "deletion": Writer("{study}/delete/", nothing, lambda _: {"post": "yes"}),
     "P.913's form": Writer("{study}/form-preset/", nothing, lambda _: {}),
     "upload": Writer("{study}/upload/", nothing, archive),
+    "an upload that goes on": Writer(
+        "{study}/uploading/", nothing, lambda _: {}, half_uploaded, cancel_upload
+    ),
     "copying": Writer(
         "{study}/take-in/", nothing, lambda _: {}, lacks_a_copy, refused=False
     ),
@@ -370,6 +382,7 @@ def test_a_study_that_opens_meanwhile_stays_as_it_was_opened(
     opened: dict[str, Any] = {}
 
     def meanwhile() -> None:
+        writer.clears(draft)
         open_and_rate(draft.pk, rated=writer.rated)
         opened.update(as_opened(draft.pk))
 
