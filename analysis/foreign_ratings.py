@@ -24,7 +24,7 @@ from analysis.models import Import
 from analysis.scales import FIELDS, BrokenScale, Scale
 from analysis.stats.cells import unguarded
 from nstlab.core.csv_files import number
-from nstlab.core.factor_names import why_not
+from nstlab.core.factor_names import columns_of, notes_of, why_not
 from survey.methods.acr import SCALES
 from survey.models import (
     Participant,
@@ -117,7 +117,9 @@ def import_ratings(
             **about,
         )
     if notes is not None:
-        notes += [*ratings.notes, *wording.notes, *_not_taken(frame, levels)]
+        of_factors = notes_of(columns_of(map(str, frame.columns)))
+        notes += [it for it in ratings.notes if it not in of_factors]
+        notes += [*wording.notes, *_not_taken(frame, levels)]
     return study
 
 
@@ -218,16 +220,14 @@ class _Wording:
             text = unguarded(label)
             name = _question_name(text, {"overall", *found.further})
             if len(text) > 200:
-                raise BrokenScale(
-                    f"The question {text[:60]!r}… is over 200 characters."
-                )
+                raise BrokenBundle(f"The question {text[:60]!r}… has over 200 letters.")
             found.names[label] = name
             found.further[name] = text
             if name != text:
                 found.notes.append(f"The question {text!r} is called {name!r}.")
         if len(found.main) > 200:
-            raise BrokenScale(
-                f"The question {found.main[:60]!r}… is over 200 characters."
+            raise BrokenBundle(
+                f"The question {found.main[:60]!r}… has over 200 letters."
             )
         return found
 
@@ -316,9 +316,11 @@ def _about_people(frame: pd.DataFrame, column: str) -> str:
             return f"{column!r} has what looks like {what}. {end}"
     if any(len(it) > LONGEST_LEVEL or "\n" in it for it in values):
         return f"{column!r} has whole sentences. {end}"
-    pairs = known.drop_duplicates()
     people = known["participant"].nunique()
-    if people and len(pairs) == people == len(values):
+    each_has_one = people > 0 and len(known.drop_duplicates()) == people
+    # Where two people share a picture, what differs between people differs within it.
+    shared = frame[["participant", "stimulus"]].drop_duplicates()["stimulus"]
+    if each_has_one and (len(values) == people or shared.is_unique):
         return (
             f"{column!r} has one value for each person, as an id or something about "
             f"them has. {end}"

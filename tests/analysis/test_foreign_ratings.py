@@ -236,6 +236,20 @@ def test_a_single_person_s_address_is_no_factor(imports: Imports) -> None:
     assert "one value for each person" in refusal(imports, text, factors=["contact"])
 
 
+def test_what_some_people_share_is_about_them_too(imports: Imports) -> None:
+    text = SPARSE.replace("email", "years").replace("ada@example.org", "30")
+    text = text.replace("bob@example.org", "30")
+    text += "p3,41,s5,2,low\np3,41,s6,4,high\n"
+    assert "one value for each person" in refusal(imports, text, factors=["years"])
+    # Groups who see pictures of one kind each: they share the pictures.
+    text = "participant,stimulus,rating,kind of\n" + "".join(
+        f"p{person},s{person % 2},{rating},k{person % 2}\n"
+        for person, rating in enumerate([1, 2, 3, 4])
+    )
+    study = imports(text, factors=["kind of"])
+    assert {it.parameters["kind of"] for it in study.stimuli.all()} == {"k0", "k1"}
+
+
 def test_a_factor_is_one_of_the_file_and_of_the_pictures(imports: Imports) -> None:
     assert "has email, blur" in refusal(imports, SPARSE, factors=["x"])
     text = SPARSE + "p2,bob@example.org,s1,4,high\n"
