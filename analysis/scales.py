@@ -33,7 +33,7 @@ class Scale:
     def __post_init__(self) -> None:
         if not self.low < self.high or not self.step > 0:
             raise BrokenScale(f"The scale {self.low}–{self.high} has no points.")
-        if any(value != round(value, 6) or abs(value) >= 10**6 for value in self.ends):
+        if any(abs(value) >= 10**6 or value != round(value, 6) for value in self.ends):
             raise BrokenScale(
                 f"The scale {self.low}–{self.high} in steps of {self.step} has more "
                 "than six digits before or after its decimal point."

@@ -206,6 +206,26 @@ def test_every_value_may_be_another_or_missing(
     assert outcomes == {True, False}
 
 
+@pytest.mark.parametrize(
+    "imported",
+    [
+        {}, [], {"ordered": 1, "timed": True}, {"ordered": True}, *(
+            {"ordered": True, "timed": True, "scale": scale}
+            for scale in ("1–5", [1, 5, 1], ["1", "5"], ["5", "1", "1"],
+                          ["1", "1e999", "1"], ["1", "5", "1e-999"],
+                          ["1", "5", "0"], ["1", "5", "0.3"], ["2", "3", "1"],
+                          ["0", "100", "0.0001"])
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_an_imported_scale_must_be_one(
+    small: Files, tmp_path: Path, imported: Any
+) -> None:
+    settings = json.loads(small["study.json"]) | {"imported": imported}
+    files = {**small, "study.json": as_json(settings)}
+    assert ends_well(packed(files, tmp_path / "a.zip"))
+
+
 @pytest.mark.parametrize("kind", ["ratings", "participants"])
 def test_every_cell_may_be_another(small: Files, tmp_path: Path, kind: str) -> None:
     (name,) = [it for it in small if f"table-{kind}_" in it]
