@@ -92,8 +92,8 @@ class Meanwhile:
                     cursor.execute(patience)
                 self._what()
                 self.happened = True
-            except OperationalError:
-                pass  # it is held: then this happens later
+            except (OperationalError, opening.CannotOpen):
+                pass  # it is held, or an upload is under way: this happens later
             finally:
                 connection.close()
 
