@@ -37,6 +37,11 @@ class JoinForm(forms.Form):
     touch = forms.BooleanField(required=False)
     simulated = forms.CharField(required=False, max_length=200)
     invitation = forms.CharField(required=False, max_length=60)
+    # Of this showing of the form, and of another one that is to make way for it.
+    key = forms.CharField(required=False)
+    instead = forms.CharField(required=False)
+    # What somebody chose who was asked: go-on or anew.
+    again = forms.CharField(required=False)
 
     def __init__(self, *args: Any, study: Study, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

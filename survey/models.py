@@ -778,6 +778,14 @@ class Participant(models.Model):
     study_version = models.PositiveIntegerField()
     consent_sha256 = models.CharField(max_length=64, editable=False)
     language = models.CharField(max_length=10, default="en")
+    # Of the consent form that was sent last, as long as it may be sent once more.
+    key_sha256 = models.CharField(
+        max_length=64, blank=True, db_index=True, editable=False
+    )
+    key_expires_at = models.DateTimeField(null=True, editable=False)
+    shown_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the first picture was asked for."
+    )
     seed = models.PositiveBigIntegerField(editable=False)
     device_class = models.CharField(
         max_length=10, choices=Device, default=Device.UNKNOWN
@@ -1008,13 +1016,18 @@ class Rating(models.Model):
 
 
 class Invitation(models.Model):
-    """A one-time link. Who used it is not kept, only that it was used."""
+    """A one-time link. Who used it is kept until they see the first picture, so that a
+    reply that got lost burns no link; then only that it was used."""
 
     study = models.ForeignKey(
         Study, on_delete=models.CASCADE, related_name="invitations"
     )
     token_sha256 = models.CharField(max_length=64, unique=True, editable=False)
     used = models.BooleanField(default=False)
+    participant = models.ForeignKey(
+        Participant, on_delete=models.SET_NULL, null=True, editable=False,
+        related_name="+",
+    )  # fmt: skip
 
     class Meta:
         ordering = ["pk"]

@@ -33,6 +33,17 @@ class InvitationNeeded(SurveyRefusal):
     status = 403
 
 
+class BegunBefore(SurveyRefusal):
+    """A consent form was sent again, later or after the first answer: perhaps by
+    somebody else at the same computer. `answered`: whoever began has answered."""
+
+    status = 409
+
+    def __init__(self, *, answered: bool) -> None:
+        super().__init__()
+        self.answered = answered
+
+
 class UnknownCode(SurveyRefusal):
     status = 404
 

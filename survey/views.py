@@ -22,6 +22,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from generation.views import send_picture
@@ -40,7 +41,12 @@ from survey.forms import (
 )
 from survey.methods import method_of
 from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
-from survey.refusals import AlreadyAnswered, StudyNotOpen, SurveyRefusal
+from survey.refusals import (
+    AlreadyAnswered,
+    BegunBefore,
+    StudyNotOpen,
+    SurveyRefusal,
+)
 from survey.texts import choose_language, form_words, languages_of, texts_of
 
 COOKIE = "participant"
@@ -128,6 +134,8 @@ def _inside(
                         return redirect(f"survey:{place}", slug=slug)
                 try:
                     return view(request, participant)
+                except Participant.DoesNotExist:  # it made way while this was sent
+                    return _not_inside(request, slug)
                 except SurveyRefusal as refusal:
                     return _refused(
                         request, participant.study, refusal, participant, inside=True
@@ -335,8 +343,13 @@ def _may_return(request: HttpRequest, study: Study, reason: str) -> bool:
 
 
 def _welcome(
-    request: HttpRequest, study: Study, form: JoinForm, status: int = 200
+    request: HttpRequest,
+    study: Study,
+    form: JoinForm,
+    status: int = 200,
+    instead: str = "",
 ) -> HttpResponse:
+    """`instead`: the key of the form that somebody sent again and then starts anew."""
     carried = _carried(request)
     return _page(
         request,
@@ -344,6 +357,8 @@ def _welcome(
         "welcome",
         status,
         form=form,
+        key=services.consent_key(),
+        instead=instead,
         carried=list(carried.items()),
         languages=[
             (code, translation.get_language_info(code)["name_local"])
@@ -353,6 +368,7 @@ def _welcome(
     )
 
 
+@sensitive_post_parameters("key", "instead", "invitation")
 @require_POST
 @_visit
 def join(
@@ -365,21 +381,43 @@ def join(
         return _moved(request, moved)
     form = JoinForm(request.POST, study=study)
     if not form.is_valid():
-        return _welcome(request, study, form, 400)
+        instead = request.POST.get("instead", "")
+        return _welcome(request, study, form, 400, instead=instead)
+    sent = form.cleaned_data
+    if sent["again"] == "anew":
+        anew = JoinForm(study=study, initial={"invitation": sent["invitation"]})
+        return _welcome(request, study, anew, instead=sent["key"])
     limits.count_join(request)
-    participant, token = services.join(
-        study,
-        surroundings=form.surroundings(),
-        simulated_mark=form.cleaned_data["simulated"],
-        language=translation.get_language() or study.language,
-        invitation=form.cleaned_data["invitation"],
-        recruit=recruit_of(request.POST),
-        unfilled_link=link_is_unfilled(request.POST),
-    )
+    try:
+        participant, token = services.join(
+            study,
+            surroundings=form.surroundings(),
+            simulated_mark=sent["simulated"],
+            language=translation.get_language() or study.language,
+            invitation=sent["invitation"],
+            recruit=recruit_of(request.POST),
+            unfilled_link=link_is_unfilled(request.POST),
+            key=sent["key"],
+            go_on=sent["again"] == "go-on",
+            instead=sent["instead"],
+        )
+    except BegunBefore as before:
+        return _again(request, study, form, before)
     response = _keep_code(_to_place(participant), study, token)
     if participant.status == Participant.Status.FINISHED:
         return _keep(response, study, RECEIPT_COOKIE, "new", RECEIPT_SECONDS)
     return response
+
+
+def _again(
+    request: HttpRequest, study: Study, form: JoinForm, before: BegunBefore
+) -> HttpResponse:
+    """Somebody has begun from this very form: go on, or start anew?"""
+    names = (set(form.fields) | set(_carried(request)) | {"lang"}) - {"again"}
+    fields = [(name, value) for name, value in form.data.items() if name in names]
+    return _page(
+        request, study, "again", before.status, answered=before.answered, fields=fields
+    )
 
 
 @require_POST
@@ -501,6 +539,8 @@ def check_plate(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 @_inside("rate")
 def rate(request: HttpRequest, participant: Participant) -> HttpResponse:
     """The picture this participant is at; a POST answers one or ends a break."""
+    if participant.shown_at is None and not services.note_shown(participant):
+        return _not_inside(request, participant.study.slug)
     if request.method == "POST":
         if pk := request.POST.get("break"):
             services.end_break(participant, int(pk) if pk.isdecimal() else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import django_rq
 import pytest
 from django.test import RequestFactory
+from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from survey import limits, services
+from survey.models import Participant
 from survey.refusals import TooMany, UnknownCode
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
@@ -195,6 +198,20 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     expect(outside.get_by_role("alert")).to_contain_text("kept in this browser")
     yield "a session unknown to the browser", outside
     outside.goto(address)
+    key = outside.locator("[name=key]").input_value()
+    begun, _code = services.join(study, surroundings={}, key=key)
+    Participant.objects.filter(pk=begun.pk).update(
+        key_expires_at=timezone.now() + dt.timedelta(hours=1)
+    )
+    outside.get_by_role("checkbox").check()
+    outside.get_by_role("button", name="Start").click()
+    expect(outside.get_by_role("heading", name="start anew?")).to_be_visible()
+    yield "go on or start anew", outside
+    Participant.objects.filter(pk=begun.pk).update(form_done_at=timezone.now())
+    outside.get_by_role("button", name="Go on where you were").click()
+    expect(outside.get_by_role("link", name="have a code")).to_be_visible()
+    yield "start anew, or go on by a code", outside
+    outside.goto(address)
     outside.get_by_role("checkbox").check()
     stranger.clear_cookies()
     outside.get_by_role("button", name="Start").click()
@@ -234,7 +251,7 @@ def test_every_page_in_every_state_can_be_read_and_touched_by_everybody(
             found += barriers(page, state)
         found += too_wide(page, state) + too_small(page, state)
     assert not found, "\n".join(found)
-    assert len(seen) == 24
+    assert len(seen) == 26
 
 
 def each_state_of_a_full_study(

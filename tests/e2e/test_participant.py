@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db.models import F
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from survey import services
@@ -26,6 +28,7 @@ from tests.e2e.steps import (
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 Visit = Callable[..., BrowserContext]
+MINUTES_2 = dt.timedelta(minutes=2)
 
 
 def test_a_participant_rates_by_keyboard_alone(
@@ -376,3 +379,66 @@ def test_somebody_else_takes_part_at_a_shared_computer(
     expect_picture(page, 1)
     assert Participant.objects.count() == 2
     assert Rating.objects.count() == 2
+
+
+def test_a_double_click_on_start_makes_one_participant(
+    live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
+) -> None:
+    study = make_study(source="invitation")
+    link = services.invite(study, 1)[0]
+    page.goto(f"{live_lab.survey(study)}#{link}")
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start").dblclick()
+    expect_picture(page, 1)
+    click_answer(page, 4)
+    expect_picture(page, 2)
+    assert Participant.objects.count() == 1
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_reply_to_start_that_gets_lost_is_asked_for_again(
+    live_lab: LiveLab, visit: Visit, make_study: Callable[..., Any], script: bool
+) -> None:
+    study = make_study(source="invitation")
+    link = services.invite(study, 1)[0]
+    page = visit(java_script_enabled=script, viewport=PHONE).new_page()
+    page.goto(live_lab.survey(study))
+    page.get_by_label("Your invitation code").fill(link)
+    page.get_by_role("checkbox").check()
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        """As where a train enters a tunnel: the page stays as it was."""
+        lost.append(route.fetch(max_redirects=0).status)
+        route.fulfill(status=204)
+
+    page.route("**/join/", lose)
+    with page.expect_response("**/join/"):
+        page.get_by_role("button", name="Start").click()
+    page.unroute("**/join/")
+    page.context.clear_cookies(name="participant")
+    assert lost == [302] and Participant.objects.count() == 1
+    page.get_by_role("button", name="Start").click()
+    expect_picture(page, 1)
+    assert Participant.objects.count() == 1
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_form_that_is_sent_again_much_later_asks_who_it_is(
+    live_lab: LiveLab, visit: Visit, study: Any, script: bool
+) -> None:
+    context = visit(java_script_enabled=script, viewport=PHONE)
+    stale = context.new_page()
+    stale.goto(live_lab.survey(study))
+    key = stale.locator("[name=key]").input_value()
+    services.join(study, surroundings={}, key=key)
+    Participant.objects.update(key_expires_at=F("key_expires_at") - MINUTES_2)
+    stale.get_by_role("checkbox").check()
+    stale.get_by_role("button", name="Start").click()
+    expect(stale.get_by_role("heading", name="Go on, or start anew?")).to_be_visible()
+    stale.get_by_role("button", name="Start anew").click()
+    expect(stale.get_by_role("heading", name="Consent")).to_be_visible()
+    stale.get_by_role("checkbox").check()
+    stale.get_by_role("button", name="Start").click()
+    expect_picture(stale, 1)
+    assert Participant.objects.count() == 1

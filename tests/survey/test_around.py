@@ -290,6 +290,7 @@ def test_an_invitation_is_used_up_by_consent_and_not_by_a_preview(
     )
     assert join(preview, study).status_code == 403
     assert join(preview, study, invitation=code).status_code == 302
+    assert preview.get(f"/s/{study.slug}/rate/").status_code == 200
     again = join(Client(), study, invitation=code)
     assert again.status_code == 403
     assert "was used before" in again.content.decode()

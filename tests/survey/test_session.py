@@ -95,6 +95,7 @@ def test_an_answer_asks_the_database_little(
 ) -> None:
     """It is what a study asks for most; with a page of its own for the script."""
     trial = current(join(client, study))
+    client.get(f"/s/{study.slug}/rate/")  # the first picture is noted, once
     sent = {"trial": trial.pk, "answer-overall": 4}
     with django_assert_max_num_queries(9):  # the test's two savepoints among them
         page = client.post(

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from survey import uploads
 from survey.models import Study
-from survey.services import purge, settle_dropped
+from survey.services import forget_keys, purge, settle_dropped
 
 
 class Command(BaseCommand):
@@ -37,6 +37,7 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no study at /s/{options['study']}/.")
         today = options["today"] or timezone.now().date()
         settle_dropped()
+        forget_keys()
         done = [purge(today, study=study) for study in studies]
         ids, sessions = (sum(column) for column in zip(*done, strict=True))
         self.stdout.write(f"Deleted: {ids} platform ids, {sessions} sessions.")
