@@ -195,16 +195,13 @@ def _without_marks(source: CsvText) -> CsvText | None:
 def _may_have_spaces(source: CsvText) -> bool:
     """Whether cells may have white space at their ends: a quick look at the text."""
     text, separator = source.text, source.separator
-    return (
-        not text.isascii()
-        or any(
-            space in text for space in "\t\v\f\x1c\x1d\x1e\x1f" if space != separator
-        )
-        or any(
-            pair in text for pair in (f" {separator}", f"{separator} ", " \n", "\n ")
-        )
-        or text[:1] == " "
-        or text[-1:] == " "
+    if not text.isascii():
+        return True
+    if any(space in text for space in "\t\v\f\x1c\x1d\x1e\x1f" if space != separator):
+        return True
+    pairs = (f" {separator}", f"{separator} ", " \n", "\n ")
+    return " " in text and (
+        text[0] == " " or text[-1] == " " or any(pair in text for pair in pairs)
     )
 
 
