@@ -150,12 +150,15 @@ def _report(options: argparse.Namespace) -> None:
     from analysis.stats.reading import read_ratings
     from analysis.stats.report import Options, build
 
-    kinds = {
-        name: kind
+    declared = [
+        (name, kind)
         for kind in ("numeric", "nominal")
         for names in getattr(options, kind)
         for name in names.split(",")
-    }
+    ]
+    kinds = dict(declared)
+    if len(kinds) < len(set(declared)):
+        raise ValueError("A factor is either --numeric or --nominal.")
     ratings = validate(
         read_ratings(options.ratings, rows=options.rows, leave_out=options.leave_out),
         scale=options.scale,

@@ -265,6 +265,8 @@ class Ratings:
     def _rated_twice(self) -> list[str]:
         """A sentence on who answered the same more than once, if anybody did."""
         votes = self.answers
+        if self.repeats == "mean" and len(self.votes.rating) == len(votes.rating):
+            return []
         code, cells = pd.factorize(votes.rater * np.int64(votes.n_items) + votes.item)
         if len(cells) == len(code):
             return []

@@ -81,8 +81,10 @@ def read_ratings(
     if absent:
         raise BrokenRatings(f"There is no column {', '.join(absent)} to leave out.")
     columns = {k: v for k, v in table.columns.items() if k not in leave_out}
+    if not columns:
+        raise BrokenRatings("No column is left.")
     lower = [name.lower() for name in columns]
-    roles = _roles(lower, notes)
+    roles = _roles(lower, sure=rows is not None)
     if _is_long(lower, roles, rows):
         twice = sorted({name for name in lower if lower.count(name) > 1})
         if twice:
@@ -91,6 +93,11 @@ def read_ratings(
                 "appears more than once."
             )
         names = {found: role for role, found in roles.items()}
+        notes += [
+            f"The column {found} was read as the {role}."
+            for found, role in names.items()
+            if found not in (role, "subject")
+        ]
         named = {
             names.get(name, name): column
             for name, column in zip(lower, columns.values(), strict=True)
@@ -98,7 +105,7 @@ def read_ratings(
         frame = _long(named, source.separator, notes)
         frame.index = pd.Index(table.lines, name="line")
     else:
-        frame = _melt(columns, table, rows, roles, source.separator, notes)
+        frame = _melt(columns, table, rows, source.separator, notes)
     frame.attrs["notes"] = tuple(notes)
     return frame
 
@@ -157,7 +164,8 @@ def _columns(source: CsvText) -> _Table:
     lines, widths = _layout(raw, source.separator)
     if len(lines) == 0:
         raise BrokenFile("The file is empty.")
-    header = csv_files.header_names(next(source.start.rows()))
+    first = next(source.start.rows(), None) or next(source.rows())
+    header = csv_files.header_names(first)
     ragged = np.flatnonzero(widths[1:] != len(header))
     if len(ragged):
         raise BrokenFile(
@@ -218,6 +226,7 @@ def _as_text(
     rows = islice(source.start.rows(), 1, 1 + SAMPLE_ROWS)
     sample = [row.cells for row in rows]
     few = [len(set(column)) < len(sample) / 2 for column in zip(*sample, strict=True)]
+    few = few or [True] * width  # one row is longer than the sample
     frame = pd.read_csv(
         io.BytesIO(words + raw[start:]),
         sep=source.separator,
@@ -232,7 +241,7 @@ def _as_text(
     )
     found: dict[int, Cells] = {}
     for k in range(width):
-        column = frame.pop(k)[1:]
+        column = frame[k][1:]
         found[k] = _without_the_word(column.array) if few[k] else column.to_numpy()
     return found
 
@@ -329,27 +338,28 @@ def _layout(raw: bytes, separator: str) -> tuple[np.ndarray, np.ndarray]:
 # Columns ----------------------------------------------------------------------
 
 
-def _roles(names: Sequence[str], notes: list[str]) -> dict[str, str]:
-    """Which column is the participant, the stimulus and the rating, as far as told."""
+def _roles(names: Sequence[str], *, sure: bool) -> dict[str, str]:
+    """Which column is the participant, the stimulus and the rating, as far as told.
+
+    Raises BrokenRatings where two may be it; not if somebody is `sure` of a matrix.
+    """
     found: dict[str, str] = {}
     for role, usual in ROLES.items():
         there = [name for name in usual if name in names]
-        sure = next((name for name in (role, "subject") if name in there), None)
-        if sure:
-            there = [sure]
+        known = next((name for name in (role, "subject") if name in there), None)
+        if known:
+            there = [known]
         if len(there) > 1 and LAST_RESORT in there:
             there.remove(LAST_RESORT)
         if role == "rating" and "choice" in names and role not in there:
             continue
-        if len(there) > 1:
+        if len(there) > 1 and not sure:
             raise BrokenRatings(
                 f"{' and '.join(there)} may both be the {role}: name the one that is "
                 f"{role!r}."
             )
-        if there:
+        if len(there) == 1:
             found[role] = there[0]
-            if there[0] not in (role, "subject"):
-                notes.append(f"The column {there[0]} was read as the {role}.")
     return found
 
 
@@ -435,7 +445,6 @@ def _melt(
     columns: Mapping[str, Cells],
     table: _Table,
     rows: str | None,
-    roles: Mapping[str, str],
     separator: str,
     notes: list[str],
 ) -> pd.DataFrame:

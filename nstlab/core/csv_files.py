@@ -211,7 +211,9 @@ def decimal_of(texts: Sequence[str], separator: str) -> str:
     file of semicolons, which is what programs write where the comma is the sign.
     """
     with_comma = [text for text in texts if "," in text]
-    if not with_comma or any("." in text for text in texts):
+    if not any(number(text, decimal=",") is not None for text in with_comma):
+        return "."
+    if any("." in text and number(text) is not None for text in texts):
         return "."
     if separator != ";" and all(_THOUSANDS.fullmatch(text) for text in with_comma):
         return "."

@@ -7,7 +7,7 @@ import io
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstlab.core import csv_files
@@ -98,6 +98,7 @@ def test_it_says_what_is_no_table(data: bytes, sentence: str) -> None:
 CELL = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(CELL, CELL, st.just("x")), min_size=1, max_size=8),
     st.sampled_from(sorted(csv_files.SEPARATORS)),

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.stats import reading
 from analysis.stats.frame import BrokenRatings, validate
 from analysis.stats.reading import read_ratings
+from nstlab.core import csv_files
 
 
 @pytest.fixture
@@ -256,6 +257,7 @@ def test_a_word_that_the_reader_uses_itself_is_kept(write) -> None:
     }
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -278,3 +280,33 @@ def test_the_quick_way_and_the_careful_way_read_the_same(rows, quoting) -> None:
         frame = read_ratings(path)
     read = zip(frame["participant"], frame["stimulus"], frame["rating"], strict=True)
     assert list(read) == [(a, b, str(c)) for a, b, c in rows]
+
+
+def test_a_row_may_be_longer_than_what_is_looked_at_first(write) -> None:
+    names = ",".join(f"s{k}".ljust(300, "x") for k in range(330))
+    rows = [f"{name},{','.join('5' * 330)}" for name in ("007", "7")]
+    text = "\n".join([f"participant,{names}", *rows])
+    assert len(names) < csv_files.SAMPLE < len(f"participant,{names}\n{rows[0]}")
+    frame = read_ratings(write(text))
+    assert len(frame) == 660
+    assert set(frame["participant"]) == {"007", "7"}
+
+
+def test_whoever_says_that_it_is_a_matrix_is_believed(write) -> None:
+    text = "participant,image,video\nA,1,2\nB,3,4\n"
+    with pytest.raises(BrokenRatings, match="image and video may both be"):
+        read_ratings(write(text))
+    frame = read_ratings(write(text), rows="people")
+    assert [name for _, name, _ in cells(frame)] == ["image", "video"] * 2
+    assert frame.attrs["notes"] == ()
+
+
+def test_commas_of_what_is_no_number_are_no_decimal_signs(write) -> None:
+    text = "participant;stimulus;rating\nA;x;3\nA;y;2,5\nB;x;n.a.\nB;y;well, 4\n"
+    ratings = validate(read_ratings(write(text)), step=0.5)
+    assert list(ratings.votes.rating) == [3, 2.5]
+    assert len(ratings.refused) == 2
+    text = "participant;stimulus;rating\nA;x;3\nA;y;well, 4\n"
+    assert validate(read_ratings(write(text))).refusals() == [
+        "Line 3: rating is not a number: 'well, 4'."
+    ]

@@ -336,3 +336,39 @@ def test_who_was_excluded_by_hand_is_in_raters_and_nowhere_else(panel) -> None:
         assert left[own].to_list() == theirs[own].to_list(), own
     assert left.filter(regex="bias|incons|weight|loo|bt500").isna().all(axis=None)
     assert all("not_compared" in words.split(";") for words in left["flags"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--numeric", "alpha", "--nominal", "alpha"], "either --numeric or --nominal"),
+        (["--nominal", "beta"], "No factor beta; the stimuli have alpha"),
+        (["--ci", "binomial", "--step", "0.5"], "one of scales of whole points"),
+        (["--scale", "0-4"], "2 of 4 rows cannot be used (50%"),
+    ],
+)
+def test_it_says_what_cannot_be_declared(options, sentence, tmp_path, capsys) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text(
+        "participant,stimulus,alpha,rating\nA,x,1,5\nA,y,2,4\nB,x,1,5\nB,y,2,1\n"
+    )
+    command = ["report", str(path), "--out", str(tmp_path / "out"), *options]
+    assert main(command) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_of_half_points_has_no_counts_of_categories(tmp_path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text(
+        "participant;stimulus;rating\nA;x;2,5\nA;y;4\nB;x;3,5\nB;y;4,5\nC;x;3\nC;y;5\n"
+    )
+    out = tmp_path / "out"
+    assert main(["report", str(path), "--out", str(out)]) == 0
+    table = pd.read_csv(out / "mos_by_stimulus.csv").set_index("stimulus")
+    assert table["mos"].to_list() == [3.0, 4.5]
+    assert table["mode"].to_list() == ["2.5|3|3.5", "4|4.5|5"]
+    assert table["p_gob"].isna().all()
+    assert not [name for name in table if name.startswith("n_") and name[2:].isdigit()]
+    summary = json.loads((out / "analysis.json").read_text())
+    assert summary["scale_step"] == 0.5
