@@ -20,6 +20,8 @@ OPTIONS = {
     # admin's forms.css, into inline ones, which the content security policy refuses
     # and reports.
     "preload": False,
+    # Of WCAG 2.2 (2.5.8, AA), and off unless asked for.
+    "rules": {"target-size": {"enabled": True}},
 }
 # What a scheme can change on a page that is otherwise the same.
 OF_COLOURS = ["color-contrast", "link-in-text-block"]

@@ -79,7 +79,7 @@ def test_the_first_pages_can_be_read_and_used_by_everybody(
     )
     for name in (
         "generation/experiment", "generation/render", "generation/sourceimage",
-        "survey/study", "survey/stimulus", "survey/participant",
+        "survey/study", "survey/stimulus", "survey/participant", "analysis/report",
     ):  # fmt: skip
         page.goto(f"{desk_lab.base}/admin/{name}/")
         check(f"list of {name}")
