@@ -218,8 +218,9 @@ def icc_from_mean_squares(
     icc2 = np.array(
         [
             agreement,
-            divide(n * (msr - upper * mse), upper * rest + n * msr),
-            divide(n * (lower * msr - mse), rest + n * lower * msr),
+            # Divided by the quantile, which nearly no degrees of freedom make endless.
+            divide(n * (divide(msr, upper) - mse), rest + n * divide(msr, upper)),
+            divide(n * (msr - divide(mse, lower)), divide(rest, lower) + n * msr),
         ]
     )
     single = [icc1, icc2, icc3]

@@ -147,6 +147,15 @@ def test_an_interval_of_the_icc_lies_around_it_or_is_empty_with_a_reason() -> No
     assert empty
 
 
+def test_no_degrees_of_freedom_are_no_overflow() -> None:
+    """There the quantiles of F lie beyond all floats; the suite fails on a warning."""
+    block = np.array([[0.0, 77], [100, 43]])
+    found = {it.statistic: it for it in reliability.icc(block)}
+    assert len(found) == 6
+    for it in found.values():
+        assert np.isnan(it.ci_low) or it.ci_low <= it.value <= it.ci_high <= 1
+
+
 def test_people_who_never_answered_are_in_no_half_and_no_count() -> None:
     rng = np.random.default_rng(4)
     quality = np.array([1.5, 2.5, 3, 4, 4.5])
