@@ -144,7 +144,8 @@ def run(var: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 FULL = (
     "mount -t tmpfs -o size=64k none {var}; "
-    "printf abcdefghijklmnopqrstuvwxyz0123456789 >{var}/secret_key; {command}"
+    "umask 077; printf abcdefghijklmnopqrstuvwxyz0123456789 >{var}/secret_key; "
+    "{command}"
 )
 READ_ONLY = "mount --bind {var} {var}; mount -o remount,bind,ro {var}; {command}"
 
