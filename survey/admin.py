@@ -208,8 +208,9 @@ class StudyAdmin(OwnedAdmin):
         if held.state in opening.UNFROZEN or frozen.isdisjoint(request.POST):
             return ""
         return (
-            f"“{held}” is {held.state_in_words} since you loaded this page: its "
-            "questions and texts are frozen. Nothing of what you sent was saved."
+            f"“{held}” was changed after you loaded this page. It is "
+            f"{held.state_in_words} now, so its questions and texts are frozen. "
+            "Nothing of what you sent was saved."
         )
 
     def _named(self) -> list[str]:

@@ -141,7 +141,7 @@ def check_all_uploaded(study: Study) -> None:
     """Raises CannotOpen while pictures of an archive are being taken in."""
     if study.uploads.filter(finished_at=None).exists():
         raise CannotOpen(
-            f"Pictures of an archive are being taken in into “{study}”: let that end, "
+            f"Pictures of an archive are being taken in for “{study}”: let that end, "
             "or cancel it."
         )
 
@@ -521,6 +521,7 @@ def new_version(study: Study) -> Study:
     held = versions.select_for_update(of=("self",)).order_by("pk")
     last = max(held.values_list("version", flat=True))
     study.refresh_from_db()
+    check_all_uploaded(study)
     if versions.filter(state__in=UNFROZEN).exclude(pk=study.pk).exists():
         raise CannotOpen(f"“{study}” has a newer version that is not open yet.")
     copy = Study(

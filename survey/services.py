@@ -124,6 +124,8 @@ def join(
     the same one-time link, or starts anew `instead` of the one begun with that key.
     Raises BegunBefore, StudyNotOpen and InvitationNeeded.
     """
+    if recruit:
+        _hold_recruited(study, recruit)
     # Held, so that numbers, quotas and one-time links are counted one by one.
     held = Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
     now = timezone.now()
@@ -180,6 +182,16 @@ def join(
             delete_on=(now + KEEP_RECRUITS).date(),
         )
     return participant, token
+
+
+def _hold_recruited(study: Study, recruit: tuple[str, str, str]) -> None:
+    """Hold whoever may come again before the study, as whoever answers does; in
+    another order the two would wait for each other."""
+    platform, person, _session = recruit
+    known = Participant.objects.select_for_update(of=("self",)).filter(
+        study=study, recruit__platform=platform, recruit__person=person
+    )
+    list(known.order_by("pk").values_list("pk", flat=True))
 
 
 def _begun_with(study: Study, key: str, *, simulated: bool) -> Participant | None:
@@ -274,9 +286,9 @@ def _make_way(left: Participant, participant: Participant) -> list[str]:
     if all(getattr(left, name) == getattr(participant, name) for name in pool):
         participant.number = left.number
     former = left.former_tokens.values_list("token_sha256", flat=True)
-    codes = [left.token_sha256, *former]
+    codes = {left.token_sha256, *former}  # a former one may be in use again
     left.delete()
-    return codes
+    return sorted(codes)
 
 
 def note_shown(participant: Participant) -> bool:

@@ -55,6 +55,7 @@ UNREADABLE = (
     lzma.LZMAError,
     EOFError,
     OSError,
+    UnicodeDecodeError,
     NotImplementedError,
     RuntimeError,
 )
@@ -510,8 +511,11 @@ def _reference(path: str, row: dict[str, str], paths: _Paths, report: Upload) ->
     if not (named := row.get("reference")):
         return ""
     match paths.like(named):
-        case [one]:
+        case [one] if len(one) <= LONGEST_PATH:
             return one
+        case [_]:
+            why = f"has a path of more than {LONGEST_PATH} characters"
+            report.refuse(path, f"its reference {why}")
         case []:
             report.refuse(path, f"its reference {named} is not there")
         case several:

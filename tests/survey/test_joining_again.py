@@ -282,6 +282,22 @@ def test_a_double_click_burns_no_one_time_link(invited: tuple[Study, str]) -> No
     assert Invitation.objects.get().used
 
 
+def test_a_session_makes_way_that_has_its_first_code_again(
+    invited: tuple[Study, str],
+) -> None:
+    """Two browsers take a platform's person in turn, and then the link is opened."""
+    study, link = invited
+    sent = {"PROLIFIC_PID": "5f1c", "invitation": link}
+    one, two = opened(study, **sent), opened(study, **sent)
+    first, second, third = (send(study, form) for form in (one, two, one))
+    assert code_in(first) == code_in(third) != code_in(second)
+    anew = send(study, opened(study, invitation=link))
+    assert anew.status_code == 302 and Participant.objects.count() == 1
+    former = {token_hash(code_in(each)) for each in (first, second)}
+    person = Participant.objects.get()
+    assert set(person.former_tokens.values_list("token_sha256", flat=True)) == former
+
+
 def test_a_one_time_link_whose_reply_was_lost_is_opened_again(
     invited: tuple[Study, str],
 ) -> None:

@@ -132,6 +132,33 @@ def test_a_withdrawal_that_races_an_answer_leaves_nothing(study: Study) -> None:
     assert not Rating.objects.exists()
 
 
+def test_somebody_withdraws_while_a_platform_sends_them_again(study: Study) -> None:
+    """Both hold the person and then the study. In another order the two would wait
+    for each other."""
+    sent = ("prolific", "5f1c", "")
+    participant, _ = services.join(study, surroundings={}, recruit=sent)
+    held = threading.Event()
+
+    def withdraw() -> None:
+        with transaction.atomic():
+            Participant.objects.select_for_update().get(pk=participant.pk)
+            held.set()
+            time.sleep(0.5)  # for the other to arrive at the lock
+            services.withdraw(participant)
+
+    def come_again() -> int:
+        assert held.wait(20)
+        return services.join(study, surroundings={}, recruit=sent)[0].pk
+
+    withdrawn, again = race(withdraw, come_again)
+    assert withdrawn is None
+    assert isinstance(again, int) and again != participant.pk
+    participant.refresh_from_db()
+    study.refresh_from_db()
+    assert participant.status == Participant.Status.WITHDRAWN
+    assert study.withdrawn_count == 1
+
+
 def test_a_pilot_is_thrown_away_while_somebody_answers(
     make_study: Callable[..., Study],
 ) -> None:

@@ -112,6 +112,35 @@ def test_whatever_breaks_off_is_gone_on_with(
     assert len(files_there() - before) == 5
 
 
+def test_a_new_version_waits_until_all_is_taken_in(own: Study) -> None:
+    """Before that, what refers to what is not known."""
+    upload = begin(own, archive(), TABLE)
+    assert go_on(upload, 0.0) == 4
+    with pytest.raises(CannotOpen, match="are being taken in"):
+        opening.new_version(own)
+    assert Study.objects.get() == own
+    assert go_on(upload) == 0
+    Study.objects.filter(pk=own.pk).update(state=Study.State.OPEN)
+    assert is_whole(opening.new_version(own))
+
+
+def test_what_no_database_can_keep_is_refused_by_name(own: Study) -> None:
+    path = f"{'a' * 250}/{'b' * 250}.png"
+    table = f"file,reference\nshort.png,{path}\n".encode()
+    files = {"short.png": png((1, 2, 3)), path: png((3, 2, 1))}
+    upload = uploads.take_in(own, zipped(files), table)
+    assert upload.taken == 1
+    longer = "has a path of more than 500 characters"
+    assert ["short.png", f"its reference {longer}"] in upload.refused
+
+
+def test_a_name_in_no_encoding_is_a_damaged_archive(own: Study) -> None:
+    whole = zipped({"é.png": png((1, 2, 3))}).getvalue()
+    damaged = io.BytesIO(whole.replace("é".encode(), b"\xff\xfe"))
+    with pytest.raises(UploadRefused, match="cannot be read"):
+        begin(own, damaged, None)
+
+
 def test_several_that_go_on_at_once_take_each_picture_once(own: Study) -> None:
     before = files_there()
     upload = begin(own, archive(), TABLE)
