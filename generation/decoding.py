@@ -129,7 +129,8 @@ def _empty(in_memory: bool = False) -> Any:
 def _apart(
     source: BinaryIO, wanted: Wanted, png: IO[bytes] | None, small: IO[bytes] | None
 ) -> Made:
-    """`prepare` in a process of its own, when it is this one's turn."""
+    """`prepare` in a process of its own, when it is this one's turn. Raises OSError
+    where that cannot write."""
     with _turn() as turn, _empty() as file:
         shutil.copyfileobj(source, file)
         file.seek(0)
@@ -154,6 +155,8 @@ def _apart(
         answer = _answer(child)
     if "refused" in answer:
         raise ImageRefused(answer["refused"])
+    if "errno" in answer:
+        raise OSError(answer["errno"], os.strerror(answer["errno"]))
     return Made(**answer | {"notes": tuple(answer["notes"])})
 
 
@@ -168,9 +171,8 @@ def _answer(child: subprocess.Popen[bytes]) -> dict[str, Any]:
             raise
         raise ImageRefused("The picture takes too long to read.") from error
     if child.returncode or not said:
-        log.warning(
-            "Decoding ended with %s: %s", child.returncode, complaint.decode()[-2000:]
-        )
+        said_last = complaint.decode(errors="replace")[-2000:]
+        log.warning("Decoding ended with %s: %s", child.returncode, said_last)
         raise ImageRefused(
             "The picture takes more time or memory to read than a picture may."
         )

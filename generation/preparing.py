@@ -79,28 +79,42 @@ def prepare(
     return made
 
 
+def limit(kind: int, most: int) -> None:
+    """Allow this process so much, or less where whoever started the lab said less."""
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(kind, (most, most))
+
+
 def main() -> None:
     """Prepare the picture on the standard input as the argument says, answer JSON."""
     asked = json.loads(sys.argv[1])
     die_with_parent()
     if os.getppid() != asked["parent"]:
         return  # it died before it could be asked about
-    resource.setrlimit(resource.RLIMIT_AS, (asked["most_memory"],) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # macOS gives every process more, and refuses
+        limit(resource.RLIMIT_AS, asked["most_memory"])
+    limit(resource.RLIMIT_CPU, MOST_SECONDS)
+    limit(resource.RLIMIT_CORE, 0)
     size = asked["wanted"].pop("size")
     wanted = Wanted(size=tuple(size) if size else None, **asked["wanted"])
-    with ExitStack() as written:
-        png, small = (
-            None if number is None else written.enter_context(os.fdopen(number, "wb"))
-            for number in (asked["png"], asked["small"])
-        )
-        try:
-            made = prepare(sys.stdin.buffer, wanted, png, small)
-        except ImageRefused as refused:
-            print(json.dumps({"refused": str(refused)}))
-            return
-    print(json.dumps(asdict(made)))
+    try:
+        with ExitStack() as written:
+            png, small = (
+                None
+                if number is None
+                else written.enter_context(os.fdopen(number, "wb"))
+                for number in (asked["png"], asked["small"])
+            )
+            answer = asdict(prepare(sys.stdin.buffer, wanted, png, small))
+    except ImageRefused as refused:
+        answer = {"refused": str(refused)}
+    except OSError as error:  # of the disk: the picture is not to blame
+        if error.errno is None:
+            raise
+        answer = {"errno": error.errno}
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

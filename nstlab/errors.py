@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -42,7 +43,10 @@ def _page(request: HttpRequest, status: int, title: str, sentence: str) -> HttpR
 def _came_from(request: HttpRequest) -> str:
     """The page of the lab that led here, if the browser says and it is another."""
     address = request.headers.get("Referer", "")
-    host = {request.get_host()}
+    try:
+        host = {request.get_host()}
+    except DisallowedHost:  # what this page may be about
+        return ""
     if not url_has_allowed_host_and_scheme(address, allowed_hosts=host):
         return ""
     here = request.build_absolute_uri()

@@ -40,7 +40,9 @@ class Attempt:
     """One password that is about to be tried."""
 
     def __init__(self, request: HttpRequest) -> None:
-        name = get_user_model().normalize_username(request.POST.get("username", ""))
+        # As the form cleans it: else spaces around a name made another of it here.
+        typed = request.POST.get("username", "").strip()
+        name = get_user_model().normalize_username(typed)
         self.account = _digest("account", name)
         self.network = _digest("network", counters.network_of(request))
         self.browser, self.accounts = _known_browser(request)

@@ -28,6 +28,8 @@ from generation.decoding import decode
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture, pixel_sha256, png_bytes
 from generation.models import SourceImage
+from generation.preparing import Wanted
+from nstlab.outages import FULL, sentence_of
 from survey import opening
 from survey.models import Study
 from survey.refusals import CannotOpen
@@ -150,6 +152,30 @@ def test_a_picture_that_needs_too_much_memory_is_refused(
     monkeypatch.setattr(decoding, "MOST_MEMORY", 150_000_000)
     with pytest.raises(ImageRefused, match="memory"):
         decode(flat_png(8000, 5000))
+
+
+def test_a_full_disk_is_no_fault_of_the_picture() -> None:
+    with open("/dev/full", "wb") as full, pytest.raises(OSError) as trouble:
+        decoding._apart(io.BytesIO(flat_png(*LARGE)), Wanted(), full, None)
+    assert sentence_of(trouble.value) == FULL
+
+
+LIMITING = """
+import resource
+from generation.preparing import limit
+resource.setrlimit(resource.RLIMIT_CPU, (20, 30))
+for most in (40, 25):
+    limit(resource.RLIMIT_CPU, most)
+    print(*resource.getrlimit(resource.RLIMIT_CPU))
+"""
+
+
+def test_what_an_operator_allows_is_never_made_more() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITING],
+        cwd=settings.BASE_DIR, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "30 30\n25 25\n"
 
 
 def test_a_picture_that_takes_too_long_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.test import Client
 
 pytestmark = pytest.mark.django_db
 
@@ -34,3 +35,13 @@ def test_a_participant_is_not_sent_to_the_desk(client: Any) -> None:
     page = client.get("/s/nowhere/")
     assert page.status_code == 404
     assert b"/admin/" not in page.content
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/", "/s/nowhere/"])
+def test_a_host_that_the_lab_does_not_have_is_400(client: Client, path: str) -> None:
+    """Also on the desk, whose error pages look at the host themselves."""
+    client.raise_request_exception = False
+    for sent in ({}, {"p": "\0"}):
+        answer = client.get(path, sent, headers={"host": "elsewhere.example"})
+        assert answer.status_code == 400
+        assert "Not understood" in answer.content.decode()

@@ -100,6 +100,16 @@ def test_thirty_wrong_passwords_from_anywhere_close_an_account_to_strangers() ->
     assert log_in(home).status_code == 302
 
 
+def test_spaces_around_a_name_make_no_other_account_of_it() -> None:
+    """The form takes them away before it looks for the account."""
+    spaces = ["", " ", "\t", "\u3000", "  ", "\n"]
+    for network, space in enumerate(spaces):
+        client = browser(f"198.51.100.{network}")
+        assert guess(client, MOST_OF_ACCOUNT // 6, f"{space}ada{space}") == [200] * 5
+    assert log_in(browser("203.0.113.1")).status_code == 429
+    assert log_in(browser("203.0.113.1"), " ada").status_code == 429
+
+
 def test_a_browser_that_logged_in_is_not_locked_out_by_others() -> None:
     mine = a_browser_that_logged_in("192.0.2.1")
     guess(browser("192.0.2.1"), MOST_OF_NETWORK + 1)

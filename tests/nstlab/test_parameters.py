@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -130,6 +133,28 @@ def test_a_number_that_no_column_holds_is_never_a_crash(
             if answer.status_code >= 500
         ]
     assert not crashed, "\n".join(crashed)
+
+
+LOOKING = """
+import resource
+resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
+from nstlab.parameters import NO_NUMBER
+for unit in ("7" * 999 + "x", "7_" * 999 + "_"):
+    print(NO_NUMBER.search(unit * (2_000_000 // len(unit))))
+"""
+
+
+def test_looking_for_long_numbers_keeps_no_server_busy() -> None:
+    """In the largest body there may be, all of it numbers that are just short enough.
+
+    It takes a fraction of a second; the bound is there so that a search which begins
+    at every digit anew does not go on for minutes.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKING],
+        cwd=settings.BASE_DIR, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "None\nNone\n"), done.stderr
 
 
 def test_what_people_write_is_taken(client: Client, study: Study) -> None:
