@@ -21,8 +21,9 @@ HIDDEN = (
     # Gunicorn names the peer of a request that it cannot parse.
     (re.compile(r"\bip=\S+"), "ip=(hidden)"),
     # A recruiting platform sends its people with their ids behind the address.
-    (re.compile(rf"(?<=[\w/.%)]){SIGN}[\w.%~-]+{EQUALS}\S*", re.IGNORECASE),
-     "?(hidden)"),
+    # A name ends at the next sign: from each sign on to the end took long.
+    (re.compile(rf"(?<=[\w/.%)]){SIGN}(?:(?!{SIGN})[\w.%~-])+{EQUALS}\S*",
+                re.IGNORECASE), "?(hidden)"),
     # The same ids where something prints them by their names.
     (re.compile(rf"\b({'|'.join(PLATFORMS_NAMES)})\b['\"]?\s*(?:[=:,]|%3d)\s*[\[(]*"
                 r"(?:'[^']*'?|\"[^\"]*\"?|[^\s,'\"]+)", re.IGNORECASE), r"\1 (hidden)"),

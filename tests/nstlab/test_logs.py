@@ -143,6 +143,26 @@ def test_what_tells_nothing_is_left_alone(line: str) -> None:
     assert Discreet("%(message)s").format(record) == line
 
 
+LONG_LINES = """
+import logging, resource
+resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+from nstlab.logs import Discreet
+for sign in ("%3f", "%253f", "?a", "&a", ";", "%", "PROLIFIC_PID", "abcd"):
+    line = "/a" + sign * (60_000 // len(sign))
+    record = logging.LogRecord("x", logging.WARNING, "", 0, line, None, None)
+    print(len(Discreet("%(message)s").format(record)) == len(line))
+"""
+
+
+def test_a_long_line_keeps_no_server_busy() -> None:
+    """It takes a moment; a search from every sign to the end would take a minute."""
+    done = subprocess.run(
+        [sys.executable, "-c", LONG_LINES],
+        cwd=lab.BASE_DIR, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "True\n" * 8), done.stderr
+
+
 def test_every_name_that_the_survey_reads_is_known_here() -> None:
     assert {name for pair in PLATFORMS.values() for name in pair} <= {*PLATFORMS_NAMES}
 
