@@ -46,7 +46,9 @@ def make_folder_of_pictures(folder: Path, top: Path) -> None:
         folder.mkdir(FOLDER_OF_PICTURES)
     except FileExistsError:
         return
-    if folder == top:
+    # Made in a folder with that bit it has it already, and chmod would take it away
+    # from who is not in the group; macOS refuses it then, and needs no bit.
+    if folder == top and _keeps_its_group(stat.S_ISGID, folder.stat().st_gid):
         folder.chmod(stat.S_ISGID | FOLDER_OF_PICTURES)
 
 

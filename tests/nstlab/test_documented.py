@@ -39,6 +39,14 @@ def test_what_is_deployed_sets_only_what_is_read(page: str) -> None:
     assert {name.removesuffix("_FILE") for name in named} <= read_by_settings()
 
 
+def test_containers_get_the_keys_of_before_too() -> None:
+    """Else who changes the key as docs/deploy.md says logs everybody out."""
+    lab = yaml.safe_load((ROOT / "compose.yaml").read_text())["x-lab"]
+    assert {"NSTLAB_SECRET_KEY", "NSTLAB_SECRET_KEY_FALLBACKS"} <= set(
+        lab["environment"]
+    )
+
+
 def test_every_command_that_a_unit_or_container_runs_is_there() -> None:
     from django.core.management import get_commands
 

@@ -104,6 +104,29 @@ def test_a_picture_is_for_one_group(tmp_path: Path, umask: int) -> None:
 
 
 @pytest.mark.once
+@pytest.mark.skipif(os.getuid() != 0, reason="only root starts processes of others")
+def test_a_new_folder_of_pictures_keeps_the_group_of_the_one_above() -> None:
+    """Also where its owner is not in that group, as docs/deploy.md has it."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o711)
+        above = Path(place, "srv")
+        above.mkdir()
+        os.chown(above, 65534, 33)
+        above.chmod(0o2750)
+        top = above / "media"
+        if (child := os.fork()) == 0:
+            with contextlib.suppress(BaseException):
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                permissions.make_folder_of_pictures(top / "render", top)
+            os._exit(0)
+        os.waitpid(child, 0)
+        for folder in (top, top / "render"):
+            assert (folder.stat().st_gid, mode(folder)) == (33, 0o2750), folder
+
+
+@pytest.mark.once
 def test_a_checkpoint_is_its_owners(careless: None, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.pt", "it", {}, {})
     assert mode(tmp_path / "a.pt") == 0o600
