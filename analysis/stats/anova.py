@@ -62,7 +62,8 @@ def _effect(block: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 def crossed_block(ratings: Ratings, a: str, b: str) -> np.ndarray:
     """Raters × levels of a × levels of b: the means of those who rated every cell.
 
-    Asks for one question. Raises ValueError for an unknown factor.
+    Stimuli without a level of either are in no cell. Asks for one question. Raises
+    ValueError for an unknown factor.
     """
     votes = ratings.votes
     table = ratings.checked_factors([a, b])
@@ -71,6 +72,7 @@ def crossed_block(ratings: Ratings, a: str, b: str) -> np.ndarray:
         code, levels = pd.factorize(table[name])
         codes.append(code)
         shape.append(len(levels))
+    votes = votes.take((np.minimum(*codes) >= 0)[votes.item])
     cell = (codes[0] * shape[1] + codes[1])[votes.item]
     size = shape[0] * shape[1]
     place = votes.rater * np.int64(size) + cell

@@ -34,16 +34,16 @@ def by_factor(
 ) -> pd.DataFrame:
     """Pooled MOS of every combination of the factors' levels, in order of appearance.
 
-    `ci_method` cluster_t (sandwich SE, t with participants - 1) or cluster_bootstrap
-    (percentile, whole participants). Columns as `mos_by_condition.csv`; `marginal_mos`
-    weights the combinations of the crossed factors in `marginal_over` equally, empty
-    where none is crossed. Raises ValueError for a factor that the ratings do not have.
+    Stimuli without a level of one of them are in no row. `ci_method` cluster_t
+    (sandwich SE, t with participants - 1) or cluster_bootstrap (percentile, whole
+    participants). Columns as `mos_by_condition.csv`; `marginal_mos` weights the
+    combinations of the crossed factors in `marginal_over` equally, empty where none is
+    crossed. Raises ValueError for a factor that the ratings do not have.
     """
     if ci_method not in ("cluster_t", "cluster_bootstrap"):
         raise ValueError(f"cluster_t or cluster_bootstrap, not {ci_method!r}")
-    votes = ratings.votes
     table = ratings.checked_factors(factors)
-    levels, group = _grouped(ratings, factors)
+    levels, group, votes = _grouped(ratings, factors)
     # Items × groups of the same shape as items × stimuli: the sums then do the rest.
     pooled = replace(votes, item=group[votes.item], items=levels.index)
     n = pooled.n_by_item
@@ -60,7 +60,7 @@ def by_factor(
     return levels.assign(
         n_ratings=n,
         n_participants=clusters,
-        n_stimuli=np.bincount(group, minlength=len(levels)),
+        n_stimuli=np.bincount(group[group >= 0], minlength=len(levels)),
         mos=mos,
         se_clustered=se,
         ci_level=level,
@@ -84,14 +84,20 @@ def by_factor(
 
 def _grouped(
     ratings: Ratings, factors: Sequence[str]
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """The combinations of levels (and question), and which of them an item has."""
+) -> tuple[pd.DataFrame, np.ndarray, Votes]:
+    """The combinations of levels (and question), which of them an item has, the votes.
+
+    An item without a level of some factor has none (-1), and its votes are left out.
+    """
     keys = ratings.votes.items.to_frame(index=False)
     table = ratings.factors[list(factors)]
     chosen = pd.concat([keys.drop(columns="stimulus"), table], axis=1)
-    grouped = chosen.groupby(list(chosen.columns), sort=False, dropna=False)
-    levels = chosen.drop_duplicates().reset_index(drop=True)
-    return levels, grouped.ngroup().to_numpy()
+    known = table.notna().all(axis=1).to_numpy()
+    grouped = chosen[known].groupby(list(chosen.columns), sort=False, dropna=False)
+    levels = chosen[known].drop_duplicates().reset_index(drop=True)
+    group = np.full(len(chosen), -1)
+    group[known] = grouped.ngroup()
+    return levels, group, ratings.votes.take(known[ratings.votes.item])
 
 
 def imbalance(ratings: Ratings, factors: Sequence[str]) -> list[str]:
@@ -99,9 +105,9 @@ def imbalance(ratings: Ratings, factors: Sequence[str]) -> list[str]:
 
     Their means then differ by what was shown, whatever the levels do.
     """
-    levels, group = _grouped(ratings, factors)
+    levels, group, votes = _grouped(ratings, factors)
     others = ratings.factors.drop(columns=list(factors))
-    equal = marginal(ratings.votes, group, others)
+    equal = marginal(votes, group, others)
     if not equal.unequal:
         return []
     widest = int(np.ptp(equal.shares, axis=0).argmax())

@@ -41,9 +41,10 @@ class Marginal:
 def marginal(votes: Votes, level: np.ndarray, others: pd.DataFrame) -> Marginal:
     """Marginal means of the levels (items' codes 0 … levels - 1) over other factors.
 
-    `others` has a row an item. Only factors whose combinations all levels have are
-    averaged over, taken in their order: a cell without ratings has no mean, and what
-    belongs to one level (the name of a file) is no other factor.
+    `others` has a row an item, -1 is the level of items without votes. Only factors
+    whose combinations all levels have are averaged over, taken in their order: a cell
+    without ratings has no mean, and what belongs to one level (the name of a file) is
+    no other factor.
     """
     n_levels = int(level.max(initial=-1)) + 1
     rated = votes.n_by_item > 0

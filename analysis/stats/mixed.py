@@ -449,25 +449,34 @@ def factor_effects(
     Columns: question (if asked), model (lmm in rating points, clmm in log odds), term,
     estimate, se, ci_low, ci_high, df, p, chi2, n_ratings, factor_kind. Repeats that are
     averaged are so in the linear model; the cumulative-link model has categories and
-    takes every answer. Also the sentences of models that could not be fitted, and of
-    factors that were taken as numbers though they are text.
+    takes every answer. Stimuli without a level of some factor are left out. Also the
+    sentences on these, of models that could not be fitted, and of factors that were
+    taken as numbers though they are text.
     """
     table = ratings.checked_factors(factors)
     stimuli = ratings.votes.items.get_level_values("stimulus")
     table = table[~stimuli.duplicated()].set_axis(stimuli[~stimuli.duplicated()])
     rows: list[dict[str, object]] = []
     notes: list[str] = []
+    gaps = table[list(factors)].isna().any(axis=1)
+    if gaps.any():
+        notes.append(
+            f"{gaps.sum()} stimuli have no level of {' or '.join(factors)}: the models "
+            "are of the others."
+        )
     kinds = dict(ratings.kinds)
     columns = ["model", "term", "estimate", "se", "ci_low", "ci_high", "df", "p"]
     for (question, averages), (_, answers) in zip(
         ratings.votes_by_question, ratings.answers_by_question, strict=True
     ):
-        for model, votes in (("lmm", averages), ("clmm", answers)):
+        for model, given in (("lmm", averages), ("clmm", answers)):
+            known = ~gaps.reindex(given.items).to_numpy(bool)
+            votes = given.take(known[given.item])
             levels = table.loc[votes.items[votes.item]].reset_index(drop=True)
             try:
                 coded = design_columns(levels, factors, kinds)
             except NotEstimable as refusal:
-                return pd.DataFrame(columns=columns), [str(refusal)]
+                return pd.DataFrame(columns=columns), [*notes, str(refusal)]
             if not coded:
                 continue
             if model == "clmm" and len(votes.rating) > MAX_CLMM_RATINGS:
@@ -492,7 +501,7 @@ def factor_effects(
         for name in factors
         if kinds[name] == "numeric"
         and name not in ratings.declared
-        and all(isinstance(level, str) for level in table[name])
+        and all(isinstance(level, str) for level in table[name].dropna())
     ]
     return pd.DataFrame(rows, columns=None if rows else columns), notes
 
