@@ -548,7 +548,8 @@ def validate(
     `scale` None is what the columns `scale_min` and `scale_max` say, else 1–5. `step`
     is the distance of two points of it, 0 on a slider; None finds it: 1 unless more
     than `MOST_REFUSED` of the ratings lie between, then the largest of `STEPS` on which
-    all lie, or 0. `kinds` declares factors as numeric, ordered or nominal.
+    all lie, or 0. `kinds` declares factors as numeric, ordered or nominal. A stimulus
+    that any row marks `is_reference` is one in all of its rows.
 
     Raises BrokenRatings when a needed column is absent.
     """
@@ -646,6 +647,10 @@ def validate(
             keep &= ~out
             if column == "excluded":
                 excluded = out
+    if "is_reference" in flags:  # a stimulus is one or is none, in every row
+        marked = text["stimulus"].codes[flags["is_reference"].to_numpy()]
+        one = np.isin(text["stimulus"].codes, marked[marked >= 0])
+        flags["is_reference"] = pd.Series(one, tidy.index)
     tidy = tidy.assign(rating=value, **flags, **text)
     return Ratings(
         frame=tidy if keep.all() else tidy[keep].reset_index(drop=True),

@@ -159,3 +159,22 @@ def test_no_objective_metric_is_judged_on_references() -> None:
     report = build(validate(measured), Options(resamples=50))
     [said] = [note for note in report.summary["notes"] if "content_loss" in note]
     assert said.startswith("content_loss: 4 stimuli have both")
+
+
+def test_who_is_a_reference_does_not_hang_on_the_row_that_says_so() -> None:
+    whole = pd.DataFrame(rows())
+    once = whole.assign(is_reference=whole["is_reference"] & (whole.index >= 12))
+    assert 0 < once["is_reference"].sum() < whole["is_reference"].sum()
+    expected = build(validate(whole), Options(resamples=20)).tables
+    found = build(validate(once), Options(resamples=20)).tables
+    for name in ("mos_by_stimulus.csv", "mos_by_condition.csv", "contrasts.csv"):
+        pd.testing.assert_frame_equal(found[name], expected[name])
+    assert expected["mos_by_stimulus.csv"]["dmos"].notna().sum() == 4
+    last = validate(once[::-1], repeats="mean")
+    assert last.references == {"lake", "moor"}
+    assert (
+        build(last, Options(exclude=("p2",), resamples=20))
+        .tables["mos_by_stimulus.csv"]["is_reference"]
+        .sum()
+        == 2
+    )
