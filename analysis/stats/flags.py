@@ -66,6 +66,7 @@ PAIRS = {
         "Pictures of its group never lost or never won: Firth's bias-reduced score."
     ),
     "one_person": "Compared by one person only: no error from resampling people.",
+    "people_alike": "All resamples of people are alike: no error from them.",
     "few_resamples": (
         "Most resamples of people do not connect the group: no error from them."
     ),

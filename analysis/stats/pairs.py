@@ -181,6 +181,7 @@ def fit(
     score, se, spread = (np.full(j, np.nan) for _ in range(3))
     used = np.full(j, "", object)
     kept = np.zeros(j, int)
+    alike = np.zeros(j, bool)
     loglik = 0.0
     for members in (np.flatnonzero(group == k) for k in range(count)):
         if len(members) < 2:
@@ -199,7 +200,10 @@ def fit(
             drawn = _resampled(stack, pseudo, model, how, found, resamples, seed)
             kept[members] = len(drawn)
             if len(drawn) >= max(resamples / 2, 2):
-                spread[members] = np.std(drawn, axis=0, ddof=1)
+                apart = without_dust(np.std(drawn, axis=0, ddof=1))
+                # People who all chose alike would make an error of nothing.
+                alike[members] = not apart.any()
+                spread[members] = apart if apart.any() else np.nan
     alone = np.isnan(score)
     order = group.argsort(kind="stable")
     place = np.empty(j, int)
@@ -221,6 +225,7 @@ def fit(
                 "never_met": np.full(j, count > 1) & ~alone,
                 "never_compared": alone,
                 "bias_reduced": used == "firth",
+                "people_alike": alike,
                 "one_person": ~alone & (bool(resamples) and len(by_person) < 2),
                 "few_resamples": ~alone
                 & (len(by_person) > 1)

@@ -292,7 +292,7 @@ def test_pictures_that_never_met_have_a_scale_each() -> None:
     # Firth's estimate of 3 in 3: half a comparison more on either side.
     assert scores["s2"] - scores["s3"] == pytest.approx(math.log(3.5 / 0.5))
     assert rows["s0"]["flags"] == "never_met"
-    assert rows["s2"]["flags"] == "never_met;bias_reduced"
+    assert rows["s2"]["flags"] == "never_met;bias_reduced;people_alike"
     (chart,) = computed["charts"]
     assert "Groups that never met have a zero each" in chart["description"]
     notes = json.loads(computed["files"]["analysis.json"])["notes"]

@@ -330,3 +330,15 @@ def test_the_command_line_needs_comparisons(text, sentence, tmp_path, capsys) ->
     said = capsys.readouterr().err
     assert sentence in said
     assert "Traceback" not in said
+
+
+def test_people_who_all_choose_alike_leave_no_error_of_nothing() -> None:
+    rows = [
+        {"participant": f"p{person}", "stimulus": a, "second": b, "choice": "tie"}
+        for person in range(4)
+        for a, b in ("xy", "yz", "xz")
+    ]
+    table, _ = pairs.scale_tables(pd.DataFrame(rows), resamples=20)
+    assert table["se_bootstrap"].isna().all()
+    assert (table["se"] > 0).all()
+    assert set(table["flags"]) == {"people_alike"}
