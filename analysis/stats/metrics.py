@@ -283,7 +283,8 @@ def metrics_tables(
 
     One set a question, where the table has several. Differences compare every two
     metrics on the stimuli that have both, fitted anew to these: PLCC as dependent
-    correlations, RMSE and outlier ratio as P.1401, Holm over the pairs; `n` is theirs.
+    correlations (without a mapping, of a metric that falls as quality rises, turned
+    round), RMSE and outlier ratio as P.1401, Holm over the pairs; `n` is theirs.
     """
     if "question" not in table:
         return _tables(table, metrics, mapping, minimum)
@@ -338,7 +339,12 @@ def _tables(
             refusals.append(f"{a.metric} against {b.metric}: {refusal}")
             continue
         r12 = np.corrcoef(a.mapped[both], b.mapped[both])[0, 1]
-        z, p = dependent_correlation_difference(a.plcc, b.plcc, r12, a.n)
+        turn_a, turn_b = (
+            -1 if mapping == "none" and it.srocc < 0 else 1 for it in (a, b)
+        )
+        z, p = dependent_correlation_difference(
+            turn_a * a.plcc, turn_b * b.plcc, turn_a * turn_b * r12, a.n
+        )
         f, p_rmse = rmse_difference(a, b)
         z_or, p_or = outlier_difference(a, b)
         rows.append(

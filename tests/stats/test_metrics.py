@@ -275,3 +275,18 @@ def test_an_unknown_metric_is_refused(options, sentence, tmp_path, capsys) -> No
     assert main(["report", str(path), "--out", str(out), *options]) == 2
     assert sentence in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_loss_and_its_negative_predict_alike_without_a_mapping() -> None:
+    rng = np.random.default_rng(8)
+    mos = rng.uniform(1, 5, 20)
+    loss = -mos + rng.normal(0, 0.3, 20)
+    noisy = mos + rng.normal(0, 2, 20)
+    table = pd.DataFrame({"mos": mos, "ci_half_width": 0.2, "loss": loss})
+    table = table.assign(same=-loss, noisy=noisy)
+    names = ["loss", "same", "noisy"]
+    _, found, _ = metrics.metrics_tables(table, names, mapping="none")
+    z = found.set_index(["a", "b"])["z_plcc"]
+    assert not abs(z["loss", "same"]) > 1e-6
+    assert z["loss", "noisy"] == pytest.approx(z["same", "noisy"])
+    assert z["loss", "noisy"] > 2
