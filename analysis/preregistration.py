@@ -24,8 +24,9 @@ from analysis.stats.flags import FAST_MS
 from nstlab.core import csv_files
 from survey.methods import method_of
 from survey.models import Rating, Study, Trial
-from survey.opening import hold, hold_people
+from survey.opening import check_all_uploaded, hold, hold_people
 from survey.preflight import NO_FACTORS
+from survey.refusals import CannotOpen
 
 FORMAT = 1
 LEVEL = 0.95
@@ -241,12 +242,16 @@ def freeze(study: Study, *, by: Any) -> Preregistration:
     """Fix the plan for good, with who, when, and what was known by then.
 
     Raises CannotFreeze for an empty plan, for a contrast that the pictures do not
-    have, and once it is frozen.
+    have, while pictures of an archive are being taken in, and once it is frozen.
     """
     # Nobody answers and nobody changes the design between what is quoted and counted
     # here and the time that is written.
     hold_people(study)
     study = hold(study)
+    try:
+        check_all_uploaded(study)
+    except CannotOpen as refused:  # what is counted now is not what will be shown
+        raise CannotFreeze(str(refused)) from refused
     row, _ = Preregistration.objects.get_or_create(study=study)
     _check(study, row.plan)
     plan = row.plan | {"study": _facts(study)}

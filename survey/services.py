@@ -188,10 +188,10 @@ def _hold_recruited(study: Study, recruit: tuple[str, str, str]) -> None:
     """Hold whoever may come again before the study, as whoever answers does; in
     another order the two would wait for each other."""
     platform, person, _session = recruit
-    known = Participant.objects.select_for_update(of=("self",)).filter(
+    known = Participant.objects.filter(
         study=study, recruit__platform=platform, recruit__person=person
     )
-    list(known.order_by("pk").values_list("pk", flat=True))
+    _hold_in_order(known)
 
 
 def _begun_with(study: Study, key: str, *, simulated: bool) -> Participant | None:
@@ -307,7 +307,16 @@ def note_shown(participant: Participant) -> bool:
 def forget_keys(now: dt.datetime | None = None) -> int:
     """Forget the consent forms that can be sent again no more; returns how many."""
     expired = Participant.objects.filter(key_expires_at__lte=now or timezone.now())
-    return expired.update(key_sha256="", key_expires_at=None)
+    with transaction.atomic():
+        _hold_in_order(expired)
+        return expired.update(key_sha256="", key_expires_at=None)
+
+
+def _hold_in_order(people: QuerySet[Participant]) -> None:
+    """Hold several people in the order of their keys, as `opening.hold_people` does;
+    an update of them holds them in whatever order it finds them."""
+    held = people.select_for_update(of=("self",)).order_by("pk")
+    list(held.values_list("pk", flat=True))
 
 
 def why_nobody_joins(study: Study) -> str:
@@ -751,9 +760,12 @@ def _erase(participant: Participant) -> None:
 def settle_dropped(now: dt.datetime | None = None) -> int:
     """Mark who has been silent for two hours as dropped; returns how many."""
     silent_since = (now or timezone.now()) - DROPPED_AFTER
-    return Participant.objects.filter(
+    silent = Participant.objects.filter(
         status=Participant.Status.STARTED, seen_at__lt=silent_since
-    ).update(status=Participant.Status.DROPPED)
+    )
+    with transaction.atomic():
+        _hold_in_order(silent)
+        return silent.update(status=Participant.Status.DROPPED)
 
 
 def purge(today: dt.date, *, study: Study | None = None) -> tuple[int, int]:

@@ -21,11 +21,14 @@ from analysis.preregistration import CannotFreeze, PlanForm, freeze, write
 from analysis.stats import contrasts, factors
 from analysis.stats.planned import CORRECTIONS, TESTS, planned_contrasts
 from analysis.stats.report import SCREENS
+from survey import uploads
 from survey.models import Participant, Study
 from survey.play import InProcess, play
 from survey.simulation import simulate
 from tests.analysis.test_bundle import everything_away, members, rewritten, written
 from tests.analysis.test_exports import people_answer
+from tests.conftest import png
+from tests.survey.test_own_pictures import REQUIRED, zipped
 
 pytestmark = pytest.mark.django_db
 
@@ -151,6 +154,20 @@ def test_an_empty_plan_and_levels_without_pictures_are_not_frozen(
     with pytest.raises(CannotFreeze, match=r"alpha by 0\.01 and 0\.03"):
         freeze(study, by=researcher)
     assert preregistration.frozen(study) is None
+
+
+def test_nothing_is_frozen_while_its_pictures_are_being_taken_in(
+    researcher: Any,
+) -> None:
+    """How many there are is part of what is frozen."""
+    study = Study.objects.create(title="Mine", owner=researcher, **REQUIRED)
+    write(study, plan(study))
+    two = {f"{name}.png": png((1, 2, 3)) for name in "ab"}
+    upload = uploads.begin(study, zipped(two), b"file,reference\na.png,b.png\nb.png,\n")
+    with pytest.raises(CannotFreeze, match="are being taken in"):
+        freeze(study, by=researcher)
+    assert uploads.go_on(upload) == 0
+    assert freeze(study, by=researcher).plan["study"]["pictures"] == 1
 
 
 def test_only_levels_of_factors_that_vary_are_offered(study: Study) -> None:

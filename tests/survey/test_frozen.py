@@ -35,8 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 WHAT_FREEZES = (Study, Stimulus, Question, FormItem, Translation)
 REFUSED = re.compile(
-    "are frozen|is open since|not deleted|already open|only a draft can|"
-    "People have taken part"
+    "are frozen|not deleted|already open|only a draft can|People have taken part"
 )
 
 

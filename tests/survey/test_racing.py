@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from survey import opening, services
 from survey.models import Participant, Rating, Study, Trial
@@ -130,6 +132,35 @@ def test_a_withdrawal_that_races_an_answer_leaves_nothing(study: Study) -> None:
     participant.refresh_from_db()
     assert participant.status == Participant.Status.WITHDRAWN
     assert not Rating.objects.exists()
+
+
+@pytest.mark.parametrize("settle", [services.forget_keys, services.settle_dropped])
+def test_what_is_done_every_hour_holds_people_in_the_order_of_all(
+    study: Study, settle: Callable[[], int]
+) -> None:
+    first, second = (
+        services.join(study, surroundings={}, key=key * 32)[0] for key in "ab"
+    )
+    long_ago = timezone.now() - dt.timedelta(days=2)
+    # One after the other, so that the database finds the second before the first.
+    for person in (second, first):
+        Participant.objects.filter(pk=person.pk).update(
+            seen_at=long_ago, key_expires_at=long_ago
+        )
+    held = threading.Event()
+
+    def hold_both() -> None:
+        with transaction.atomic():
+            for person in (first, second):
+                Participant.objects.select_for_update().get(pk=person.pk)
+                held.set()
+                time.sleep(0.5)  # for the other to arrive at the locks
+
+    def later() -> int:
+        assert held.wait(20)
+        return settle()
+
+    assert race(hold_both, later) == [None, 2]
 
 
 def test_somebody_withdraws_while_a_platform_sends_them_again(study: Study) -> None:
