@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from django.core.exceptions import BadRequest
 from django.db import DataError
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 
 from nstlab.errors import bad_request
 
@@ -36,10 +36,12 @@ class RefuseUnreadable:
 
     def process_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
         """A body is read here at the earliest: by now its size has been looked at."""
-        files = (file.name or "" for each in request.FILES.lists() for file in each[1])
-        if _unreadable([*_texts(request.POST), *request.FILES, *files]):
+        try:
+            sent = [*_texts(request.POST), *request.FILES]
+        except UnreadablePostError:  # whoever sent it has gone meanwhile
             return _refused(request)
-        return None
+        files = (file.name or "" for each in request.FILES.lists() for file in each[1])
+        return _refused(request) if _unreadable([*sent, *files]) else None
 
     def process_exception(
         self, request: HttpRequest, error: Exception

@@ -110,6 +110,29 @@ def test_the_name_of_a_file_counts_too(root: Client, places: dict[str, Any]) -> 
     assert root.post(address, {"fi\0le": file}).status_code == 400
 
 
+class Gone:
+    """A browser that went away before it had sent everything."""
+
+    def read(self, *_: Any) -> bytes:
+        raise ConnectionResetError("gone")
+
+    readline = read
+
+
+def test_who_goes_away_while_sending_is_no_error_of_the_lab(
+    client: Client, study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    join = f"{study.get_absolute_url()}join/"
+    sending: Any = {"wsgi.input": Gone()}
+    for kind in (
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ):
+        answer = client.post(join, b"consent=on", content_type=kind, **sending)
+        assert answer.status_code == 400
+    assert not [it for it in caplog.records if it.levelname == "ERROR"]
+
+
 def test_a_number_that_no_column_holds_is_never_a_crash(
     root: Client, places: dict[str, Any]
 ) -> None:
