@@ -30,10 +30,17 @@ class DCR(Method):
         return [Choice(str(number), label) for number, label in IMPAIRMENT.items()]
 
     def items(self, study: Study, stimuli: Sequence[Stimulus]) -> list[Item]:
-        shown = [it for it in stimuli if it.rated and not it.is_reference]
+        rated = [it for it in stimuli if it.rated and not it.is_reference]
+        checks = [
+            it
+            for it in stimuli
+            if it.training_order is not None or it.gold_answer is not None
+        ]
+        shown = [*rated, *(it for it in checks if it not in rated)]
         if alone := [it for it in shown if it.reference is None]:
             raise CannotAsk(
-                f"DCR shows the content image beside each picture; {len(alone)} of "
-                f"{len(shown)} have none, the first is {alone[0]}."
+                f"DCR shows the content image beside each picture, also in practice "
+                f"and in checks; {len(alone)} of {len(shown)} have none, the first is "
+                f"{alone[0]}."
             )
-        return [Item(study=study, stimulus=it, second=it.reference) for it in shown]
+        return [Item(study=study, stimulus=it, second=it.reference) for it in rated]

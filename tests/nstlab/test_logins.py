@@ -134,6 +134,21 @@ def test_a_browser_is_known_for_the_accounts_it_logged_in_to_only() -> None:
     assert log_in(both, "ada").status_code == 302
 
 
+def test_a_browser_is_still_known_after_the_secret_key_was_changed(
+    settings: Any,
+) -> None:
+    mine = a_browser_that_logged_in("192.0.2.1")
+    of_before = mine.cookies[COOKIE].value
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "another key, of random characters"
+    settings.SECRET_KEY_FALLBACKS = [old]
+    assert guess(browser(), MOST_OF_NETWORK + 1)[-1] == 429
+    assert log_in(mine).status_code == 302
+    settings.SECRET_KEY_FALLBACKS = []  # it was logged in since: by the new key
+    assert log_in(mine).status_code == 302
+    mine.cookies[COOKIE] = of_before  # by a key that is not accepted any more
+    assert log_in(mine).status_code == 429
+
+
 def test_a_forged_cookie_helps_nobody() -> None:
     guess(browser(), MOST_OF_NETWORK)
     known = a_browser_that_logged_in("192.0.2.2").cookies[COOKIE].value
