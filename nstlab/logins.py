@@ -46,6 +46,9 @@ class Attempt:
         self.account = _digest("account", name)
         self.network = _digest("network", counters.network_of(request))
         self.browser, self.accounts = _known_browser(request)
+        # A cookie of before the secret key was changed names accounts by the old one.
+        names = {_digest("account", name, key) for key in settings.SECRET_KEY_FALLBACKS}
+        self.names = {self.account, *names}
 
     def seconds_to_wait(self) -> int:
         """0 if the password may be tried now."""
@@ -66,7 +69,7 @@ class Attempt:
             counters.broker().set(self._known_network(), 1, ex=KNOWN_SECONDS)
         except counters.AWAY:
             log.warning("The broker is away: a login's network is not remembered.")
-        others = [each for each in self.accounts if each != self.account]
+        others = [each for each in self.accounts if each not in self.names]
         value = {
             "browser": self.browser or secrets.token_urlsafe(16),
             "accounts": [self.account, *others][:MOST_ACCOUNTS],
@@ -83,7 +86,7 @@ class Attempt:
 
     def _counted(self) -> list[tuple[str, int]]:
         """Under which names this attempt counts, and how many each may have."""
-        if self.account in self.accounts:
+        if not self.names.isdisjoint(self.accounts):
             return [(f"login:browser:{self.browser}", MOST_OF_BROWSER)]
         counted = [(f"login:network:{self.network}", MOST_OF_NETWORK)]
         if not self._is_known_network():
@@ -100,8 +103,10 @@ class Attempt:
             return False
 
 
-def _digest(kind: str, value: str) -> str:
-    return salted_hmac(f"{SALT}.{kind}", value, algorithm="sha256").hexdigest()[:32]
+def _digest(kind: str, value: str, key: str | None = None) -> str:
+    """Under a secret key, the lab's own unless another is given."""
+    made = salted_hmac(f"{SALT}.{kind}", value, secret=key, algorithm="sha256")
+    return made.hexdigest()[:32]
 
 
 def _known_browser(request: HttpRequest) -> tuple[str, list[str]]:
