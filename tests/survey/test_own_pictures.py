@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.test import Client
 from PIL import Image
 
 from generation.decoding import decode
@@ -323,3 +324,25 @@ def test_the_desk_takes_an_archive_and_says_what_it_refused(
         follow=True,
     )
     assert "is open" in opened.content.decode()
+
+
+@pytest.mark.parametrize("use", ["training", "gold"])
+def test_dcr_opens_with_no_picture_that_has_nothing_to_be_compared_with(
+    own: Study, use: str
+) -> None:
+    """Also where that picture is shown for practice or as a check only."""
+    files = {f"{name}.png": png((n, 2, 3)) for n, name in enumerate("abcd")}
+    table = f"file,reference,rated,{use}\na.png,b.png,yes,\nb.png,,no,\nc.png,,no,1\n"
+    table += "d.png,b.png,yes,\n"
+    take_in(own, zipped(files), table.encode())
+    Study.objects.filter(pk=own.pk).update(method="dcr")
+    own.refresh_from_db()
+    with pytest.raises(CannotOpen, match="1 of 3 have none"):
+        open_study(own)
+    alone = own.stimuli.get(parameters__file="c.png")
+    alone.reference = own.stimuli.get(parameters__file="b.png")
+    alone.save()
+    open_study(own)
+    client = Client()
+    client.post(f"/s/{own.slug}/join/", {"consent": "on"})
+    assert client.get(f"/s/{own.slug}/rate/").status_code == 200
