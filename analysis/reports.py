@@ -386,7 +386,8 @@ def _pairs_report(
     if scales:
         scale = pd.concat(scales, ignore_index=True)
         made = _made(study, ratings)[varied(study, ratings)]
-        tables["pair_scale.csv"] = scale.join(made, on=scale["stimulus"].astype(str))
+        beside = made.reindex(scale["stimulus"].astype(str)).set_axis(scale.index)
+        tables["pair_scale.csv"] = pd.concat([scale, beside], axis=1)
     summary = {
         "versions": stats_versions(),
         "options": {"level": options.level, "seed": options.seed},

@@ -30,9 +30,10 @@ TAKEN = frozenset({
     "screening", "flags",
 })  # fmt: skip
 # Those of pair_scale.csv besides: a study of pairs alone has it.
-TAKEN_BY_PAIRS = frozenset(
-    {"model", "score", "se_bootstrap", "wins", "comparisons", "prior"}
-)
+TAKEN_BY_PAIRS = frozenset({
+    "model", "group", "score", "se_bootstrap", "wins", "comparisons", "estimator",
+    "prior",
+})  # fmt: skip
 COUNTS = re.compile(r"n_-?\d+")  # of the categories of a scale
 
 

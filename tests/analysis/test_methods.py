@@ -247,6 +247,21 @@ def compared(db: None) -> Study:
     return study
 
 
+def test_a_factor_may_be_called_as_any_column_of_the_scale(compared: Study) -> None:
+    _, plain = reports.build(compared, include_simulated=False, resamples=0)
+    columns = list(plain.tables["pair_scale.csv"])
+    assert columns[:2] == ["stimulus", "question"] and "key_0" not in columns
+    assert plain.tables["pair_scale.csv"]["content"].to_list() == ["c0", "c1", "c2"]
+    for number, stimulus in enumerate(compared.stimuli.all()):
+        stimulus.parameters = dict.fromkeys(columns, f"level {number}")
+        stimulus.save()
+    _, report = reports.build(compared, include_simulated=False, resamples=0)
+    table = report.tables["pair_scale.csv"]
+    taken = [name for name in columns if name != "content"]
+    assert {f"factor_{name}" for name in taken} <= set(table)
+    assert set(table["factor_group"]) == {"level 0", "level 1", "level 2"}
+
+
 def test_pairs_give_one_scale(compared: Study) -> None:
     """4½ of 6 first: with the same share for every pair the scores are even."""
     computed = reports.compute(compared, include_simulated=False, resamples=50)
