@@ -110,7 +110,8 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         "--scale",
         type=_scale,
         metavar="LOW-HIGH",
-        help="default: the file's columns scale_min and scale_max, else 1-5",
+        help="as 0-10, or --scale=-3-3; default: the file's columns scale_min and "
+        "scale_max, else 1-5",
     )
     add(
         "--step",

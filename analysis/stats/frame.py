@@ -233,7 +233,9 @@ class Ratings:
         if shifted:
             sentences.append(
                 f"The ratings look like a scale of {low - 1:g}–{high - 1:g}, read as "
-                f"{low:g}–{high:g}: say --scale {low - 1:g}-{high - 1:g}."
+                # With a space argparse would take -1-3 for an option.
+                f"{low:g}–{high:g}: say --scale{'=' if low < 1 else ' '}"
+                f"{low - 1:g}-{high - 1:g}."
             )
         if self.too_many_refused:
             sentences.append(

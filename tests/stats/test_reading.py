@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.stats import reading
+from analysis.stats.__main__ import main
 from analysis.stats.frame import BrokenRatings, validate
 from analysis.stats.reading import read_ratings
 from nstlab.core import csv_files
@@ -310,3 +311,16 @@ def test_commas_of_what_is_no_number_are_no_decimal_signs(write) -> None:
     assert validate(read_ratings(write(text))).refusals() == [
         "Line 3: rating is not a number: 'well, 4'."
     ]
+
+
+def test_the_scale_that_is_advised_can_be_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    votes = [f"p{i},s{j},{(i + j) % 5 - 1}\n" for i in range(5) for j in range(5)]
+    path.write_text("participant,stimulus,rating\n" + "".join(votes), encoding="utf-8")
+    asked = ["report", str(path), "--out", str(tmp_path), "--resamples", "20"]
+    assert main([*asked, "--scale=0-4"]) == 2
+    advised = capsys.readouterr().err.partition(": say ")[2].partition(".")[0]
+    assert advised == "--scale=-1-3"
+    assert main([*asked, *advised.split()]) == 0
