@@ -71,6 +71,7 @@ PRIVATE: dict[str, tuple[str, ...]] = {
         "id", "study", "token_sha256", "former_sha256", "number", "planned", "practice",
         "consent_sha256", "seed", "viewport", "pixel_ratio", "form_done_at",
         "checks_done_at", "pilot", "started_at", "seen_at", "unfilled_link",
+        "shown_at", "key_sha256", "key_expires_at",
     ),
     "trial": (
         "id", "item", "repeat_of", "break_before", "break_ended_at", "load_failures",
