@@ -7,8 +7,10 @@ and nobody is kept out: studies go on.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from ipaddress import IPv6Address, ip_address
+from typing import Any, TypeVar
 
 import django_rq
 from django.conf import settings
@@ -21,35 +23,42 @@ from redis.retry import Retry
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1
-AWAY = (RedisError, OSError)
-"""What using the broker raises where there is none."""
+
+Answer = TypeVar("Answer")
+
+
+def asked(question: Callable[[Any], Answer], *, otherwise: Answer) -> Answer:
+    """What the broker answers; without one `otherwise`, and the log says so."""
+    try:
+        return question(broker())
+    except (RedisError, OSError):
+        log.warning("The broker is away: nothing is limited.")
+        return otherwise
 
 
 def add(name: str, seconds: int) -> int:
     """Count one more; how many there are since the first, which is forgotten after
     `seconds` with all that followed it. 0 without a broker."""
-    try:
-        server = broker()
+
+    def question(server: Redis) -> int:
         server.set(name, 0, nx=True, ex=seconds)
         count = int(server.incr(name))
         if count == 1:  # it may have run out just before, and come back for ever
             server.expire(name, seconds)
         return count
-    except AWAY:
-        log.warning("The broker is away: nothing is limited.")
-        return 0
+
+    return asked(question, otherwise=0)
 
 
 def seconds_over(name: str, most: int) -> int:
     """For how long `name` has been counted `most` times or more; 0 if it has not."""
-    try:
-        server = broker()
+
+    def question(server: Redis) -> int:
         if int(server.get(name) or 0) < most:
             return 0
         return max(1, int(server.ttl(name)))
-    except AWAY:
-        log.warning("The broker is away: nothing is limited.")
-        return 0
+
+    return asked(question, otherwise=0)
 
 
 def network_of(request: HttpRequest) -> str:

@@ -65,10 +65,8 @@ class Attempt:
 
     def succeeded(self, response: HttpResponse) -> None:
         """Know the network and, by a cookie in `response`, the browser from now on."""
-        try:
-            counters.broker().set(self._known_network(), 1, ex=KNOWN_SECONDS)
-        except counters.AWAY:
-            log.warning("The broker is away: a login's network is not remembered.")
+        known = self._known_network()
+        counters.asked(lambda it: it.set(known, 1, ex=KNOWN_SECONDS), otherwise=None)
         others = [each for each in self.accounts if each not in self.names]
         value = {
             "browser": self.browser or secrets.token_urlsafe(16),
@@ -89,18 +87,13 @@ class Attempt:
         if not self.names.isdisjoint(self.accounts):
             return [(f"login:browser:{self.browser}", MOST_OF_BROWSER)]
         counted = [(f"login:network:{self.network}", MOST_OF_NETWORK)]
-        if not self._is_known_network():
+        known = self._known_network()
+        if not counters.asked(lambda it: it.exists(known), otherwise=0):
             counted.append((f"login:account:{self.account}", MOST_OF_ACCOUNT))
         return counted
 
     def _known_network(self) -> str:
         return f"login:known:{_digest(self.account, self.network)}"
-
-    def _is_known_network(self) -> bool:
-        try:
-            return bool(counters.broker().exists(self._known_network()))
-        except counters.AWAY:
-            return False
 
 
 def _digest(kind: str, value: str, key: str | None = None) -> str:

@@ -13,6 +13,7 @@ import hmac
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -58,17 +59,19 @@ def _too_many() -> str:
 
 def _count(request: HttpRequest, what: str) -> int:
     """How many of these came from this address in this hour; 0 without a broker."""
-    try:
-        broker = counters.broker()
-        day = dt.datetime.now(dt.UTC).date().isoformat()
-        key_name = f"survey:key:{day}"
-        broker.set(key_name, secrets.token_hex(32), nx=True, ex=24 * HOUR)
-        key = bytes.fromhex(_text(broker.get(key_name)))
-    except counters.AWAY:
+    key = counters.asked(_key_of_today, otherwise=None)
+    if key is None:
         return 0
     place = counters.network_of(request)
     digest = hmac.new(key, place.encode(), hashlib.sha256).hexdigest()
     return counters.add(f"survey:{what}:{digest}", HOUR)
+
+
+def _key_of_today(broker: Any) -> bytes | None:
+    """A random key, made by who asks first and forgotten after a day."""
+    name = f"survey:key:{dt.datetime.now(dt.UTC).date().isoformat()}"
+    broker.set(name, secrets.token_hex(32), nx=True, ex=24 * HOUR)
+    return bytes.fromhex(_text(broker.get(name)))
 
 
 def _text(value: bytes | str | None) -> str:

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.test import Client, RequestFactory
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from nstlab import counters
 from survey import limits, services
 from survey.models import (
     FormItem,
@@ -409,3 +413,14 @@ def test_the_broker_learns_no_address(queues: None, study: Study) -> None:
     assert any(name.startswith("survey:join:") for name in names)
     assert not any("192.0.2.77" in name for name in names)
     assert all(0 < broker.ttl(name) <= 24 * 3600 for name in names)
+
+
+def test_without_a_broker_people_join_and_the_log_says_so(
+    study: Study, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_once = Retry(NoBackoff(), 0)
+    away = Redis(unix_socket_path="/nowhere/valkey.sock", retry=at_once)
+    monkeypatch.setattr(counters, "broker", lambda: away)
+    join(Client(), study)
+    assert Participant.objects.count() == 1
+    assert "The broker is away: nothing is limited." in caplog.messages
