@@ -20,7 +20,7 @@ def main() -> None:
     except Exception as error:
         from django.core.exceptions import ImproperlyConfigured
 
-        from nstlab.outages import sentence_of
+        from nstlab.core.outages import sentence_of
 
         wrong = isinstance(error, ImproperlyConfigured)
         sentence = str(error) if wrong else sentence_of(error)

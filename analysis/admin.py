@@ -35,8 +35,8 @@ from analysis.exports import (
 )
 from analysis.models import Bundle, Report, ReportFile
 from generation.admin import ReadOnlyAdmin
-from nstlab import people
-from nstlab.outages import sentence_of
+from nstlab.core import access
+from nstlab.core.outages import sentence_of
 from survey.models import Participant, Study
 
 log = logging.getLogger(__name__)
@@ -128,12 +128,12 @@ class ReportAdmin(ReadOnlyAdmin):
     def _get_study(self, request: HttpRequest, pk: int) -> Study:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        seen = people.visible(Study, request.user).select_related("experiment")
+        seen = access.visible(Study, request.user).select_related("experiment")
         return get_object_or_404(seen, pk=pk)
 
     def _may(self, request: HttpRequest, study: Study, right: str) -> bool:
         """Whether the person has a right, and the study is theirs to change."""
-        return request.user.has_perm(right) and people.may_change(request.user, study)
+        return request.user.has_perm(right) and access.may_change(request.user, study)
 
     def _may_exclude(self, request: HttpRequest, study: Study) -> bool:
         return self._may(request, study, "analysis.exclude_participant")
@@ -143,7 +143,7 @@ class ReportAdmin(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "study": study,
             "opts": self.opts,
-            "may_change": people.may_change(request.user, study),
+            "may_change": access.may_change(request.user, study),
             "may_exclude": self._may_exclude(request, study),
             **more,
         }
@@ -229,7 +229,7 @@ class ReportAdmin(ReadOnlyAdmin):
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
         if request.method == "POST":
-            if not people.may_change(request.user, study):
+            if not access.may_change(request.user, study):
                 raise PermissionDenied
             report = reports.request_report(
                 study, include_simulated=include_simulated, by=request.user

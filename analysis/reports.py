@@ -32,7 +32,7 @@ from analysis.exports import RATINGS_LONG, own_factors
 from analysis.models import Bundle, Preregistration, Report
 from analysis.scales import scale_of
 from generation.services import picture_bytes
-from nstlab import broker
+from nstlab.core import broker
 from nstlab.core.factor_names import notes_of
 from nstlab.core.version import software
 from survey.models import Participant, Study, Trial

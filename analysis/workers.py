@@ -10,7 +10,7 @@ import analysis.charts
 import analysis.frames
 import analysis.stats.mos
 import analysis.tasks  # noqa: F401
-from nstlab.processes import die_with_parent
+from nstlab.core.processes import die_with_parent
 
 
 class ReportWorker(Worker):

@@ -107,7 +107,7 @@ class Chaos:
         from django.contrib.auth import get_user_model
 
         from generation.services import reap
-        from nstlab.lab import Lab, gunicorn
+        from nstlab.supervisor import Lab, gunicorn
 
         self.options = options
         self.random = random.Random(options.seed)
@@ -190,7 +190,7 @@ class Chaos:
             return [*masters, *(child for pid in masters for child in children(pid))]
         from redis.exceptions import RedisError
 
-        from nstlab.broker import client
+        from nstlab.core.broker import client
 
         try:
             with client(self.lab.broker.connection) as redis:

@@ -80,7 +80,7 @@ def main() -> None:
     with temporary_lab(NSTLAB_HOSTS="testserver"):
         from django.conf import settings
 
-        from nstlab.broker import EmbeddedBroker
+        from nstlab.core.broker import EmbeddedBroker
 
         broker = EmbeddedBroker(settings.VAR)
         broker.start()

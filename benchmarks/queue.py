@@ -44,7 +44,7 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> None:
     from django.conf import settings
 
-    from nstlab.broker import EmbeddedBroker
+    from nstlab.core.broker import EmbeddedBroker
 
     broker = EmbeddedBroker(settings.VAR)
     broker.start()

@@ -153,7 +153,7 @@ def main() -> None:
 
 def storm(options: argparse.Namespace) -> list[str]:
     """Play, kill, compare; returns what does not agree."""
-    from nstlab.lab import Lab, answers_http, gunicorn
+    from nstlab.supervisor import Lab, answers_http, gunicorn
 
     study = open_study(
         pictures=options.trials_each + 4, trials_each=options.trials_each
@@ -220,7 +220,7 @@ def strike(lab: Any, what: str) -> None:
             for child in children:
                 os.kill(int(child), signal.SIGKILL)
         else:
-            from nstlab import broker
+            from nstlab.core import broker
 
             with broker.client(lab.broker.connection) as client:
                 os.kill(client.info("server")["process_id"], signal.SIGKILL)

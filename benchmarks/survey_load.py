@@ -84,7 +84,7 @@ def main() -> None:
 def measure(people: int, options: argparse.Namespace) -> None:
     from django.conf import settings
 
-    from nstlab.broker import EmbeddedBroker
+    from nstlab.core.broker import EmbeddedBroker
     from survey.models import Item, Participant, Rating
 
     study = open_study(pictures=options.pictures, trials_each=options.trials_each)
@@ -116,8 +116,8 @@ def serving(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, int]]]
     """nginx and gunicorn; yields the address and each one's process group."""
     from django.conf import settings
 
-    from nstlab.lab import answers_http, gunicorn
-    from nstlab.processes import Process
+    from nstlab.core.processes import Process
+    from nstlab.supervisor import answers_http, gunicorn
 
     folder, port = settings.VAR / "nginx", free_port()
     folder.mkdir()

@@ -58,7 +58,7 @@ Study.objects.create(title="Mine", owner=account)
 COMMAND = """
 import django, json
 django.setup()
-from nstlab.lab import gunicorn
+from nstlab.supervisor import gunicorn
 print(json.dumps(gunicorn("127.0.0.1", {port})))
 """
 FLOOR = """

@@ -49,8 +49,8 @@ from generation.services import (
     retry_renders,
 )
 from generation.sheet import factor_label, level_text
-from nstlab.guard import OwnedAdmin, ReadOnly, SeenChoices
-from nstlab.people import may_change, may_see, root_row, visible
+from nstlab.core.access import may_change, may_see, root_row, visible
+from nstlab.core.admin import OwnedAdmin, ReadOnly, SeenChoices
 
 MOST_NAMED = 20  # of what uses a source image, perhaps hundreds of experiments
 

@@ -19,7 +19,7 @@ from rq import Worker
 from generation.engine.settings import RenderSettings
 from generation.grid import Cell, ImpossibleGrid
 from generation.models import Experiment, Render
-from nstlab import broker
+from nstlab.core import broker
 
 # One VGG-16 evaluation at 300 × 300 pixels on two CPU cores; other sizes by area.
 GUESSED_SECONDS_AT_300 = 0.92

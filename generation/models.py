@@ -41,8 +41,8 @@ from generation.grid import (
     expand,
     overridden,
 )
-from generation.storage import patiently
-from nstlab.people import Owned, visible
+from nstlab.core.access import Owned, visible
+from nstlab.core.storage import patiently
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from generation.engine.errors import ImageRefused
 from generation.engine.images import MIN_SIDE, open_picture, pixel_sha256, write_png
-from nstlab.processes import die_with_parent
+from nstlab.core.processes import die_with_parent
 
 MOST_MEMORY = 1536 * 1024 * 1024
 """Bytes of address space. The dearest picture of 40 million pixels, a transparent WebP,

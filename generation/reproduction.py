@@ -13,7 +13,7 @@ from rq.job import Job, JobStatus
 
 from generation.forecast import Rates
 from generation.models import Render, Reproduction
-from nstlab import broker
+from nstlab.core import broker
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ from generation.models import (
 )
 from generation.presets import Preset, fixed_settings
 from generation.reproduction import end_lost
-from nstlab import broker
+from nstlab.core import broker
 
 log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ from generation.models import (
     start_picture,
 )
 from generation.services import abandon, feed, picture_bytes
-from generation.storage import StoreAway, patiently
+from nstlab.core.storage import StoreAway, patiently
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET
 from generation.decoding import DecoderBusy, small_jpeg
 from generation.engine.errors import ImageRefused
 from generation.models import Render, SourceImage
-from nstlab.people import seen_by, visible
+from nstlab.core.access import seen_by, visible
 
 FOR_EVER = "private, max-age=31536000, immutable"
 # A cell of a contact sheet, twice as fine as it is wide.

@@ -18,7 +18,7 @@ import generation.tasks  # noqa: F401
 from generation.models import Batch, Reproduction
 from generation.reproduction import KILLED
 from generation.services import abandon, feed
-from nstlab.processes import die_with_parent
+from nstlab.core.processes import die_with_parent
 
 
 class RenderWorker(Worker):

@@ -8,7 +8,7 @@ from django.contrib.admin import apps
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 
-from nstlab.permissions import owners_database, sqlite_files, tighten
+from nstlab.core.file_modes import owners_database, sqlite_files, tighten
 
 
 class LabConfig(AppConfig):

@@ -32,7 +32,7 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from generation.media import stored_files
-from nstlab.permissions import for_the_owner_only
+from nstlab.core.file_modes import for_the_owner_only
 
 FORMAT = 1
 MANIFEST = "manifest.json"

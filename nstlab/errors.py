@@ -20,7 +20,7 @@ from django.utils.translation import (
 )
 from django.utils.translation import gettext_noop as _
 
-from nstlab.outages import sentence_of
+from nstlab.core.outages import sentence_of
 
 PARTICIPANTS = "/s/"
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 from rq import Worker
 
-from nstlab import broker
+from nstlab.core import broker
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.models import Experiment
-from nstlab.guard import OwnedAdmin, ReadOnly
+from nstlab.core.access import seen_by
+from nstlab.core.admin import OwnedAdmin, ReadOnly
 from nstlab.models import Entry
-from nstlab.people import seen_by
 from survey.models import Study
 
 

@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 
-from nstlab import counters
+from nstlab.core import counters
 
 log = logging.getLogger(__name__)
 

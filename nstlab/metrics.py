@@ -22,7 +22,8 @@ from redis.exceptions import RedisError
 
 from generation.forecast import free_bytes
 from generation.models import Batch, Render
-from nstlab import broker, health
+from nstlab import health
+from nstlab.core import broker
 from survey.models import Participant, Rating
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The groups that accounts are put into, and the rights each has; made by `migrate`.
 
-A right says what somebody may do at all; `nstlab.people` says with which rows.
+A right says what somebody may do at all; `nstlab.core.access` says with which rows.
 """
 
 from __future__ import annotations

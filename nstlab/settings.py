@@ -13,8 +13,8 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from nstlab import broker
-from nstlab.environment import (
+from nstlab.core import broker
+from nstlab.core.env import (
     env_bool,
     env_directory,
     env_int,
@@ -24,7 +24,7 @@ from nstlab.environment import (
     env_text,
     secret_in,
 )
-from nstlab.permissions import shut_out_others
+from nstlab.core.file_modes import shut_out_others
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = env_directory("NSTLAB_VAR", BASE_DIR / "var")
@@ -195,7 +195,7 @@ def pictures(bucket: str, endpoint: str) -> dict[str, Any]:
     """Where pictures are kept: on the disk, or in a private bucket that only the lab
     reads. boto3 takes keys and region from its own AWS_ variables."""
     if not bucket:
-        return {"BACKEND": "generation.storage.DurableStorage"}
+        return {"BACKEND": "nstlab.core.storage.DurableStorage"}
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {

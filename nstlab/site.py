@@ -30,7 +30,7 @@ class LabSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """The first page; htmx gets the part that changes."""
-        from nstlab.home import home  # models, which are not there when sites are
+        from nstlab.dashboard import home  # models, which are not there when sites are
 
         context = {"home": home(request), **(extra_context or {})}
         if request.headers.get("HX-Request"):

@@ -23,8 +23,8 @@ from generation.admin import (
     count_of,
     picture_tag,
 )
-from nstlab.guard import OwnedAdmin
-from nstlab.people import may_change
+from nstlab.core.access import may_change
+from nstlab.core.admin import OwnedAdmin
 from survey import desk, opening, preflight, uploads, wizard
 from survey.models import (
     FormAnswer,

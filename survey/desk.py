@@ -21,7 +21,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
-from nstlab.people import changeable
+from nstlab.core.access import changeable
 from survey import opening, presets, services, uploads
 from survey.models import Recruit, Study
 from survey.refusals import CannotOpen

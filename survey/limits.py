@@ -19,7 +19,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from nstlab import counters
+from nstlab.core import counters
 from survey.refusals import TooMany, UnknownCode
 
 HOUR = 3600

@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generation.models import Experiment, Render, random_png_name
-from nstlab.people import Owned
+from nstlab.core.access import Owned
 
 DROPPED_AFTER = dt.timedelta(hours=2)
 """Who has been silent for this long has left; an answer brings them back."""

@@ -26,7 +26,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from generation.views import send_picture
-from nstlab.people import seen_by
+from nstlab.core.access import seen_by
 from survey import limits, plates, services
 from survey.forms import (
     PLATFORMS,

@@ -61,7 +61,7 @@ def broker() -> Iterator[None]:
     """A real broker for the whole run: an embedded Valkey, or the one that is given."""
     from django.conf import settings
 
-    from nstlab.broker import BrokerUnavailable, EmbeddedBroker, answers
+    from nstlab.core.broker import BrokerUnavailable, EmbeddedBroker, answers
 
     if "URL" in settings.BROKER:
         assert answers(settings.BROKER), "the broker at NSTLAB_REDIS_URL is away"

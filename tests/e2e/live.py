@@ -7,8 +7,8 @@ import os
 import signal
 from typing import Any
 
-from nstlab.lab import Lab, answers_http, gunicorn
-from nstlab.processes import Process
+from nstlab.core.processes import Process
+from nstlab.supervisor import Lab, answers_http, gunicorn
 from tests.e2e.browser import free_port
 from tests.elsewhere import database_url
 

@@ -29,7 +29,7 @@ from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture, pixel_sha256, png_bytes
 from generation.models import SourceImage
 from generation.preparing import Wanted
-from nstlab.outages import FULL, sentence_of
+from nstlab.core.outages import FULL, sentence_of
 from survey import opening
 from survey.models import Study
 from survey.refusals import CannotOpen

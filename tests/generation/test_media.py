@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from generation.media import check_media, prune
 from generation.models import Render
 from generation.services import retry_renders
-from generation.storage import UNFINISHED, DurableStorage
+from nstlab.core.storage import UNFINISHED, DurableStorage
 from tests.conftest import put_on_wall
 
 AT_ONCE = dt.timedelta(0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nstlab.broker import (
+from nstlab.core.broker import (
     EmbeddedBroker,
     answers,
     client,
@@ -50,7 +50,7 @@ def start_in_another_process(var: Path) -> subprocess.Popen[str]:
     code = f"""
         import sys, time
         from pathlib import Path
-        from nstlab.broker import EmbeddedBroker
+        from nstlab.core.broker import EmbeddedBroker
         EmbeddedBroker(Path({str(var)!r})).start()
         print("started", flush=True)
         time.sleep(600)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from nstlab.environment import (
+from nstlab.core.env import (
     env_bool,
     env_directory,
     env_int,

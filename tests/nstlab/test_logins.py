@@ -16,7 +16,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from nstlab import counters
+from nstlab.core import counters
 from nstlab.logins import COOKIE, MOST_OF_ACCOUNT, MOST_OF_BROWSER, MOST_OF_NETWORK
 
 pytestmark = pytest.mark.broker

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from django.conf import settings as lab
 
-from nstlab.lab import answers_http, gunicorn
 from nstlab.logs import PLATFORMS_NAMES, Discreet
+from nstlab.supervisor import answers_http, gunicorn
 from survey.forms import PLATFORMS
 from survey.models import READABLE, readable_code
 from survey.services import CODE_LENGTH, grouped

@@ -17,8 +17,8 @@ import pytest
 from django.conf import settings as lab
 from django.db import connection
 
-from nstlab.lab import Lab
-from nstlab.outages import sentence_of
+from nstlab.core.outages import sentence_of
+from nstlab.supervisor import Lab
 from survey.models import Participant, Study
 from tests.elsewhere import database_url
 from tests.namespaces import with_mounts
@@ -50,7 +50,7 @@ def locked_by_another() -> Iterator[None]:
 def test_a_lab_goes_on_where_the_database_is_locked_and_tidies_up_afterwards(
     study: Study, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nstlab.lab.REAP_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("nstlab.supervisor.REAP_EVERY_SECONDS", 0.0)
     chore = lambda: Study.objects.filter(pk=study.pk).update(title="Tidy")  # noqa: E731
     kept = Lab(reap=chore)
     with locked_by_another():
@@ -99,11 +99,11 @@ def test_the_desk_says_what_it_is(desk: Any, monkeypatch: pytest.MonkeyPatch) ->
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/a.png")
 
-    monkeypatch.setattr("nstlab.home.home", full)
+    monkeypatch.setattr("nstlab.dashboard.home", full)
     answer = desk.get("/admin/")
     assert answer.status_code == 503
     assert "no room left on the disk" in answer.content.decode()
-    monkeypatch.setattr("nstlab.home.home", lambda request: 1 // 0)
+    monkeypatch.setattr("nstlab.dashboard.home", lambda request: 1 // 0)
     assert desk.get("/admin/").status_code == 500
 
 

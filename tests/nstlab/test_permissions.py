@@ -15,9 +15,9 @@ import pytest
 from django.core.files.base import ContentFile
 
 from generation.engine.checkpoint import write_checkpoint
-from generation.storage import DurableStorage
-from nstlab import permissions
 from nstlab.backup import backup
+from nstlab.core import file_modes
+from nstlab.core.storage import DurableStorage
 from tests.elsewhere import Elsewhere, elsewhere
 
 __all__ = ["elsewhere"]
@@ -84,7 +84,7 @@ def test_a_folder_that_is_everybodys_on_purpose_is_left_alone(
     shared.mkdir()
     shared.chmod(0o1777)
     (shared / "anothers").touch(0o666)
-    permissions.tighten(var=shared, owners=[shared], pictures=shared)
+    file_modes.tighten(var=shared, owners=[shared], pictures=shared)
     assert mode(shared) == 0o1777
     assert mode(shared / "anothers") == 0o666
 
@@ -119,7 +119,7 @@ def test_a_new_folder_of_pictures_keeps_the_group_of_the_one_above() -> None:
                 os.setgroups([])
                 os.setgid(65534)
                 os.setuid(65534)
-                permissions.make_folder_of_pictures(top / "render", top)
+                file_modes.make_folder_of_pictures(top / "render", top)
             os._exit(0)
         os.waitpid(child, 0)
         for folder in (top, top / "render"):
@@ -166,7 +166,7 @@ def test_who_is_not_in_the_group_does_not_take_it_from_the_pictures(
                 os.setgroups([])
                 os.setgid(65534)
                 os.setuid(65534)
-                permissions.tighten(var=top, owners=[], pictures=pictures)
+                file_modes.tighten(var=top, owners=[], pictures=pictures)
             os._exit(0)
         os.waitpid(child, 0)
         assert mode(pictures) == 0o2755

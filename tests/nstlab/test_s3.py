@@ -29,8 +29,8 @@ from generation.media import check_media, prune
 from generation.models import Batch
 from generation.services import picture_bytes, queue_experiment
 from generation.tasks import render_batch
-from nstlab.lab import answers_http, gunicorn
 from nstlab.settings import pictures
+from nstlab.supervisor import answers_http, gunicorn
 from survey import uploads
 from survey.models import Study
 from survey.play import OverSockets, play
@@ -295,7 +295,7 @@ def test_a_render_waits_for_a_store_that_is_away_for_a_while(
 def test_a_store_that_stays_away_gives_the_batch_back_and_says_so(
     away: Away, experiment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generation.storage.PATIENCE_SECONDS", ())
+    monkeypatch.setattr("nstlab.core.storage.PATIENCE_SECONDS", ())
     queue_experiment(experiment)
     batch = Batch.objects.get()
     away.leave()

@@ -22,7 +22,7 @@ from django.db import connection
 
 from analysis.reports import request_bundle, request_report
 from generation.services import queue_experiment
-from nstlab.lab import answers_http
+from nstlab.supervisor import answers_http
 from tests.analysis.test_exports import people_answer
 from tests.conftest import missing
 from tests.e2e.browser import free_port

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from nstlab.lab import answers_http, gunicorn
+from nstlab.supervisor import answers_http, gunicorn
 from survey.play import OverSockets, play
 from tests.elsewhere import database_url
 from tests.generation.test_worker import children

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from nstlab import counters
+from nstlab.core import counters
 from survey import limits, services
 from survey.models import (
     FormItem,

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from nstlab.lab import Lab
+from nstlab.supervisor import Lab
 from survey import plates, services
 from survey.models import (
     FormAnswer,

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from nstlab.commands import owner_of
+from nstlab.core.commands import owner_of
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from nstlab.commands import owner_of
+from nstlab.core.commands import owner_of
 
 
 def _scale(text: str) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from generation.services import (
     experiment_from_preset,
     queue_experiment,
 )
-from nstlab.commands import owner_of
+from nstlab.core.commands import owner_of
 
 
 class Command(BaseCommand):

@@ -26,10 +26,10 @@ from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from analysis.reports import build
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
 from generation.services import add_source_image, queue_experiment, reap, retry_renders
-from nstlab.broker import BrokerUnavailable
-from nstlab.lab import Lab, answers_http, gunicorn
-from nstlab.outages import going_on
+from nstlab.core.broker import BrokerUnavailable
+from nstlab.core.outages import going_on
 from nstlab.roles import researchers
+from nstlab.supervisor import Lab, answers_http, gunicorn
 from survey.models import Study
 from survey.opening import open_study
 from survey.services import purge_due

@@ -10,9 +10,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from generation.services import reap
-from nstlab.broker import BrokerUnavailable
-from nstlab.lab import MANAGE, Lab
+from nstlab.core.broker import BrokerUnavailable
 from nstlab.roles import researchers
+from nstlab.supervisor import MANAGE, Lab
 from survey.services import purge_due
 
 

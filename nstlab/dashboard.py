@@ -20,8 +20,8 @@ from analysis.models import Report
 from generation.forecast import free_bytes, megabytes
 from generation.models import Experiment, Render, SourceImage
 from generation.services import RENDER_QUEUES
+from nstlab.core.access import visible
 from nstlab.health import workers_by_queue
-from nstlab.people import visible
 from survey.models import Participant, Study
 
 MOST = 10  # lines of each part

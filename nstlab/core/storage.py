@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from django.core.files.storage import FileSystemStorage
 
-from nstlab.permissions import PICTURE, make_folder_of_pictures
+from nstlab.core.file_modes import PICTURE, make_folder_of_pictures
 
 log = logging.getLogger(__name__)
 

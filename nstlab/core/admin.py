@@ -1,4 +1,4 @@
-"""What every page of the desk has from `nstlab.people`: one class for all admins.
+"""What every page of the desk has from `nstlab.core.access`: one class for all admins.
 
 `OwnedAdmin` lets nobody see, choose, change or share what is not theirs to: in lists,
 forms, filters, autocompletes, popups and actions. A page of one's own gets its row by
@@ -27,7 +27,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from nstlab import people
+from nstlab.core import access
 
 
 def own_columns(form: forms.BaseModelForm) -> list[str]:
@@ -99,7 +99,7 @@ class SeenChoices(admin.options.BaseModelAdmin):
         built: dict[Any, Any] = request.__dict__.setdefault("_seen_choices", {})
         if related not in built:
             rows = related.model._default_manager.all()
-            built[related] = people.seen_by(request.user, rows, related.belongs_to)
+            built[related] = access.seen_by(request.user, rows, related.belongs_to)
         return {"queryset": built[related]}
 
     def formfield_for_dbfield(
@@ -171,27 +171,27 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
     paginator = KeysFirst
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return people.seen_by(
+        return access.seen_by(
             request.user, super().get_queryset(request), self.belongs_to
         )
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if not super().has_view_permission(request, obj):
             return False
-        return obj is None or people.may_see(request.user, self._root(obj))
+        return obj is None or access.may_see(request.user, self._root(obj))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if not super().has_change_permission(request, obj):
             return False
-        return obj is None or people.may_change(request.user, self._root(obj))
+        return obj is None or access.may_change(request.user, self._root(obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if not super().has_delete_permission(request, obj):
             return False
-        return obj is None or people.may_share(request.user, self._root(obj))
+        return obj is None or access.may_share(request.user, self._root(obj))
 
-    def _root(self, row: Any) -> people.Owned:
-        return people.root_row(row, self.belongs_to)
+    def _root(self, row: Any) -> access.Owned:
+        return access.root_row(row, self.belongs_to)
 
     def save_model(
         self, request: HttpRequest, obj: Any, form: Any, change: bool
@@ -216,7 +216,7 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
 
     def changeable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Of `rows`, those that actions of this person may change."""
-        return people.changeable_by(request.user, rows, self.belongs_to)
+        return access.changeable_by(request.user, rows, self.belongs_to)
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
@@ -259,7 +259,7 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
         row = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_view_permission(request, row):
             raise PermissionDenied
-        may_share = people.may_share(request.user, row)
+        may_share = access.may_share(request.user, row)
         form = _people_form(request, row)
         if request.method == "POST":
             if not may_share:
@@ -269,7 +269,7 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
                 if form.changed_data:
                     self.log_change(request, row, _who(row))
                 messages.success(request, _who(row))
-                if people.may_see(request.user, row):
+                if access.may_see(request.user, row):
                     return redirect(request.path)
                 return redirect("admin:index")
         context = {
@@ -304,7 +304,7 @@ def _people_form(request: HttpRequest, row: Any) -> forms.ModelForm:
     return form
 
 
-def _who(row: people.Owned) -> str:
+def _who(row: access.Owned) -> str:
     """Who sees a row, as a sentence for the log."""
     names = sorted(user.get_username() for user in row.shared_with.all())
     belongs = f"It is {row.owner.get_username()}'s" if row.owner else "It is nobody's"
@@ -317,7 +317,7 @@ class SeenFilter(admin.RelatedFieldListFilter):
     def field_choices(
         self, field: Any, request: HttpRequest, model_admin: admin.ModelAdmin
     ) -> Any:
-        seen = people.visible(field.related_model, request.user)
+        seen = access.visible(field.related_model, request.user)
         return field.get_choices(
             include_blank=False,
             limit_choices_to={"pk__in": seen.values("pk")},
@@ -332,12 +332,12 @@ class SeenFilter(admin.RelatedFieldListFilter):
             chosen = owned._default_manager.filter(pk__in=self.lookup_val)
         except (ValueError, ValidationError) as error:
             raise IncorrectLookupParameters(error) from error
-        return people.under(queryset, self.field_path, chosen)
+        return access.under(queryset, self.field_path, chosen)
 
 
 def _leads_to_owned(field: models.Field) -> bool:
     related = field.related_model
-    return isinstance(related, type) and issubclass(related, people.Owned)
+    return isinstance(related, type) and issubclass(related, access.Owned)
 
 
 # Every `list_filter` that names such a field is guarded without being told to.

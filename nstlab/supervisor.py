@@ -17,9 +17,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from nstlab import broker
-from nstlab.outages import going_on
-from nstlab.processes import Process
+from nstlab.core import broker
+from nstlab.core.outages import going_on
+from nstlab.core.processes import Process
 
 MANAGE = settings.BASE_DIR / "manage.py"
 REAP_EVERY_SECONDS = 3.0
