@@ -56,7 +56,7 @@ from generation.forms import PictureTiles, PresetForm
 from generation.grid import ImpossibleGrid
 from generation.models import Experiment, Pair, Render, SourceImage
 from generation.presets import PRESETS, picture_title
-from generation.reproduction import reproduce
+from generation.queueing.reproduction import reproduce
 from generation.services import (
     PresetRefused,
     add_source_image,

@@ -37,7 +37,7 @@ from generation.models import (
     lease_end,
 )
 from generation.presets import Preset, fixed_settings
-from generation.reproduction import end_lost
+from generation.queueing.reproduction import end_lost
 from nstlab.core import broker
 
 log = logging.getLogger(__name__)
@@ -343,7 +343,7 @@ def send(batches: Sequence[Batch]) -> None:
             queue.enqueue_many(
                 [
                     queue.prepare_data(
-                        "generation.tasks.render_batch",
+                        "generation.queueing.tasks.render_batch",
                         args=[batch.pk, batch.attempt],
                         job_id=batch.job_id,
                         timeout=batch.timeout_seconds,

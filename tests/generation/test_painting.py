@@ -13,8 +13,8 @@ from PIL import Image
 from generation.engine.images import pixel_sha256
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Render
+from generation.queueing.tasks import render_batch
 from generation.services import add_source_image, queue_experiment
-from generation.tasks import render_batch
 from nstlab.core.version import software
 from tests.conftest import png
 

@@ -17,12 +17,12 @@ from django.db import connection
 from PIL import Image
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from generation import claims, tasks
 from generation.engine.render import Painter
 from generation.media import check_media, prune
 from generation.models import Batch, Render
+from generation.queueing import leases, tasks
+from generation.queueing.tasks import render_batch
 from generation.services import abandon, queue_experiment, reap
-from generation.tasks import render_batch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,7 +89,7 @@ def test_a_running_render_shows_how_far_it_is_and_what_it_looks_like(
     monkeypatch: pytest.MonkeyPatch,
     meanwhile: Any,
 ) -> None:
-    monkeypatch.setattr(claims, "PREVIEW_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "PREVIEW_SECONDS", 0.2)
     experiment = make_experiment(evaluations=100_000, alpha_beta=[0.01])
     batch = queued(experiment)
     seen: list[tuple[str, dict[str, Any], set[Path]]] = []
@@ -202,7 +202,7 @@ def test_a_render_goes_on_where_its_worker_died_with_the_same_pixels(
     settings.NSTLAB_CHECKPOINT_SECONDS = 0
     died_after: list[int] = []
 
-    class Dies(claims.Claim):
+    class Dies(leases.Claim):
         """A worker that is gone after 40 evaluations, with its row still running."""
 
         def on_progress(self, render: Render, progress: Any) -> None:
@@ -219,7 +219,7 @@ def test_a_render_goes_on_where_its_worker_died_with_the_same_pixels(
     assert abandon(experiment.batches.get(), "It died.")
     evaluated: list[int] = []
 
-    class Counts(claims.Claim):
+    class Counts(leases.Claim):
         def on_progress(self, render: Render, progress: Any) -> None:
             evaluated.append(progress.evaluations)
             super().on_progress(render, progress)
@@ -273,7 +273,7 @@ def test_a_wave_commits_each_render_as_it_ends(
     )
     order: list[tuple[int, int]] = []
 
-    class Watches(claims.Claim):
+    class Watches(leases.Claim):
         def hide(self, render: Render) -> None:
             super().hide(render)
             running = experiment.renders.filter(status="running").count()

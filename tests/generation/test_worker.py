@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from generation.models import Batch, Render
-from generation.reproduction import reproduce
+from generation.queueing.reproduction import reproduce
 from generation.services import queue_experiment, reap
 from tests.conftest import put_on_wall
 from tests.elsewhere import database_url
@@ -164,7 +164,7 @@ def test_the_parent_never_touches_cuda_or_a_tensor(queues: None) -> None:
     code = (
         "import os; os.environ['DJANGO_SETTINGS_MODULE']='nstlab.settings'\n"
         "import django; django.setup()\n"
-        "import generation.workers, torch, threading\n"
+        "import generation.queueing.workers, torch, threading\n"
         "assert not torch.cuda.is_initialized()\n"
         "import sys; sys.exit(0 if threading.active_count() == 1 else 1)\n"
     )

@@ -33,7 +33,7 @@ def test_staff_without_the_right_cannot_empty_a_queue(
     client: Any, stranger: Any, queues: None
 ) -> None:
     queue = django_rq.get_queue("render", commit_mode="auto")
-    queue.enqueue("generation.tasks.render_batch", 1, 1)
+    queue.enqueue("generation.queueing.tasks.render_batch", 1, 1)
     client.force_login(stranger)
     response = client.post(f"{DASHBOARD}queues/0/empty/", {"post": "yes"})
     assert response.status_code == 403

@@ -27,8 +27,8 @@ from moto.server import ThreadedMotoServer
 from generation.engine.images import open_picture, pixel_sha256
 from generation.media import check_media, prune
 from generation.models import Batch
+from generation.queueing.tasks import render_batch
 from generation.services import picture_bytes, queue_experiment
-from generation.tasks import render_batch
 from nstlab.settings import pictures
 from nstlab.supervisor import answers_http, gunicorn
 from survey import uploads

@@ -14,7 +14,7 @@ from django_rq.management.commands import rqworker
 from nstlab.core.version import BadCommit, commit
 
 WORKER_CLASSES = {
-    "render": "generation.workers.RenderWorker",
+    "render": "generation.queueing.workers.RenderWorker",
     "report": "analysis.workers.ReportWorker",
 }
 # A worker of renders takes small orders, which somebody waits for, before grids.

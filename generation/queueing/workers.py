@@ -14,9 +14,9 @@ from rq import Worker
 from rq.job import Job
 from rq.queue import Queue
 
-import generation.tasks  # noqa: F401
+import generation.queueing.tasks  # noqa: F401
 from generation.models import Batch, Reproduction
-from generation.reproduction import KILLED
+from generation.queueing.reproduction import KILLED
 from generation.services import abandon, feed
 from nstlab.core.processes import die_with_parent
 
@@ -31,7 +31,7 @@ class RenderWorker(Worker):
     def handle_work_horse_killed(
         self, job: Job, retpid: int, ret_val: int, rusage: Any
     ) -> None:
-        if job.func_name == "generation.tasks.reproduce_render":
+        if job.func_name == "generation.queueing.tasks.reproduce_render":
             Reproduction(pk=job.args[0]).fail(KILLED)
         else:
             pk, attempt = job.args

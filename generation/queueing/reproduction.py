@@ -50,7 +50,7 @@ def _send(row: Reproduction) -> None:
     seconds = Rates().seconds(row.render)
     try:
         broker.queue(QUEUE).enqueue(
-            "generation.tasks.reproduce_render",
+            "generation.queueing.tasks.reproduce_render",
             row.pk,
             job_id=row.job_id,
             job_timeout=max(900, int(40 * seconds)),

@@ -23,12 +23,6 @@ from django.db import DatabaseError
 from PIL import Image
 from rq.timeouts import JobTimeoutException
 
-from generation.checkpoints import (
-    checkpoint_of,
-    discard_checkpoints,
-    discard_old_checkpoints,
-)
-from generation.claims import TICK_SECONDS, Claim
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.errors import Cancelled, EngineError, NotFinite
 from generation.engine.images import png_bytes
@@ -41,6 +35,12 @@ from generation.models import (
     SourceImage,
     start_picture,
 )
+from generation.queueing.checkpoints import (
+    checkpoint_of,
+    discard_checkpoints,
+    discard_old_checkpoints,
+)
+from generation.queueing.leases import TICK_SECONDS, Claim
 from generation.services import abandon, feed, picture_bytes
 from nstlab.core.storage import StoreAway, patiently
 
