@@ -16,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from generation import desk
+from generation.contact_sheet.layout import factor_label, level_text
 from generation.forecast import check_room, duration, forecast, number_of_renders
 from generation.forms import (
     ExperimentForm,
@@ -48,7 +49,6 @@ from generation.services import (
     queue_experiment,
     retry_renders,
 )
-from generation.sheet import factor_label, level_text
 from nstlab.core.access import may_change, may_see, root_row, visible
 from nstlab.core.admin import OwnedAdmin, ReadOnly, SeenChoices
 

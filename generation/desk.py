@@ -29,7 +29,7 @@ from django.utils.http import urlencode
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
-from generation.contact import (
+from generation.contact_sheet.contents import (
     CHOICES,
     SHOWN,
     Names,
@@ -39,8 +39,13 @@ from generation.contact import (
     sheet_figures,
     tables,
 )
-from generation.curve import chart
-from generation.figure import FigureTooLarge, check_number, write_pdf, write_png
+from generation.contact_sheet.figure import (
+    FigureTooLarge,
+    check_number,
+    write_pdf,
+    write_png,
+)
+from generation.contact_sheet.layout import MOST_CELLS, Block, factor_label, level_text
 from generation.forecast import (
     Forecast,
     NoRoom,
@@ -54,6 +59,7 @@ from generation.forecast import (
 )
 from generation.forms import PictureTiles, PresetForm
 from generation.grid import ImpossibleGrid
+from generation.loss_chart import chart
 from generation.models import Experiment, Pair, Render, SourceImage
 from generation.presets import PRESETS, picture_title
 from generation.queueing.reproduction import reproduce
@@ -64,7 +70,6 @@ from generation.services import (
     experiment_from_preset,
     retry_renders,
 )
-from generation.sheet import MOST_CELLS, Block, factor_label, level_text
 
 MOST_COMPARED = 6
 MOST_REPRODUCTIONS = 5

@@ -23,8 +23,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from generation.admin import count_of
+from generation.contact_sheet.layout import factor_label, level_text
 from generation.models import Experiment, Render
-from generation.sheet import factor_label, level_text
 from survey import desk, opening, preflight, services
 from survey.models import Study
 from survey.refusals import CannotOpen

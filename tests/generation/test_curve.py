@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from generation.curve import (
+from generation.loss_chart import (
     BOTTOM,
     HEIGHT,
     LEFT,

@@ -11,9 +11,16 @@ from django.http import QueryDict
 from PIL import Image
 from PIL.PdfParser import PdfParser
 
-from generation import figure
-from generation.contact import read_sheet, sheet_figures
-from generation.figure import Cell, Figure, FigureTooLarge, Panel, font, wrapped
+from generation.contact_sheet import figure
+from generation.contact_sheet.contents import read_sheet, sheet_figures
+from generation.contact_sheet.figure import (
+    Cell,
+    Figure,
+    FigureTooLarge,
+    Panel,
+    font,
+    wrapped,
+)
 from generation.models import Experiment
 from tests.conftest import put_on_wall
 from tests.generation.test_sheet import address, pretend_done

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from generation.sheet import MOST_ALONE, MOST_CELLS, Layout, arrange, factors, usual
+from generation.contact_sheet.layout import (
+    MOST_ALONE,
+    MOST_CELLS,
+    Layout,
+    arrange,
+    factors,
+    usual,
+)
 
 LAYERS = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
 RATIOS = [0.5, 0.001, 0.01, 0.1, 0.25]

@@ -12,10 +12,8 @@ from django.db.models import Max, Min
 from django.http import QueryDict
 from PIL import Image
 
-from generation.figure import Cell, Figure, Panel
-from generation.models import RANDOM_FEATURES, Experiment, Pair, Render, SourceImage
-from generation.services import THUMBNAIL_SIDE
-from generation.sheet import (
+from generation.contact_sheet.figure import Cell, Figure, Panel
+from generation.contact_sheet.layout import (
     PAIR,
     PICTURES,
     Block,
@@ -26,6 +24,8 @@ from generation.sheet import (
     factors,
     level_text,
 )
+from generation.models import RANDOM_FEATURES, Experiment, Pair, Render, SourceImage
+from generation.services import THUMBNAIL_SIDE
 
 # The columns that a factor may be, in the order of the paper's grid.
 COLUMNS = (
