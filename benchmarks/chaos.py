@@ -283,8 +283,8 @@ class Chaos:
         from django.conf import settings
 
         from generation.engine.images import open_picture, pixel_sha256
-        from generation.media import check_media
         from generation.models import Render
+        from generation.pictures.media import check_media
 
         found = self.open_ends()
         rows = list(Render.objects.all())

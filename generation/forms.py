@@ -9,7 +9,6 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 
-from generation.decoding import DecodedPicture, DecoderBusy
 from generation.engine.errors import ImageRefused
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import NETWORK_LAYERS
@@ -29,6 +28,7 @@ from generation.models import (
     default_content_layers,
     default_tv_weights,
 )
+from generation.pictures.decoding import DecodedPicture, DecoderBusy
 from generation.presets import OBJECTIVES as PUBLISHED
 from generation.presets import PRESETS, picture_title
 from generation.services import decode_source_image

@@ -22,7 +22,6 @@ from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
-from generation.decoding import DecodedPicture, decode
 from generation.forecast import Rates, check_room, most_bytes, workers_present
 from generation.grid import Axes, overridden
 from generation.models import (
@@ -36,6 +35,7 @@ from generation.models import (
     default_tv_weights,
     lease_end,
 )
+from generation.pictures.decoding import DecodedPicture, decode
 from generation.presets import Preset, fixed_settings
 from generation.queueing.reproduction import end_lost
 from nstlab.core import broker

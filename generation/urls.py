@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from generation import views
+from generation.pictures import views
 
 app_name = "generation"
 urlpatterns = [

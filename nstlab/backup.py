@@ -31,7 +31,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from tqdm import tqdm
 
-from generation.media import stored_files
+from generation.pictures.media import stored_files
 from nstlab.core.file_modes import for_the_owner_only
 
 FORMAT = 1

@@ -15,9 +15,9 @@ from django.db import models, transaction
 from django.db.models import Q, QuerySet
 from PIL import Image
 
-from generation.decoding import DecodedPicture, DecoderBusy, decode
 from generation.engine.images import is_bare_png, pixel_sha256, png_bytes
 from generation.models import Render, SourceImage
+from generation.pictures.decoding import DecodedPicture, DecoderBusy, decode
 from generation.services import picture_bytes
 from survey import planning
 from survey.design import DesignError

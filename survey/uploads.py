@@ -29,7 +29,7 @@ from django.core.files import File
 from django.db import transaction
 from django.utils import timezone
 
-from generation.decoding import DecoderBusy, decode
+from generation.pictures.decoding import DecoderBusy, decode
 from nstlab.core import csv_files
 from nstlab.core.factor_names import refusals
 from survey.models import Stimulus, Study, Trial, Upload, UploadedPicture

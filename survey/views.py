@@ -25,7 +25,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from generation.views import send_picture
+from generation.pictures.views import send_picture
 from nstlab.core.access import seen_by
 from survey import limits, plates, services
 from survey.forms import (

@@ -23,12 +23,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from PIL import Image
 
-from generation import decoding
-from generation.decoding import decode
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture, pixel_sha256, png_bytes
 from generation.models import SourceImage
-from generation.preparing import Wanted
+from generation.pictures import decoding
+from generation.pictures.decoding import decode
+from generation.pictures.preparing import Wanted
 from nstlab.core.outages import FULL, sentence_of
 from survey import opening
 from survey.models import Study
@@ -162,7 +162,7 @@ def test_a_full_disk_is_no_fault_of_the_picture() -> None:
 
 LIMITING = """
 import resource
-from generation.preparing import limit
+from generation.pictures.preparing import limit
 resource.setrlimit(resource.RLIMIT_CPU, (20, 30))
 for most in (40, 25):
     limit(resource.RLIMIT_CPU, most)
@@ -227,7 +227,7 @@ def children(parent: int | None = None) -> list[int]:
         except OSError:
             continue  # it has just ended
         ours = above == (parent or os.getpid())
-        if ours and b"generation.preparing" in command:
+        if ours and b"generation.pictures.preparing" in command:
             found.append(int(path.name))
     return found
 
@@ -235,7 +235,7 @@ def children(parent: int | None = None) -> list[int]:
 PARENT = """
 import django, sys
 django.setup()
-from generation.decoding import decode
+from generation.pictures.decoding import decode
 decode(sys.stdin.buffer.read())
 """
 
@@ -303,7 +303,9 @@ def test_a_content_image_waits_its_turn_to_become_a_reference(
 
 
 def test_who_decodes_imports_nothing_of_the_lab_but_the_engine() -> None:
-    listing = "import generation.preparing, sys; print('\\n'.join(sys.modules))"
+    listing = (
+        "import generation.pictures.preparing, sys; print('\\n'.join(sys.modules))"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", listing],
         cwd=settings.BASE_DIR,

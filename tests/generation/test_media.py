@@ -12,8 +12,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
-from generation.media import check_media, prune
 from generation.models import Render
+from generation.pictures.media import check_media, prune
 from generation.services import retry_renders
 from nstlab.core.storage import UNFINISHED, DurableStorage
 from tests.conftest import put_on_wall

@@ -18,8 +18,8 @@ from PIL import Image
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
 from generation.engine.render import Painter
-from generation.media import check_media, prune
 from generation.models import Batch, Render
+from generation.pictures.media import check_media, prune
 from generation.queueing import leases, tasks
 from generation.queueing.tasks import render_batch
 from generation.services import abandon, queue_experiment, reap

@@ -25,8 +25,8 @@ from django.utils import timezone
 from moto.server import ThreadedMotoServer
 
 from generation.engine.images import open_picture, pixel_sha256
-from generation.media import check_media, prune
 from generation.models import Batch
+from generation.pictures.media import check_media, prune
 from generation.queueing.tasks import render_batch
 from generation.services import picture_bytes, queue_experiment
 from nstlab.settings import pictures

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from PIL import Image
 
-from generation.decoding import decode
+from generation.pictures.decoding import decode
 from survey import uploads
 from survey.models import Study
 from survey.opening import open_study

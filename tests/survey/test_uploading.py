@@ -16,8 +16,8 @@ from django.db import connection
 from django.utils import timezone
 from PIL import Image
 
-from generation.decoding import DecoderBusy, decode
 from generation.engine.images import pixel_sha256
+from generation.pictures.decoding import DecoderBusy, decode
 from survey import desk as desk_pages
 from survey import opening, preflight, services, uploads
 from survey.models import Stimulus, Study, Upload

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from generation.media import GRACE, check_media, prune
+from generation.pictures.media import GRACE, check_media, prune
 
 
 class Command(BaseCommand):

@@ -29,7 +29,7 @@ from django.core.files import File
 
 from generation.engine.errors import ImageRefused
 from generation.engine.images import MIN_SIDE, picture_header
-from generation.preparing import MOST_MEMORY, Made, Wanted, prepare
+from generation.pictures.preparing import MOST_MEMORY, Made, Wanted, prepare
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _apart(
         # It holds the turn too: until it has ended, its memory is not given back.
         kept = [turn, *(number for number in out if number is not None)]
         child = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "generation.preparing", json.dumps(asked)],
+            [sys.executable, "-m", "generation.pictures.preparing", json.dumps(asked)],
             cwd=settings.BASE_DIR,
             stdin=file,
             stdout=subprocess.PIPE,

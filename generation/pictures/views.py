@@ -11,9 +11,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
-from generation.decoding import DecoderBusy, small_jpeg
 from generation.engine.errors import ImageRefused
 from generation.models import Render, SourceImage
+from generation.pictures.decoding import DecoderBusy, small_jpeg
 from nstlab.core.access import seen_by, visible
 
 FOR_EVER = "private, max-age=31536000, immutable"
