@@ -38,7 +38,7 @@ from benchmarks.temporary import (  # noqa: E402
     open_study,
     temporary_lab,
 )
-from survey.play import OverSockets, Page, form_of, play  # noqa: E402
+from survey.client import OverSockets, Page, form_of, play  # noqa: E402
 
 AT_ONCE = 10
 LEAVE = 0.2

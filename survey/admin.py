@@ -37,8 +37,8 @@ from survey.models import (
     Translation,
     Trial,
 )
+from survey.participant.services import settle_dropped
 from survey.refusals import CannotOpen
-from survey.services import settle_dropped
 from survey.steps import STEPS
 
 

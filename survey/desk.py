@@ -22,8 +22,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
 from nstlab.core.access import changeable
-from survey import opening, presets, services, uploads
+from survey import opening, presets, uploads
 from survey.models import Recruit, Study
+from survey.participant import services
 from survey.refusals import CannotOpen
 from survey.steps import STEPS
 

@@ -20,7 +20,7 @@ from survey.models import Item, Participant, Stimulus, Study
 from survey.opening import as_stimulus, lacking, to_copy
 from survey.presets import P913_WORDS
 from survey.steps import FORMS, label_of
-from survey.texts import faults_of_forms, form_blocks
+from survey.study_texts import faults_of_forms, form_blocks
 
 SECONDS_A_TRIAL = 9.0
 """Looking and answering, as ACR sessions of still pictures usually take."""

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from django.conf import settings
 
+from survey.client import InProcess, play
 from survey.methods import method_of
 from survey.models import Participant, Study, Trial
-from survey.play import InProcess, play
-from survey.services import simulated_mark
+from survey.participant.services import simulated_mark
 
 BIAS_SD = 0.4
 NOISE_SD = 0.8

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from survey import views
+from survey.participant import views
 
 app_name = "survey"
 urlpatterns = [

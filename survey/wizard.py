@@ -25,11 +25,12 @@ from django.urls import URLPattern, path, reverse
 from generation.admin import count_of
 from generation.contact_sheet.layout import factor_label, level_text
 from generation.models import Experiment, Render
-from survey import desk, opening, preflight, services
+from survey import desk, opening, preflight
 from survey.models import Study
+from survey.participant import services
+from survey.participant.views import COOKIE
 from survey.refusals import CannotOpen
 from survey.steps import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
-from survey.views import COOKIE
 
 MOST_SHOWN = 300
 """Pictures of a page to choose from; filters find the others."""

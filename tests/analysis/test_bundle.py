@@ -37,8 +37,8 @@ from generation.models import Render, SourceImage
 from generation.services import add_source_image
 from survey import models
 from survey.models import FormAnswer, FormItem, Participant, Rating, Study, Trial
+from survey.participant.services import withdraw
 from survey.preflight import remarks
-from survey.services import withdraw
 from tests.analysis.test_exports import people_answer
 from tests.analysis.test_report import work_off
 from tests.conftest import png

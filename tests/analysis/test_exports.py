@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from survey.client import InProcess, play
 from survey.models import Participant, Rating, Study
-from survey.play import InProcess, play
-from survey.services import withdraw
+from survey.participant.services import withdraw
 
 pytestmark = pytest.mark.django_db
 

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from analysis import exclusions, monitor, reports
-from survey import services
 from survey.models import Participant, Question, Rating, Study, Trial
-from survey.services import withdraw
+from survey.participant import services
+from survey.participant.services import withdraw
 from tests.analysis.test_exports import people_answer
 
 pytestmark = pytest.mark.django_db

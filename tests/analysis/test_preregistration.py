@@ -22,8 +22,8 @@ from analysis.stats import contrasts, factors
 from analysis.stats.planned import CORRECTIONS, TESTS, planned_contrasts
 from analysis.stats.report import SCREENS
 from survey import uploads
+from survey.client import InProcess, play
 from survey.models import Participant, Study
-from survey.play import InProcess, play
 from survey.simulation import simulate
 from tests.analysis.test_bundle import everything_away, members, rewritten, written
 from tests.analysis.test_exports import people_answer

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
-from survey import services
 from survey.models import Participant, Question, Rating, Trial
+from survey.participant import services
 from tests.e2e.browser import PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.steps import (

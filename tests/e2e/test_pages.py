@@ -13,8 +13,8 @@ from django.test import RequestFactory
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from survey import limits, services
 from survey.models import Participant
+from survey.participant import rate_limits, services
 from survey.refusals import TooMany, UnknownCode
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
@@ -72,8 +72,11 @@ def too_many_codes() -> Iterator[None]:
     """As if as many codes had come from this machine as one place may send."""
     request = RequestFactory().post("/", REMOTE_ADDR="127.0.0.1")
     try:
-        for _code in range(limits.CODES_PER_HOUR):
-            with suppress(UnknownCode, TooMany), limits.counting_wrong_codes(request):
+        for _code in range(rate_limits.CODES_PER_HOUR):
+            with (
+                suppress(UnknownCode, TooMany),
+                rate_limits.counting_wrong_codes(request),
+            ):
                 raise UnknownCode
         yield
     finally:

@@ -10,8 +10,8 @@ import pytest
 from django.db.models import F
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from survey import services
 from survey.models import Participant, Rating, Translation
+from survey.participant import services
 from tests.e2e.browser import PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.steps import (

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import expect
 
+from survey.client import Page, play
 from survey.models import FormItem, Participant
-from survey.play import Page, play
 from tests.e2e.live import LiveLab
 
 pytestmark = [

@@ -27,8 +27,8 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
 ) -> None:
     from analysis.models import Bundle, Report
     from analysis.tasks import compute_report, make_bundle
+    from survey.client import InProcess, play
     from survey.models import Participant
-    from survey.play import InProcess, play
 
     study = make_study(pictures=5)
     for values in ([5, 3, 1, 2, 4], [4, 3, 2, 2, 5], [3, 3, 3, 3, 3]):

@@ -178,7 +178,7 @@ def test_the_labs_own_admin_pages_are_accessible(
 ) -> None:
     from analysis.models import Report
     from analysis.tasks import compute_report
-    from survey.play import InProcess, play
+    from survey.client import InProcess, play
 
     study, unseen = make_study(pictures=3), make_study(pictures=2)
     for values in ([5, 3, 1], [4, 3, 2]):

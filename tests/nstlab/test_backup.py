@@ -19,9 +19,9 @@ from django.core.management import CommandError, call_command
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from nstlab import backup as backup_module
 from nstlab.backup import BackupRefused, restore
+from survey.client import InProcess, play
 from survey.models import Participant, Study
-from survey.play import InProcess, play
-from survey.services import withdraw
+from survey.participant.services import withdraw
 from tests.elsewhere import Elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +33,7 @@ print("".join(csv_lines(RATINGS_LONG, ratings_rows(Study.objects.get()))), end="
 """
 TAKE_PART = """
 from survey.models import Study
-from survey.play import InProcess, play
+from survey.client import InProcess, play
 page = Study.objects.get().get_absolute_url()
 print(play(InProcess(), page, choose=lambda code: 1))
 """

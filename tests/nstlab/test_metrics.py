@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from generation.models import Batch
 from generation.services import queue_experiment
-from survey.play import InProcess, play
+from survey.client import InProcess, play
 
 # A name, labels in braces and a number; comments tell the type.
 SAMPLE = re.compile(

@@ -30,7 +30,7 @@ from typing import Any
 import pytest
 from django.conf import settings as lab
 
-from survey.play import OverSockets, play
+from survey.client import OverSockets, play
 from tests.conftest import missing
 from tests.e2e.browser import free_port
 from tests.elsewhere import database_url

@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from nstlab.supervisor import answers_http, gunicorn
-from survey.play import OverSockets, play
+from survey.client import OverSockets, play
 from tests.elsewhere import database_url
 from tests.generation.test_worker import children
 

@@ -14,7 +14,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from nstlab.core import counters
-from survey import limits, services
 from survey.models import (
     FormItem,
     Participant,
@@ -25,6 +24,7 @@ from survey.models import (
     Translation,
     Trial,
 )
+from survey.participant import rate_limits, services
 from survey.refusals import TooMany
 
 pytestmark = pytest.mark.django_db
@@ -340,7 +340,7 @@ def test_of_ten_thousand_joins_from_one_place_only_the_limit_passes(
     passed = 0
     for _ in range(10_000):
         try:
-            limits.count_join(flood)
+            rate_limits.count_join(flood)
         except TooMany:
             continue
         passed += 1
@@ -363,9 +363,9 @@ def test_codes_can_be_guessed_a_few_times_only(
     guesser = {"REMOTE_ADDR": "192.0.2.3"}
     statuses = [
         Client(**guesser).post(address, {"code": secrets.token_hex(12)}).status_code
-        for _ in range(limits.CODES_PER_HOUR + 1)
+        for _ in range(rate_limits.CODES_PER_HOUR + 1)
     ]
-    assert statuses == [404] * limits.CODES_PER_HOUR + [429]
+    assert statuses == [404] * rate_limits.CODES_PER_HOUR + [429]
     # The right one passes also from there: others may be behind that address.
     right = Client(**guesser).post(address, {"code": token})
     assert right.status_code in {200, 302}
@@ -378,7 +378,7 @@ def test_a_classroom_resumes_and_withdraws_from_one_address(
 ) -> None:
     """Right codes are no guesses, however many there are."""
     classroom = {"REMOTE_ADDR": "192.0.2.5"}
-    for _ in range(limits.CODES_PER_HOUR + 1):
+    for _ in range(rate_limits.CODES_PER_HOUR + 1):
         _participant, token = services.join(study, surroundings={})
         sent = {"code": token}
         response = Client(**classroom).post(f"/s/{study.slug}/{page}/", sent)
@@ -394,11 +394,11 @@ def test_an_ipv6_network_is_one_place(queues: None, study: Study) -> None:
         sent = {"code": secrets.token_hex(12)}
         return visitor.post(f"/s/{study.slug}/resume/", sent).status_code
 
-    for number in range(limits.CODES_PER_HOUR):
+    for number in range(rate_limits.CODES_PER_HOUR):
         assert guess(f"2001:db8:1:2::{number:x}") == 404
     assert guess("2001:db8:1:2:ffff:ffff:ffff:ffff") == 429
     assert guess("2001:db8:1:3::1") == 404
-    for number in range(limits.CODES_PER_HOUR):
+    for number in range(rate_limits.CODES_PER_HOUR):
         assert guess(f"::ffff:192.0.2.{number % 2 + 8}") == 404
     assert guess("192.0.2.8") == 404
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from survey import planning, services
+from survey import planning
 from survey.design import VoteSums, assess
 from survey.models import Item, Participant, Rating, Study, Trial
+from survey.participant import services
 from tests.survey.test_racing import race
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from nstlab.supervisor import Lab
-from survey import plates, services
+from survey.client import InProcess, play
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -27,9 +27,9 @@ from survey.models import (
     token_hash,
 )
 from survey.opening import new_version, open_study, unfreeze
-from survey.play import InProcess, play
+from survey.participant import services, vision_checks
+from survey.participant.services import invite
 from survey.refusals import CannotOpen
-from survey.services import invite
 from survey.signals import answers_withdrawn
 
 pytestmark = pytest.mark.django_db
@@ -116,11 +116,11 @@ def test_the_play_script_gets_through_forms_and_checks(make_study: Make) -> None
     assert set(participant.checks.values()) <= {"passed", "failed", "skipped"}
 
 
-@pytest.mark.parametrize("name", list(plates.PLATES))
+@pytest.mark.parametrize("name", list(vision_checks.PLATES))
 def test_a_plate_has_one_right_answer_that_is_offered_and_is_drawn_as_svg(
     name: str,
 ) -> None:
-    plate = plates.PLATES[name]
+    plate = vision_checks.PLATES[name]
     offered = {value for value, _ in plate.choices}
     seen = set()
     for seed in range(40):
@@ -135,17 +135,17 @@ def test_a_plate_has_one_right_answer_that_is_offered_and_is_drawn_as_svg(
 
 def test_checks_are_judged_and_only_the_verdict_is_kept() -> None:
     asked = ["viewport", "acuity", "colour"]
-    right = next(iter(plates.PLATES["acuity"].right(7)))
-    judged = plates.judge(
+    right = next(iter(vision_checks.PLATES["acuity"].right(7)))
+    judged = vision_checks.judge(
         asked, {"acuity": right, "colour": "none", "viewport": "300x200"},
         seed=7, needed=(300, 300),
     )  # fmt: skip
     assert judged == {"viewport": "failed", "acuity": "passed", "colour": "failed"}
-    large = plates.judge(
+    large = vision_checks.judge(
         ["viewport"], {"viewport": "390x844"}, seed=7, needed=(300, 300)
     )
     assert large == {"viewport": "passed"}
-    assert plates.judge(asked, {}, seed=7, needed=(9, 9)) == dict.fromkeys(
+    assert vision_checks.judge(asked, {}, seed=7, needed=(9, 9)) == dict.fromkeys(
         asked, "skipped"
     )
 

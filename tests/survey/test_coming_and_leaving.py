@@ -10,9 +10,9 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils.html import escape
 
-from survey import services
 from survey.models import FormAnswer, FormItem, Item, Participant, Rating, Study
 from survey.opening import new_version, open_study, pilot_study
+from survey.participant import services
 from survey.refusals import CannotOpen, NotYourTrial, StudyNotOpen
 
 pytestmark = pytest.mark.django_db

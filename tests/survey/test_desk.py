@@ -10,8 +10,9 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from nstlab.roles import update_group
-from survey import opening, services
+from survey import opening
 from survey.models import Participant, Recruit, Study
+from survey.participant import services
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

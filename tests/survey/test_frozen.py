@@ -23,8 +23,9 @@ from django.db.models.sql import compiler
 from django.test import Client
 
 from analysis import preregistration
-from survey import opening, services, uploads
+from survey import opening, uploads
 from survey.models import FormItem, Question, Rating, Stimulus, Study, Translation
+from survey.participant import services
 from survey.steps import STEPS
 from tests import holding
 from tests.conftest import png, put_on_wall

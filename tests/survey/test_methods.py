@@ -10,12 +10,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.test import Client
 
+from survey.client import InProcess, play
 from survey.methods import METHODS, method_of
 from survey.models import Participant, Question, Rating, Study, Trial
 from survey.opening import open_study
-from survey.play import InProcess, play
+from survey.participant.services import answer, join
 from survey.refusals import CannotOpen, NotOnTheScale
-from survey.services import answer, join
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,13 @@ from django.utils import timezone
 
 from survey.methods import method_of
 from survey.models import Item, Participant, Study, Trial
-from survey.services import answer, end_break, join, settle_dropped, withdraw
+from survey.participant.services import (
+    answer,
+    end_break,
+    join,
+    settle_dropped,
+    withdraw,
+)
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,9 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from survey import opening, services
+from survey import opening
 from survey.models import Participant, Rating, Study, Trial
+from survey.participant import services
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from survey.client import InProcess, play
 from survey.models import Participant, Rating, Study
-from survey.play import InProcess, play
-from survey.services import join, simulated_mark
+from survey.participant.services import join, simulated_mark
 from survey.simulation import rater, simulate, true_values
 
 pytestmark = pytest.mark.django_db

@@ -19,8 +19,9 @@ from PIL import Image
 from generation.engine.images import pixel_sha256
 from generation.pictures.decoding import DecoderBusy, decode
 from survey import desk as desk_pages
-from survey import opening, preflight, services, uploads
+from survey import opening, preflight, uploads
 from survey.models import Stimulus, Study, Upload
+from survey.participant import services
 from survey.refusals import CannotOpen
 from survey.uploads import UploadRefused, begin, go_on
 from tests.conftest import png

@@ -8,9 +8,9 @@ import pytest
 from django.core.files.storage import default_storage
 
 from generation.models import SourceImage
+from survey.client import InProcess, play
 from survey.models import Participant, Stimulus, Study, Trial
 from survey.opening import choose_renders, pilot_study, throw_pilot_away
-from survey.play import InProcess, play
 from survey.preflight import remarks, step_of
 from survey.refusals import CannotOpen
 from survey.steps import FORMS, STEPS

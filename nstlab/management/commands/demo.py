@@ -32,7 +32,7 @@ from nstlab.roles import researchers
 from nstlab.supervisor import Lab, answers_http, gunicorn
 from survey.models import Study
 from survey.opening import open_study
-from survey.services import purge_due
+from survey.participant.services import purge_due
 from survey.simulation import BIAS_SD, NOISE_SD, simulate, true_values
 
 USERNAME = "researcher"

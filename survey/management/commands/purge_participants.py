@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from survey import uploads
 from survey.models import Study
-from survey.services import forget_keys, purge, settle_dropped
+from survey.participant.services import forget_keys, purge, settle_dropped
 
 
 class Command(BaseCommand):

@@ -27,8 +27,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from generation.pictures.views import send_picture
 from nstlab.core.access import seen_by
-from survey import limits, plates, services
-from survey.forms import (
+from survey.methods import method_of
+from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
+from survey.participant import rate_limits, services, vision_checks
+from survey.participant.forms import (
     PLATFORMS,
     CodeForm,
     JoinForm,
@@ -39,15 +41,13 @@ from survey.forms import (
     recruit_of,
     sent_by_platform,
 )
-from survey.methods import method_of
-from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
 from survey.refusals import (
     AlreadyAnswered,
     BegunBefore,
     StudyNotOpen,
     SurveyRefusal,
 )
-from survey.texts import choose_language, form_words, languages_of, texts_of
+from survey.study_texts import choose_language, form_words, languages_of, texts_of
 
 COOKIE = "participant"
 COOKIE_SECONDS = 30 * 24 * 3600
@@ -387,7 +387,7 @@ def join(
     if sent["again"] == "anew":
         anew = JoinForm(study=study, initial={"invitation": sent["invitation"]})
         return _welcome(request, study, anew, instead=sent["key"])
-    limits.count_join(request)
+    rate_limits.count_join(request)
     try:
         participant, token = services.join(
             study,
@@ -451,7 +451,7 @@ def resume(
             request, study, "resume", status, form=form, participant=participant
         )
     token = form.cleaned_data["code"]
-    with limits.counting_wrong_codes(request):
+    with rate_limits.counting_wrong_codes(request):
         participant = services.resume(study.slug, token)
     return _keep_code(_to_place(participant), study, token)
 
@@ -506,14 +506,16 @@ def checks(request: HttpRequest, participant: Participant) -> HttpResponse:
     asked = [name for name in CHECKS if getattr(study, f"check_{name}")]
     if request.method == "POST":
         largest = study.stimuli.order_by("-width").first()
-        results = plates.judge(
+        results = vision_checks.judge(
             asked, request.POST, seed=participant.seed,
             needed=(largest.width, largest.height) if largest else (0, 0),
         )  # fmt: skip
         services.keep_checks(participant, results)
         participant.refresh_from_db()
         return _to_place(participant)
-    questions = [plates.PLATES[name] for name in asked if name in plates.PLATES]
+    questions = [
+        vision_checks.PLATES[name] for name in asked if name in vision_checks.PLATES
+    ]
     return _page(
         request, study, "checks", participant=participant, plates=questions,
         viewport="viewport" in asked,
@@ -524,9 +526,9 @@ def checks(request: HttpRequest, participant: Participant) -> HttpResponse:
 def check_plate(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """A plate as SVG, drawn for this participant."""
     participant = _get_participant(request, slug)
-    if participant is None or name not in plates.PLATES:
+    if participant is None or name not in vision_checks.PLATES:
         raise Http404("There is no such plate.")
-    svg = plates.PLATES[name].draw(participant.seed)
+    svg = vision_checks.PLATES[name].draw(participant.seed)
     response = HttpResponse(svg, content_type="image/svg+xml")
     response["Cache-Control"] = "private, no-store"
     return response
@@ -718,7 +720,7 @@ def withdraw(
         )
     leaving, sent = participant, form.cleaned_data["code"]
     if sent or leaving is None:
-        with limits.counting_wrong_codes(request):
+        with rate_limits.counting_wrong_codes(request):
             leaving = services.whose(study.slug, sent)
     services.withdraw(leaving)
     response = _page(request, study, "withdrawn", over=_outbox(leaving))

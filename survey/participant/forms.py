@@ -12,7 +12,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from survey.models import FormItem, Participant, Recruit, Study
-from survey.texts import FormWords
+from survey.study_texts import FormWords
 
 PLAUSIBLE_RESPONSE_MS = 24 * 3600 * 1000
 
