@@ -50,8 +50,12 @@ from survey.models import (
     Trial,
     token_hash,
 )
-from survey.opening import discarding_files, keep_with_references, write_picture
-from survey.uploads import UNREADABLE
+from survey.studies.lifecycle import (
+    discarding_files,
+    keep_with_references,
+    write_picture,
+)
+from survey.studies.uploads import UNREADABLE
 
 # Imported times are seconds since each person's start; this stands for that start.
 START = datetime(2000, 1, 1, tzinfo=UTC)

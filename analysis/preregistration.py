@@ -24,9 +24,9 @@ from analysis.stats.flags import FAST_MS
 from nstlab.core import csv_files
 from survey.methods import method_of
 from survey.models import Rating, Study, Trial
-from survey.opening import check_all_uploaded, hold, hold_people
-from survey.preflight import NO_FACTORS
 from survey.refusals import CannotOpen
+from survey.studies.lifecycle import check_all_uploaded, hold, hold_people
+from survey.studies.preflight import NO_FACTORS
 
 FORMAT = 1
 LEVEL = 0.95

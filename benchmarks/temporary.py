@@ -61,8 +61,8 @@ def _database(server: str) -> Iterator[str]:
 
 def open_study(*, pictures: int, **fields: Any) -> Any:
     """An open study of so many pictures of its own, 300 × 300 pixels each."""
-    from survey import opening
     from survey.models import Stimulus, Study
+    from survey.studies import lifecycle
 
     study = Study.objects.create(
         title="Benchmark",
@@ -74,9 +74,9 @@ def open_study(*, pictures: int, **fields: Any) -> Any:
     for number in range(pictures):
         factors = {"content": f"content {number % 5}", "style": f"style {number // 5}"}
         stimulus = Stimulus(study=study, parameters=factors)
-        opening.write_picture(stimulus, painting(number))
+        lifecycle.write_picture(stimulus, painting(number))
         stimulus.save()
-    opening.open_study(study)
+    lifecycle.open_study(study)
     return study
 
 

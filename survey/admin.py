@@ -25,7 +25,6 @@ from generation.admin import (
 )
 from nstlab.core.access import may_change
 from nstlab.core.admin import OwnedAdmin
-from survey import desk, opening, preflight, uploads, wizard
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -39,14 +38,16 @@ from survey.models import (
 )
 from survey.participant.services import settle_dropped
 from survey.refusals import CannotOpen
-from survey.steps import STEPS
+from survey.studies import lifecycle, preflight, uploads
+from survey.studies.pages import tools, wizard
+from survey.studies.steps import STEPS
 
 
 class _FrozenWithStudy:
     """Rows that open with their study's draft and freeze with it."""
 
     def _unfrozen(self, study: Study | None) -> bool:
-        return study is None or study.state in opening.UNFROZEN
+        return study is None or study.state in lifecycle.UNFROZEN
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._unfrozen(obj) and request.user.has_perm("survey.change_study")
@@ -119,11 +120,11 @@ class StudyAdmin(OwnedAdmin):
     never_frozen = ["source", "max_participants", "opens_at", "closes_at", "delete_on"]
 
     def get_urls(self) -> list[URLPattern]:
-        return [*wizard.urls(self), *desk.urls(self), *super().get_urls()]
+        return [*wizard.urls(self), *tools.urls(self), *super().get_urls()]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         """Once nothing can be added, only of what there is some."""
-        if obj is None or obj.state in opening.UNFROZEN:
+        if obj is None or obj.state in lifecycle.UNFROZEN:
             return self.inlines
         return [
             inline
@@ -161,7 +162,7 @@ class StudyAdmin(OwnedAdmin):
         """With what stands against opening, and what to do next."""
         context = dict(extra_context or {})
         study = self.get_object(request, object_id)
-        if study is not None and study.state not in opening.UNFROZEN:
+        if study is not None and study.state not in lifecycle.UNFROZEN:
             joined = study.participants.filter(pilot=False, simulated=False)
             context["joined"] = joined.exists()
         elif study is not None:
@@ -205,7 +206,7 @@ class StudyAdmin(OwnedAdmin):
         if held is None or not self.has_change_permission(request, held):
             return ""  # which is answered as ever
         frozen = {*self._named()} - {*self.never_frozen, *self.readonly_fields}
-        if held.state in opening.UNFROZEN or frozen.isdisjoint(request.POST):
+        if held.state in lifecycle.UNFROZEN or frozen.isdisjoint(request.POST):
             return ""
         return (
             f"“{held}” was changed after you loaded this page. It is "
@@ -220,7 +221,7 @@ class StudyAdmin(OwnedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Once a study is open its texts and its design are frozen."""
-        if obj is None or obj.state in opening.UNFROZEN:
+        if obj is None or obj.state in lifecycle.UNFROZEN:
             return self.readonly_fields
         return [name for name in self._named() if name not in self.never_frozen]
 
@@ -257,7 +258,7 @@ class StudyAdmin(OwnedAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Study) -> None:
         try:
-            opening.delete_study(obj)
+            lifecycle.delete_study(obj)
         except ProtectedError as refused:  # since it was asked for
             raise PermissionDenied(
                 f"“{obj}” was not deleted: somebody takes part in it by now."
@@ -281,7 +282,7 @@ class StudyAdmin(OwnedAdmin):
         """What a button of the study's page asks for, once the page is saved."""
         studies = Study.objects.filter(pk=pk)
         copies = name in ("open", "pilot", "take_in")
-        if copies and (page := desk.go_on_copying(studies.get(), act=name)):
+        if copies and (page := tools.go_on_copying(studies.get(), act=name)):
             return page
         getattr(self, name)(request, studies)
         return HttpResponseRedirect(reverse("admin:survey_study_change", args=[pk]))
@@ -326,17 +327,17 @@ class StudyAdmin(OwnedAdmin):
 
     @admin.action(description="Open for participants", permissions=["open"])
     def open(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, *desk.ACTS["open"], copying="open")
+        self._each(request, queryset, *tools.ACTS["open"], copying="open")
 
     @admin.action(description="Pilot (counts nothing)", permissions=["open"])
     def pilot(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, *desk.ACTS["pilot"], copying="pilot")
+        self._each(request, queryset, *tools.ACTS["pilot"], copying="pilot")
 
     def take_in(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, opening.take_in, "“{}” has its pictures.")
+        self._each(request, queryset, lifecycle.take_in, "“{}” has its pictures.")
 
     def unfreeze(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, opening.unfreeze, "“{}” is a draft again.")
+        self._each(request, queryset, lifecycle.unfreeze, "“{}” is a draft again.")
 
     def _each(
         self,
@@ -349,7 +350,7 @@ class StudyAdmin(OwnedAdmin):
     ) -> None:
         """Do it to each; `copying` names it where its pictures are copied first."""
         for study in queryset:
-            if copying and (page := desk.go_on_copying(study, act=copying)):
+            if copying and (page := tools.go_on_copying(study, act=copying)):
                 messages.warning(
                     request,
                     format_html(
@@ -421,7 +422,7 @@ class StimulusAdmin(SaysRandomWeights):
             return False
         if obj is None:
             return True
-        unfrozen = obj.study.state in opening.UNFROZEN
+        unfrozen = obj.study.state in lifecycle.UNFROZEN
         return unfrozen and may_change(request.user, obj.study)
 
     def changeform_view(
@@ -443,7 +444,7 @@ class StimulusAdmin(SaysRandomWeights):
 
     def _say_frozen(self, request: HttpRequest, study: Study) -> bool:
         """Tell whoever might change the pictures of a study that they are frozen."""
-        if study.state in opening.UNFROZEN or not may_change(request.user, study):
+        if study.state in lifecycle.UNFROZEN or not may_change(request.user, study):
             return False
         said = f"“{study}” is {study.state_in_words}: its pictures are frozen, and "
         messages.error(request, said + "what you chose for them was not saved.")
@@ -476,7 +477,7 @@ class StimulusAdmin(SaysRandomWeights):
         request.__dict__["_editable"] = editable = {
             study.pk
             for study in studies
-            if study.state in opening.UNFROZEN and may_change(request.user, study)
+            if study.state in lifecycle.UNFROZEN and may_change(request.user, study)
         }
         if not editable:
             listed.list_editable = ()

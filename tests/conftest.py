@@ -208,7 +208,7 @@ def put_on_wall(experiment: Any) -> list[Any]:
 def make_study(make_experiment: Callable[..., Any]) -> Callable[..., Any]:
     """A factory of the researcher's open studies of `pictures` renders."""
     from survey.models import Study
-    from survey.opening import open_study
+    from survey.studies.lifecycle import open_study
 
     def make(*, pictures: int = 3, **fields: Any) -> Any:
         number = Study.objects.count()

@@ -809,7 +809,7 @@ def _purge_some(study: Study) -> int:
 
 def purge_due() -> None:
     """What a lab does by itself: settle who dropped out, delete what is due today."""
-    from survey import uploads
+    from survey.studies import uploads
 
     settle_dropped()
     forget_keys()

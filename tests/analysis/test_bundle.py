@@ -38,7 +38,7 @@ from generation.services import add_source_image
 from survey import models
 from survey.models import FormAnswer, FormItem, Participant, Rating, Study, Trial
 from survey.participant.services import withdraw
-from survey.preflight import remarks
+from survey.studies.preflight import remarks
 from tests.analysis.test_exports import people_answer
 from tests.analysis.test_report import work_off
 from tests.conftest import png

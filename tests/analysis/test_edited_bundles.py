@@ -24,7 +24,7 @@ from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from analysis.imports import BrokenBundle, import_bundle
 from generation.engine.images import open_picture
 from survey.models import FormItem, Participant, Question, Stimulus, Study, Trial
-from survey.opening import write_picture
+from survey.studies.lifecycle import write_picture
 from tests.analysis.test_round_trip import gone, make_rated
 from tests.conftest import png
 

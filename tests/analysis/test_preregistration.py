@@ -21,10 +21,10 @@ from analysis.preregistration import CannotFreeze, PlanForm, freeze, write
 from analysis.stats import contrasts, factors
 from analysis.stats.planned import CORRECTIONS, TESTS, planned_contrasts
 from analysis.stats.report import SCREENS
-from survey import uploads
 from survey.client import InProcess, play
 from survey.models import Participant, Study
 from survey.simulation import simulate
+from survey.studies import uploads
 from tests.analysis.test_bundle import everything_away, members, rewritten, written
 from tests.analysis.test_exports import people_answer
 from tests.conftest import png

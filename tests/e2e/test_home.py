@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, expect
 from generation.models import Render
 from generation.services import queue_experiment
 from survey.models import Study
-from survey.opening import take_in
+from survey.studies.lifecycle import take_in
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import Readable
 from tests.e2e.test_researcher import log_in

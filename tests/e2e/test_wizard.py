@@ -221,8 +221,8 @@ def test_copying_many_pictures_shows_how_far_it_is_and_which_one_is_broken(
 def test_an_archive_is_taken_in_before_ones_eyes(
     desk_lab: LiveLab, visit: Visit, researcher: Any
 ) -> None:
-    from survey import uploads
     from survey.models import Study
+    from survey.studies import uploads
 
     study = Study.objects.create(title="Mine", owner=researcher)
     file = zipped({f"{n}.png": png((40 * n, 10, 200)) for n in range(4)})

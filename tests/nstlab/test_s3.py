@@ -31,9 +31,9 @@ from generation.queueing.tasks import render_batch
 from generation.services import picture_bytes, queue_experiment
 from nstlab.settings import pictures
 from nstlab.supervisor import answers_http, gunicorn
-from survey import uploads
 from survey.client import OverSockets, play
 from survey.models import Study
+from survey.studies import uploads
 from tests.conftest import png, put_on_wall
 from tests.e2e.browser import free_port
 from tests.elsewhere import Elsewhere, database_url

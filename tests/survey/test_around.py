@@ -26,11 +26,11 @@ from survey.models import (
     Translation,
     token_hash,
 )
-from survey.opening import new_version, open_study, unfreeze
 from survey.participant import services, vision_checks
 from survey.participant.services import invite
 from survey.refusals import CannotOpen
 from survey.signals import answers_withdrawn
+from survey.studies.lifecycle import new_version, open_study, unfreeze
 
 pytestmark = pytest.mark.django_db
 

@@ -11,9 +11,9 @@ from django.test import Client
 from django.utils.html import escape
 
 from survey.models import FormAnswer, FormItem, Item, Participant, Rating, Study
-from survey.opening import new_version, open_study, pilot_study
 from survey.participant import services
 from survey.refusals import CannotOpen, NotYourTrial, StudyNotOpen
+from survey.studies.lifecycle import new_version, open_study, pilot_study
 
 pytestmark = pytest.mark.django_db
 

@@ -23,10 +23,10 @@ from django.db.models.sql import compiler
 from django.test import Client
 
 from analysis import preregistration
-from survey import opening, uploads
 from survey.models import FormItem, Question, Rating, Stimulus, Study, Translation
 from survey.participant import services
-from survey.steps import STEPS
+from survey.studies import lifecycle, uploads
+from survey.studies.steps import STEPS
 from tests import holding
 from tests.conftest import png, put_on_wall
 from tests.nstlab.test_people import desk_routes
@@ -46,7 +46,7 @@ REFUSED = re.compile(
 def open_and_rate(pk: int, *, rated: bool) -> None:
     """What a colleague and a participant do meanwhile."""
     study = Study.objects.get(pk=pk)
-    opening.open_study(study)
+    lifecycle.open_study(study)
     if rated:
         participant, _ = services.join(study, surroundings={})
         trial = participant.next_trial()
@@ -92,7 +92,7 @@ class Meanwhile:
                     cursor.execute(patience)
                 self._what()
                 self.happened = True
-            except (OperationalError, opening.CannotOpen):
+            except (OperationalError, lifecycle.CannotOpen):
                 pass  # it is held, or an upload is under way: this happens later
             finally:
                 connection.close()
@@ -226,7 +226,7 @@ def cancel_upload(study: Study) -> None:
 
 
 def piloting(study: Study) -> None:
-    opening.pilot_study(study)
+    lifecycle.pilot_study(study)
 
 
 def lacks_a_copy(study: Study) -> None:
@@ -363,7 +363,7 @@ def draft(experiment: Any) -> Study:
         title="S", experiment=experiment, owner=experiment.owner,
         controller="x", contact="y", ethics_reference="z",
     )  # fmt: skip
-    opening.take_in(study)
+    lifecycle.take_in(study)
     return study
 
 
@@ -413,7 +413,7 @@ def test_a_study_that_closes_while_its_limit_is_changed_stays_closed(
     moment: Any, desk: Client, draft: Study
 ) -> None:
     """What may change in an open study is written, and nothing besides."""
-    opening.open_study(draft)
+    lifecycle.open_study(draft)
     address = f"/admin/survey/study/{draft.pk}/change/"
     sent = of_study(desk, address) | {"max_participants": "40"}
 
@@ -432,7 +432,7 @@ def test_a_study_that_closes_while_its_limit_is_changed_stays_closed(
 def test_a_writer_that_holds_nothing_is_found_out(
     desk: Client, draft: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "hold_unfrozen", lambda study: study)
+    monkeypatch.setattr(lifecycle, "hold_unfrozen", lambda study: study)
     desk.post(f"/admin/survey/study/{draft.pk}/form-preset/")
     assert [said.partition(" ")[2] for said in holding.unheld] == ["adds FormItem"]
     holding.unheld.clear()
@@ -443,7 +443,7 @@ def test_what_was_typed_stays_on_the_page_that_refuses_it(
 ) -> None:
     page = f"/admin/survey/study/{draft.pk}/wizard/texts/"
     sent = of_step(desk, page) | {"consent": "Typed for an hour."}
-    opening.open_study(draft)
+    lifecycle.open_study(draft)
     shown = desk.post(page, sent).content.decode()
     assert "Typed for an hour." in shown and "Nothing of this was saved." in shown
 
@@ -475,7 +475,7 @@ def test_what_is_planned_is_the_study_as_it_stands_when_it_opens(draft: Study) -
 
     race = Meanwhile(meanwhile)
     with before_its_transaction(race):
-        opening.open_study(draft)
+        lifecycle.open_study(draft)
     assert race.happened
     assert draft.method == Study.Method.PAIRS and draft.controller == "Another"
     assert draft.items.exclude(second=None).count() == draft.items.count() == 1
@@ -491,7 +491,7 @@ def test_what_was_taken_out_of_what_people_must_know_stops_an_opening(
     race = Meanwhile(meanwhile)
     with (
         before_its_transaction(race),
-        pytest.raises(opening.CannotOpen, match="cannot open without a contact"),
+        pytest.raises(lifecycle.CannotOpen, match="cannot open without a contact"),
     ):
-        opening.open_study(draft)
+        lifecycle.open_study(draft)
     assert race.happened and Study.objects.get().state == Study.State.DRAFT

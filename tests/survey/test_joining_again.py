@@ -15,9 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from survey.models import FormItem, Invitation, Participant, Rating, Study, token_hash
-from survey.opening import new_version, open_study
 from survey.participant import services
 from survey.participant.services import invite
+from survey.studies.lifecycle import new_version, open_study
 from tests.survey.test_coming_and_leaving import MOVED, text_of
 from tests.survey.test_racing import race
 

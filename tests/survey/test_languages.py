@@ -19,9 +19,9 @@ from django.utils.html import escape
 from survey.methods.acr import FIVE
 from survey.methods.dcr import IMPAIRMENT
 from survey.models import FormAnswer, FormItem, Study, Translation
-from survey.opening import hold
-from survey.preflight import remarks
 from survey.presets import add_p913_form
+from survey.studies.lifecycle import hold
+from survey.studies.preflight import remarks
 from tests.survey import messages
 
 LANGUAGES = messages.languages()

@@ -13,9 +13,9 @@ from django.test import Client
 from survey.client import InProcess, play
 from survey.methods import METHODS, method_of
 from survey.models import Participant, Question, Rating, Study, Trial
-from survey.opening import open_study
 from survey.participant.services import answer, join
 from survey.refusals import CannotOpen, NotOnTheScale
+from survey.studies.lifecycle import open_study
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from survey.models import Study
-from survey.opening import open_study, take_in
 from survey.refusals import CannotOpen
+from survey.studies.lifecycle import open_study, take_in
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

@@ -14,11 +14,11 @@ from django.test import Client
 from PIL import Image
 
 from generation.pictures.decoding import decode
-from survey import uploads
 from survey.models import Study
-from survey.opening import open_study
 from survey.refusals import CannotOpen
-from survey.uploads import UploadRefused, take_in
+from survey.studies import uploads
+from survey.studies.lifecycle import open_study
+from survey.studies.uploads import UploadRefused, take_in
 from tests.conftest import png
 from tests.survey.test_desk import filled
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from scipy import stats
 
 from survey.models import Stimulus, Study
-from survey.preflight import remarks, votes_for
+from survey.studies.preflight import remarks, votes_for
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

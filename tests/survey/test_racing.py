@@ -13,9 +13,9 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from survey import opening
 from survey.models import Participant, Rating, Study, Trial
 from survey.participant import services
+from survey.studies import lifecycle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -211,6 +211,6 @@ def test_a_pilot_is_thrown_away_while_somebody_answers(
 
     def throw_away() -> int:
         assert held.wait(20)
-        return opening.throw_pilot_away(study)
+        return lifecycle.throw_pilot_away(study)
 
     assert race(answer, throw_away) == [None, 1]

@@ -9,7 +9,7 @@ import pytest
 
 from generation.models import Experiment
 from survey.models import Stimulus, Study
-from survey.opening import as_stimulus, new_version
+from survey.studies.lifecycle import as_stimulus, new_version
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

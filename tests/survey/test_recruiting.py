@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 from django.test import Client
 
-from survey import preflight
 from survey.models import Participant, Recruit, Study
-from survey.opening import new_version
+from survey.studies import preflight
+from survey.studies.lifecycle import new_version
 from tests.survey.test_coming_and_leaving import answer_all, join, text_of
 
 pytestmark = pytest.mark.django_db

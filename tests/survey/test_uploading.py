@@ -18,12 +18,12 @@ from PIL import Image
 
 from generation.engine.images import pixel_sha256
 from generation.pictures.decoding import DecoderBusy, decode
-from survey import desk as desk_pages
-from survey import opening, preflight, uploads
 from survey.models import Stimulus, Study, Upload
 from survey.participant import services
 from survey.refusals import CannotOpen
-from survey.uploads import UploadRefused, begin, go_on
+from survey.studies import lifecycle, preflight, uploads
+from survey.studies.pages import tools as desk_pages
+from survey.studies.uploads import UploadRefused, begin, go_on
 from tests.conftest import png
 from tests.survey.test_own_pictures import REQUIRED, files_there, zipped
 from tests.survey.test_racing import race
@@ -118,11 +118,11 @@ def test_a_new_version_waits_until_all_is_taken_in(own: Study) -> None:
     upload = begin(own, archive(), TABLE)
     assert go_on(upload, 0.0) == 4
     with pytest.raises(CannotOpen, match="are being taken in"):
-        opening.new_version(own)
+        lifecycle.new_version(own)
     assert Study.objects.get() == own
     assert go_on(upload) == 0
     Study.objects.filter(pk=own.pk).update(state=Study.State.OPEN)
-    assert is_whole(opening.new_version(own))
+    assert is_whole(lifecycle.new_version(own))
 
 
 def test_what_no_database_can_keep_is_refused_by_name(own: Study) -> None:
@@ -190,7 +190,7 @@ def test_one_archive_at_a_time(own: Study) -> None:
 def test_nothing_opens_before_all_is_in(own: Study) -> None:
     upload = begin(own, archive(), None)
     go_on(upload, 0.0)
-    for act in (opening.open_study, opening.pilot_study):
+    for act in (lifecycle.open_study, lifecycle.pilot_study):
         with pytest.raises(CannotOpen, match="are being taken in"):
             act(own)
     own.refresh_from_db()
@@ -198,7 +198,7 @@ def test_nothing_opens_before_all_is_in(own: Study) -> None:
     [remark] = [it for it in preflight.remarks(own) if "archive" in it.text]
     assert remark.stops and "4 are left" in remark.text
     assert go_on(upload) == 0
-    opening.open_study(own)
+    lifecycle.open_study(own)
     assert own.items.count() == 5
 
 
@@ -269,7 +269,7 @@ def test_what_nobody_goes_on_with_is_removed_after_a_day(own: Study) -> None:
 def test_a_study_takes_its_archive_along_when_it_is_deleted(own: Study) -> None:
     files, archives = files_there(), archives_there()
     go_on(begin(own, archive(), None), 0.0)
-    opening.delete_study(own)
+    lifecycle.delete_study(own)
     assert not Upload.objects.exists() and not Stimulus.objects.exists()
     assert (files_there(), archives_there()) == (files, archives)
 

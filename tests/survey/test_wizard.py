@@ -10,10 +10,10 @@ from django.core.files.storage import default_storage
 from generation.models import SourceImage
 from survey.client import InProcess, play
 from survey.models import Participant, Stimulus, Study, Trial
-from survey.opening import choose_renders, pilot_study, throw_pilot_away
-from survey.preflight import remarks, step_of
 from survey.refusals import CannotOpen
-from survey.steps import FORMS, STEPS
+from survey.studies.lifecycle import choose_renders, pilot_study, throw_pilot_away
+from survey.studies.preflight import remarks, step_of
+from survey.studies.steps import FORMS, STEPS
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

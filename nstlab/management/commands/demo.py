@@ -31,9 +31,9 @@ from nstlab.core.outages import going_on
 from nstlab.roles import researchers
 from nstlab.supervisor import Lab, answers_http, gunicorn
 from survey.models import Study
-from survey.opening import open_study
 from survey.participant.services import purge_due
 from survey.simulation import BIAS_SD, NOISE_SD, simulate, true_values
+from survey.studies.lifecycle import open_study
 
 USERNAME = "researcher"
 EXPERIMENT = "Demo"

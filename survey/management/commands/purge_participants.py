@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from survey import uploads
 from survey.models import Study
 from survey.participant.services import forget_keys, purge, settle_dropped
+from survey.studies import uploads
 
 
 class Command(BaseCommand):

@@ -25,12 +25,13 @@ from django.urls import URLPattern, path, reverse
 from generation.admin import count_of
 from generation.contact_sheet.layout import factor_label, level_text
 from generation.models import Experiment, Render
-from survey import desk, opening, preflight
 from survey.models import Study
 from survey.participant import services
 from survey.participant.views import COOKIE
 from survey.refusals import CannotOpen
-from survey.steps import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
+from survey.studies import lifecycle, preflight
+from survey.studies.pages import tools
+from survey.studies.steps import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
 
 MOST_SHOWN = 300
 """Pictures of a page to choose from; filters find the others."""
@@ -74,7 +75,7 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
             raise PermissionDenied
         if step not in STEPS:
             raise Http404(f"The wizard has no step {step}.")
-        frozen = study.state not in opening.UNFROZEN
+        frozen = study.state not in lifecycle.UNFROZEN
         if step != "review" and frozen and request.method != "POST":
             return _to(study, "review")
         pages = {"pictures": pictures, "review": review}
@@ -105,7 +106,7 @@ def _page(
     """A step with the bar of steps; a number says what must be mended on each."""
     found = preflight.remarks(study) if study is not None else []
     needs = Counter(remark.step for remark in found if remark.stops)
-    frozen = study is not None and study.state not in opening.UNFROZEN
+    frozen = study is not None and study.state not in lifecycle.UNFROZEN
     bar = [
         {
             "title": title,
@@ -154,7 +155,7 @@ def _changed(request: HttpRequest, study: Study, owner: ModelAdmin, step: str) -
     """Note a saved step; a pilot of the study as it was is over."""
     owner.log_change(request, study, f"{STEPS[step]} set in the wizard.")
     if study.state == Study.State.PILOTING:
-        opening.unfreeze(study)
+        lifecycle.unfreeze(study)
         messages.info(
             request,
             "The preview is over, for the study is another one now: start it again "
@@ -324,7 +325,7 @@ def _new_draft(
             **{name: getattr(mine, name) for name in habits if mine is not None},
         )
         if experiment is not None:
-            opening.choose_renders(study, chosen)
+            lifecycle.choose_renders(study, chosen)
         owner.log_addition(request, study, "Begun in the wizard.")
     return study
 
@@ -343,7 +344,7 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
     else:
         shown = study.stimuli.filter(render__isnull=False)
         known = {pk for pk in shown.values_list("render", flat=True) if pk is not None}
-        known |= set(opening.to_copy(study).values_list("pk", flat=True))
+        known |= set(lifecycle.to_copy(study).values_list("pk", flat=True))
     picker = _picker(request, experiment, known)
     if request.method == "POST" and request.POST.get("act", "save") == "save":
         if not picker.chosen:
@@ -353,7 +354,7 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
         else:
             try:
                 with transaction.atomic():
-                    opening.choose_renders(study, picker.chosen)
+                    lifecycle.choose_renders(study, picker.chosen)
                     _changed(request, study, owner, "pictures")
             except CannotOpen as refused:
                 messages.error(request, str(refused))
@@ -365,7 +366,7 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
 def _copied(request: HttpRequest, study: Study) -> HttpResponse:
     """On from the pictures, once they are copied."""
     step = _wanted(request, "pictures")
-    return desk.go_on_copying(study, step=step) or _to(study, step)
+    return tools.go_on_copying(study, step=step) or _to(study, step)
 
 
 def _pick(
@@ -391,7 +392,7 @@ def fill_in(
     if request.method == "POST":
         try:
             with transaction.atomic():
-                held = opening.hold_unfrozen(study)
+                held = lifecycle.hold_unfrozen(study)
                 form, used = _forms(held, step, request.POST)
                 if form.is_valid() and (used is None or used.is_valid()):
                     held = form.save()
@@ -473,7 +474,7 @@ def review(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
     pilots = study.participants.filter(pilot=True).count()
     return _page(
         request, study, owner, "review", may_open=may_open, pilots=pilots,
-        unfrozen=study.state in opening.UNFROZEN,
+        unfrozen=study.state in lifecycle.UNFROZEN,
         address=request.build_absolute_uri(study.get_absolute_url()),
     )  # fmt: skip
 
@@ -481,9 +482,9 @@ def review(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
 def _preview(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
     """To the welcome page as somebody who has never been there."""
     if study.state != Study.State.PILOTING:
-        if page := desk.go_on_copying(study, step="review"):
+        if page := tools.go_on_copying(study, step="review"):
             return page
-        opening.pilot_study(study)
+        lifecycle.pilot_study(study)
         owner.log_change(request, study, "Previewed from the wizard.")
     address = study.get_absolute_url()
     fragment = ""
@@ -498,7 +499,7 @@ def _throw_away(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
     if study.participants.filter(pilot=True).exists() and "sure" not in request.POST:
         messages.error(request, "Tick that the answers of the preview may be deleted.")
         return _to(study, "review")
-    people = opening.throw_pilot_away(study)
+    people = lifecycle.throw_pilot_away(study)
     sentence = f"The preview is thrown away: {people} trial people were deleted."
     if people == 1:
         sentence = "The preview is thrown away: one trial person was deleted."
@@ -508,9 +509,9 @@ def _throw_away(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
 
 
 def _open(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
-    if page := desk.go_on_copying(study, act="open", step="review"):
+    if page := tools.go_on_copying(study, act="open", step="review"):
         return page
-    opening.open_study(study)
+    lifecycle.open_study(study)
     owner.log_change(request, study, f"“{study}” is open.")
     messages.success(request, f"“{study}” is open.")
     return _to(study, "review")

@@ -17,9 +17,9 @@ from survey import planning
 from survey.design import DesignError, student_t
 from survey.methods import CannotAsk, method_of
 from survey.models import Item, Participant, Stimulus, Study
-from survey.opening import as_stimulus, lacking, to_copy
 from survey.presets import P913_WORDS
-from survey.steps import FORMS, label_of
+from survey.studies.lifecycle import as_stimulus, lacking, to_copy
+from survey.studies.steps import FORMS, label_of
 from survey.study_texts import faults_of_forms, form_blocks
 
 SECONDS_A_TRIAL = 9.0

@@ -22,11 +22,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
 from nstlab.core.access import changeable
-from survey import opening, presets, uploads
+from survey import presets
 from survey.models import Recruit, Study
 from survey.participant import services
 from survey.refusals import CannotOpen
-from survey.steps import STEPS
+from survey.studies import lifecycle, uploads
+from survey.studies.steps import STEPS
 
 MOST_INVITATIONS = 5000
 COPY_SECONDS = 1.0
@@ -100,7 +101,7 @@ def version(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespon
     if request.method != "POST":
         return _back(study)
     try:
-        draft = opening.new_version(study)
+        draft = lifecycle.new_version(study)
     except CannotOpen as refused:
         messages.error(request, str(refused))
         return _back(study)
@@ -116,8 +117,8 @@ def version(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespon
 # Copying pictures -----------------------------------------------------------------
 
 ACTS: dict[str, tuple[Callable[[Study], object], str]] = {
-    "open": (opening.open_study, "“{}” is open."),
-    "pilot": (opening.pilot_study, "“{}” can be piloted."),
+    "open": (lifecycle.open_study, "“{}” is open."),
+    "pilot": (lifecycle.pilot_study, "“{}” can be piloted."),
 }
 """What pictures are copied for, by its name in addresses; what is said afterwards."""
 
@@ -129,12 +130,12 @@ def go_on_copying(
 
     In the end that page does what `act` names, and leads to `step` of the wizard.
     """
-    if study.state not in opening.UNFROZEN:
+    if study.state not in lifecycle.UNFROZEN:
         return None
-    if act == "open" and opening.lacking(study):
+    if act == "open" and lifecycle.lacking(study):
         return None  # it will be refused anyway
     try:
-        if not opening.take_in(study, COPY_SECONDS):
+        if not lifecycle.take_in(study, COPY_SECONDS):
             return None
     except CannotOpen:
         pass  # the page says so
@@ -151,12 +152,12 @@ def take_in(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
     refused = ""
     if request.method == "POST":
         try:
-            if not opening.take_in(study, COPY_SECONDS):
+            if not lifecycle.take_in(study, COPY_SECONDS):
                 return _taken_in(request, study, owner, step)
         except CannotOpen as error:
             refused = str(error)
-    left = opening.left_to_take_in(study)
-    if study.state not in opening.UNFROZEN or not (left or refused):
+    left = lifecycle.left_to_take_in(study)
+    if study.state not in lifecycle.UNFROZEN or not (left or refused):
         return _back(study, step)
     there = study.stimuli.count()
     context = {"there": there, "all": there + left, "refused": refused}
@@ -354,7 +355,7 @@ def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
     if request.method == "POST":
         try:
             with transaction.atomic():
-                new = presets.add_p913_form(opening.hold_unfrozen(study))
+                new = presets.add_p913_form(lifecycle.hold_unfrozen(study))
                 owner.log_change(request, study, f"{new} of P.913's questions added.")
         except CannotOpen as refused:
             messages.error(request, str(refused))

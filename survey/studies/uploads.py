@@ -33,7 +33,8 @@ from generation.pictures.decoding import DecoderBusy, decode
 from nstlab.core import csv_files
 from nstlab.core.factor_names import refusals
 from survey.models import Stimulus, Study, Trial, Upload, UploadedPicture
-from survey.opening import (
+from survey.refusals import CannotOpen
+from survey.studies.lifecycle import (
     MOST_AT_ONCE,
     check_unfrozen,
     delete_unused,
@@ -41,7 +42,6 @@ from survey.opening import (
     hold_unfrozen,
     keep_picture,
 )
-from survey.refusals import CannotOpen
 
 MOST_PICTURES = 5000
 MOST_BYTES = 64 * 1024 * 1024
