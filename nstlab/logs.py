@@ -10,7 +10,8 @@ PLATFORMS_NAMES = (
     "PROLIFIC_PID", "SESSION_ID", "STUDY_ID",
     "workerId", "assignmentId", "hitId", "turkSubmitTo",
 )  # fmt: skip
-"""What recruiting platforms call their people and sessions; survey.participant.forms reads them."""
+"""What recruiting platforms call their people and sessions;
+survey.participant.forms reads them."""
 
 # Signs that part an address, also percent-encoded, also more than once.
 SIGN = r"(?:[?&;]|%(?:25)*(?:3f|26|3b))"
@@ -27,7 +28,7 @@ HIDDEN = (
     # The same ids where something prints them by their names.
     (re.compile(rf"\b({'|'.join(PLATFORMS_NAMES)})\b['\"]?\s*(?:[=:,]|%3d)\s*[\[(]*"
                 r"(?:'[^']*'?|\"[^\"]*\"?|[^\s,'\"]+)", re.IGNORECASE), r"\1 (hidden)"),
-    # A participant's code, as survey.participant.services makes it and as people type it.
+    # A participant's code, as survey.participant.services makes it and people type it.
     (re.compile(rf"(?<![a-z0-9])[a-hjkmnp-z2-9]{{4}}"
                 rf"(?:{CODE_SIGN}[a-hjkmnp-z2-9]{{4}}){{5}}(?![a-z0-9])",
                 re.IGNORECASE), "(code)"),

@@ -1,7 +1,7 @@
 """A picture of the world as the lab keeps it; by itself, a process that makes one.
 
-No Django: `python -m generation.pictures.preparing` starts in a tenth of a second, and gives all
-its memory back by ending. `generation.pictures.decoding` starts it.
+No Django: `python -m generation.pictures.preparing` starts in a tenth of a second, and
+gives all its memory back by ending. `generation.pictures.decoding` starts it.
 """
 
 from __future__ import annotations
