@@ -578,7 +578,7 @@ def sampling_sentence(study: Study) -> str:
     """What must be said about intervals that people were asked for until they were
     narrow; empty where a study did not sample so.
 
-    The coverage is that of docs/benchmarks.md.
+    The coverage is that of docs/reference/benchmarks.md.
     """
     if (goal := goal_of(study)) is None:
         return ""

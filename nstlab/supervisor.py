@@ -1,7 +1,7 @@
 """A whole lab on one machine: broker, workers and web server, kept alive.
 
 `manage.py dev`, `manage.py demo` and the tests run it. On several machines each
-part is a service of its own: docs/deploy.md.
+part is a service of its own: docs/how-to/deploy.md.
 """
 
 from __future__ import annotations

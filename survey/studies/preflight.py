@@ -208,8 +208,8 @@ def _about_links(study: Study) -> Iterator[Remark]:
         yield Remark(
             f"{people} came by a recruiting platform's link whose placeholder, such as "
             "{{%PROLIFIC_PID%}}, was never filled in: nobody knows who they are there.",
-            mend="Give the platform the link as docs/survey.md has it, in the field "
-            "where it fills in its own parameters, and try it from there.",
+            mend="Give the platform the link as docs/how-to/recruit.md has it, in the "
+            "field where it fills in its own parameters, and try it from there.",
         )
 
 

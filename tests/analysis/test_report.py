@@ -84,7 +84,7 @@ def test_a_unanimous_picture_has_sd_0_and_an_empty_interval(study: Study) -> Non
 def test_sampling_by_precision_is_named_wherever_the_intervals_are(
     make_study: Any, tmp_path: Path
 ) -> None:
-    """With the target and the first look, as docs/method.md promises."""
+    """With the target and the first look, as docs/explanation/method.md promises."""
     study = make_study(pictures=2, target_half_width=0.35)
     people_answer(study, 2, 4)
     computed = reports.compute(study, include_simulated=False)

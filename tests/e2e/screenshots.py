@@ -1,7 +1,7 @@
 """The pictures of README and guide: `python -m tests.e2e.screenshots`.
 
 Runs the demo in a `var/` of its own, exactly as a newcomer does, lets simulated
-people answer, and goes the way of `docs/guide.md` with a camera.
+people answer, and goes the way of `docs/tutorial/guide.md` with a camera.
 """
 
 from __future__ import annotations

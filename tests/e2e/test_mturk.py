@@ -1,4 +1,4 @@
-"""The HIT that docs/survey.md gives for MTurk, in a frame as MTurk shows it."""
+"""The HIT that docs/how-to/recruit.md gives for MTurk, in a frame as MTurk shows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACCEPTED = {"hitId": "h", "assignmentId": "a1", "workerId": "W9", "turkSubmitTo"
 
 
 def the_hit(address: str) -> str:
-    text = (settings.BASE_DIR / "docs/survey.md").read_text()
+    text = (settings.BASE_DIR / "docs/how-to/recruit.md").read_text()
     found = re.search(r"```html\n(.*?)```", text, re.S)
     assert found is not None
     assert "https://lab.example.org/s/ADDRESS/" in found[1]

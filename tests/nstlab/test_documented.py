@@ -11,7 +11,12 @@ from django.conf import settings
 
 ROOT: Path = settings.BASE_DIR
 NAME = re.compile(r"\bNSTLAB_[A-Z0-9_]+\b")
-DEPLOYED = ["docs/deploy.md", "compose.yaml", "deploy/Dockerfile", "deploy/nginx.conf"]
+DEPLOYED = [
+    "docs/how-to/deploy.md",
+    "compose.yaml",
+    "deploy/Dockerfile",
+    "deploy/nginx.conf",
+]
 
 
 def read_by_settings() -> set[str]:
@@ -40,7 +45,7 @@ def test_what_is_deployed_sets_only_what_is_read(page: str) -> None:
 
 
 def test_containers_get_the_keys_of_before_too() -> None:
-    """Else who changes the key as docs/deploy.md says logs everybody out."""
+    """Else who changes the key as docs/how-to/deploy.md says logs everybody out."""
     lab = yaml.safe_load((ROOT / "compose.yaml").read_text())["x-lab"]
     assert {"NSTLAB_SECRET_KEY", "NSTLAB_SECRET_KEY_FALLBACKS"} <= set(
         lab["environment"]
@@ -58,3 +63,47 @@ def test_every_command_that_a_unit_or_container_runs_is_there() -> None:
     queues = {word for command, word in run if command == "rqworker"}
     assert queues <= set(settings.RQ_QUEUES)
     assert {"render", "report"} <= queues
+
+
+PAGES = [
+    *(path for path in ROOT.glob("*.md")),
+    *(path for path in (ROOT / "docs").rglob("*.md")),
+]
+LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that a page of GitHub's Markdown has."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", line.lower()) for line in lines)
+    return {line.strip().replace(" ", "-") for line in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text()):
+        if target.startswith(("http:", "https:", "mailto:")):
+            continue
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in headings(there), f"{target}#{anchor}"
+
+
+def test_the_map_names_every_document() -> None:
+    named = (ROOT / "docs/README.md").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = str(page.relative_to(ROOT / "docs"))
+        assert name == "README.md" or f"({name})" in named, name
+
+
+def test_every_path_that_a_document_names_is_there() -> None:
+    path = re.compile(
+        r"`((?:nstlab|generation|survey|analysis|tests|benchmarks|docs|deploy)/"
+        r"[\w/.-]*[\w/])`"
+    )
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":
+            continue
+        for name in path.findall(page.read_text()):
+            assert (ROOT / name).exists(), f"{page.relative_to(ROOT)}: {name}"

@@ -267,7 +267,7 @@ def test_the_lab_takes_the_whole_of_an_upload_that_it_refuses(site: Site) -> Non
 
 @pytest.fixture
 def served_folder(settings: Any) -> Iterator[Path]:
-    """A folder of pictures as docs/deploy.md has it made, and the lab's pictures in it:
+    """A folder as docs/how-to/deploy.md has it made, and the lab's pictures in it:
     owner this user, group that of the web server."""
     if os.getuid() != 0:
         pytest.skip("only root may give files to another group and start its nginx")

@@ -106,7 +106,7 @@ def test_a_picture_is_for_one_group(tmp_path: Path, umask: int) -> None:
 @pytest.mark.once
 @pytest.mark.skipif(os.getuid() != 0, reason="only root starts processes of others")
 def test_a_new_folder_of_pictures_keeps_the_group_of_the_one_above() -> None:
-    """Also where its owner is not in that group, as docs/deploy.md has it."""
+    """Also where its owner is not in that group, as docs/how-to/deploy.md has it."""
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o711)
         above = Path(place, "srv")
