@@ -26,7 +26,8 @@ from django.utils.html import format_html
 from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
 
-from analysis import exclusions, monitor, pages, preregistration, reports, rights
+from analysis import exclusions, monitor, pages, preregistration, reports
+from analysis.bundle import licences
 from analysis.exports import (
     RATINGS_LONG,
     csv_lines,
@@ -483,7 +484,7 @@ class ReportAdmin(ReadOnlyAdmin):
             bundles=bundles,
             waiting=any(it.state == Bundle.State.QUEUED for it in bundles),
             may_share=may_share,
-            left_out=rights.left_out(study),
+            left_out=licences.left_out(study),
             simulated=study.participants.filter(simulated=True).count(),
         )
         if request.headers.get("HX-Request"):

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from analysis.imports import CODE, START, BrokenBundle, checked, keep_origin, reason_of
+from analysis.bundle.read import (
+    CODE,
+    START,
+    BrokenBundle,
+    checked,
+    keep_origin,
+    reason_of,
+)
 from analysis.models import Import
 from analysis.scales import FIELDS, BrokenScale, Scale
 from analysis.stats.cells import unguarded

@@ -32,7 +32,7 @@ def compute_report(pk: int) -> str:
 
 def make_bundle(pk: int) -> str:
     """Make bundle `pk`, unless it is made or gone."""
-    from analysis.bundle import write_bundle
+    from analysis.bundle.write import write_bundle
 
     bundle = Bundle.objects.filter(pk=pk).select_related("study").first()
     if bundle is None or bundle.state == Bundle.State.DONE:

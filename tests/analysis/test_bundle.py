@@ -17,20 +17,15 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from analysis import bundle, imports, reports
-from analysis.bundle import (
-    FEWEST,
-    PRIVATE,
-    SHARED,
-    linkable,
-    merge_small,
-    write_bundle,
-)
+from analysis import reports
+from analysis.bundle import read, write
+from analysis.bundle.fields import PRIVATE, SHARED
+from analysis.bundle.licences import left_out, objections
+from analysis.bundle.read import BrokenBundle, differences, import_bundle
+from analysis.bundle.write import FEWEST, linkable, merge_small, write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from analysis.foreign_ratings import import_ratings
-from analysis.imports import BrokenBundle, differences, import_bundle
 from analysis.models import Bundle, Import
-from analysis.rights import left_out, objections
 from analysis.tasks import make_bundle
 from generation.engine.images import open_picture
 from generation.models import Render, SourceImage
@@ -201,7 +196,7 @@ def test_a_bundle_is_of_one_moment_while_people_answer(
 
         return wrapped
 
-    monkeypatch.setattr(bundle, "_answers", first_somebody(5, bundle._answers))
+    monkeypatch.setattr(write, "_answers", first_somebody(5, write._answers))
     monkeypatch.setattr(reports, "compute", first_somebody(1, reports.compute))
     path = written(study, tmp_path / "a.zip", all_pictures=True)
     assert came == [None, None]  # neither was refused
@@ -498,7 +493,7 @@ def test_no_transaction_is_open_while_pictures_are_decoded(
         held.append(connection.in_atomic_block)
         return open_picture(data)
 
-    monkeypatch.setattr(imports, "open_picture", looking)
+    monkeypatch.setattr(read, "open_picture", looking)
     import_bundle(packed)
     assert held and not any(held)
 

@@ -19,9 +19,9 @@ import pytest
 from django.core.files.storage import default_storage
 
 from analysis import preregistration, reports
-from analysis.bundle import write_bundle
+from analysis.bundle.read import BrokenBundle, import_bundle
+from analysis.bundle.write import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
-from analysis.imports import BrokenBundle, import_bundle
 from generation.engine.images import open_picture
 from survey.models import FormItem, Participant, Question, Stimulus, Study, Trial
 from survey.studies.lifecycle import write_picture

@@ -11,10 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from analysis import monitor, pages, reports
-from analysis.bundle import write_bundle
+from analysis.bundle.read import BrokenBundle, differences, import_bundle
+from analysis.bundle.write import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
 from analysis.foreign_ratings import import_ratings
-from analysis.imports import BrokenBundle, differences, import_bundle
 from analysis.models import Import
 from analysis.stats import report as stats
 from analysis.stats.frame import validate

@@ -15,9 +15,9 @@ import pytest
 from django.utils import timezone
 
 from analysis import preregistration, reports
-from analysis.bundle import write_bundle
+from analysis.bundle.read import differences, import_bundle
+from analysis.bundle.write import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
-from analysis.imports import differences, import_bundle
 from analysis.models import Report
 from analysis.monitor import people, suspicious, watch, words
 from analysis.pages import method_sentences, report_context

@@ -15,7 +15,7 @@ import pytest
 from django.db import IntegrityError
 
 from analysis import pages, preregistration, reports
-from analysis.imports import BrokenBundle, differences, import_bundle
+from analysis.bundle.read import BrokenBundle, differences, import_bundle
 from analysis.models import Preregistration, Report
 from analysis.preregistration import CannotFreeze, PlanForm, freeze, write
 from analysis.stats import contrasts, factors

@@ -17,7 +17,7 @@ from django_rq import get_worker
 from rq import SimpleWorker
 
 from analysis import charts, exclusions, reports
-from analysis.bundle import write_bundle
+from analysis.bundle.write import write_bundle
 from analysis.exports import RATINGS_LONG
 from analysis.frames import ratings_long_sha256
 from analysis.models import KEPT, Report

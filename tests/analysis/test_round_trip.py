@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 from django.db.models import F
 
-from analysis import bundle, charts, preregistration, reports
-from analysis.bundle import write_bundle
+from analysis import charts, preregistration, reports
+from analysis.bundle import write
+from analysis.bundle.read import differences, import_bundle
+from analysis.bundle.write import write_bundle
 from analysis.exports import PARAMETERS, RATINGS_LONG, csv_lines, own_factors
-from analysis.imports import differences, import_bundle
 from analysis.models import Report, ReportFile
 from analysis.stats.cells import csv_cell, unguarded
 from analysis.stats.frame import validate
@@ -109,7 +110,7 @@ def test_names_and_times_of_every_kind_come_back_identical(tmp_path: Path) -> No
     gone()
     imported = import_bundle(first)
     assert differences(first, imported) == []
-    for kind, (columns, rows) in bundle._tables(imported).items():
+    for kind, (columns, rows) in write._tables(imported).items():
         (name,) = [it for it in before if f"_table-{kind}_" in it]
         assert before[name].decode() == "".join(csv_lines(columns, rows)), name
     stimuli = imported.stimuli.order_by("pk")

@@ -27,7 +27,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from analysis.bundle import write_bundle
+        from analysis.bundle.write import write_bundle
 
         study = study_of(options["study"], options["study_version"])
         with options["out"].open("wb") as file:

@@ -57,8 +57,8 @@ class Command(BaseCommand):
         parser.add_argument("--owner", help="user name of whom the study belongs to")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        from analysis.bundle.read import BrokenBundle
         from analysis.foreign_ratings import import_ratings
-        from analysis.imports import BrokenBundle
 
         path: Path = options["file"]
         if not path.is_file():

@@ -1,8 +1,8 @@
 """A study as a ZIP for everybody: the open-science bundle, a Psych-DS data set.
 
-What leaves the lab is named here field by field. Nobody's token, no platform's id, no
-free text and no date does; small groups of people are merged until five are alike.
-Runs in a worker or a command: it computes the report.
+What leaves the lab is named in `analysis.bundle.fields`. Nobody's token, no platform's
+id, no free text and no date does; small groups of people are merged until five are
+alike. Runs in a worker or a command: it computes the report.
 """
 
 from __future__ import annotations
@@ -16,83 +16,28 @@ from importlib.metadata import version
 from typing import IO, Any
 
 from analysis import preregistration, reports
-from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.bundle.fields import (
+    DEMOGRAPHICS,
+    FORMAT,
+    PARTICIPANTS,
+    PREREGISTRATION,
+    RATINGS,
+    STIMULUS_FIELDS,
+    STUDY_FIELDS,
+)
+from analysis.bundle.licences import objections, sources, with_sources
+from analysis.exports import csv_lines, ratings_rows
 from analysis.models import Import
-from analysis.rights import objections, sources, with_sources
 from analysis.scales import FIELDS as SCALE_FIELDS
 from analysis.stats.codebook import codebook, describe
 from analysis.stats.writing import csv_text, plain
 from generation.services import picture_bytes
 from survey.models import FormItem, Participant, Stimulus, Study
 
-FORMAT = 1
-PREREGISTRATION = "preregistration.json"
 FEWEST = 5  # people who must be alike in what is said about them
-MERGED = "merged"
 
-# What is shared of a row, and what is not. A new field must be put in one of the two:
-# tests/analysis/test_bundle.py sees to it.
-SHARED: dict[str, tuple[str, ...]] = {
-    "study": (
-        "title", "version", "method", "scale_points", "tie_allowed", "pairs_within",
-        "question", "language", "welcome", "consent", "thanks", "controller", "contact",
-        "ethics_reference", "minimum_age", "order", "block_by", "apart", "trials_each",
-        "target_half_width", "reserve_minutes", "repeats", "instructed_catches",
-        "break_every", "seed", "one_touch", "fit_to_viewport", "check_viewport",
-        "check_brightness", "check_acuity", "check_colour", "ask_comment",
-        "withdrawn_count", "purged_count",
-    ),
-    "stimulus": (
-        "code", "width", "height", "pixel_sha256", "parameters", "rated",
-        "is_reference", "reference", "training_order", "gold_answer", "picture",
-    ),
-    "participant": (
-        "code", "status", "study_version", "language", "device_class", "checks",
-        "simulated", "excluded", "exclusion_reason", "finished_at",
-    ),
-    "trial": (
-        "participant", "index", "kind", "stimulus", "second", "side", "expected",
-        "instructed", "displayed_scale",
-    ),
-    "rating": (
-        "trial", "question", "rating", "choice", "scale_min", "scale_max",
-        "response_ms", "rated_at",
-    ),
-}  # fmt: skip
-PRIVATE: dict[str, tuple[str, ...]] = {
-    "study": (
-        "id", "slug", "experiment", "all_renders", "chosen", "state", "source",
-        "max_participants", "opens_at", "closes_at", "completion_code",
-        "completion_url", "screenout_code", "screenout_url", "delete_on", "owner",
-        "created_at", "opened_at", "closed_at",
-    ),
-    "stimulus": ("id", "study", "render", "random_features"),  # in its parameters
-    "participant": (
-        "id", "study", "token_sha256", "former_sha256", "number", "planned", "practice",
-        "consent_sha256", "seed", "viewport", "pixel_ratio", "form_done_at",
-        "checks_done_at", "pilot", "started_at", "seen_at", "unfilled_link",
-        "shown_at", "key_sha256", "key_expires_at",
-    ),
-    "trial": (
-        "id", "item", "repeat_of", "break_before", "break_ended_at", "load_failures",
-        "answered_at",
-    ),
-    "rating": ("id", "client_id"),
-}  # fmt: skip
-STUDY_FIELDS = SHARED["study"]
-STIMULUS_FIELDS = tuple(
-    name for name in SHARED["stimulus"] if name not in ("reference", "picture")
-)
-RATINGS = tuple(
-    "seconds" if name == "rated_at" else name
-    for name in RATINGS_LONG
-    if name not in ("pilot", "device_class")
-)
-PARTICIPANTS = (
-    "participant", "status", "study_version", "simulated", "excluded",
-    "exclusion_reason", "seconds",
-)  # fmt: skip
-DEMOGRAPHICS = ("variable", "answer", "n_participants")
+
+MERGED = "merged"
 
 
 def write_bundle(
@@ -339,9 +284,6 @@ def _ratings_sha256(study: Study) -> str:
     return digest.hexdigest()
 
 
-# The pictures -----------------------------------------------------------------
-
-
 def _stimulus(
     archive: _Archive, stimulus: Stimulus, *, all_pictures: bool
 ) -> dict[str, Any]:
@@ -377,9 +319,6 @@ def _stimulus(
             "seconds": render.seconds,
         },
     }  # fmt: skip
-
-
-# What describes it ------------------------------------------------------------
 
 
 def _psych_ds(

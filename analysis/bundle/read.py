@@ -27,7 +27,7 @@ from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, models, transaction
 
 from analysis import preregistration
-from analysis.bundle import (
+from analysis.bundle.fields import (
     FORMAT,
     PARTICIPANTS,
     PREREGISTRATION,
