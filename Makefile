@@ -3,12 +3,13 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help install demo dev test test-servers lint format messages browser screenshots clean
+.PHONY: help install demo dev test test-servers hooks lint format messages browser screenshots clean
 help:
 	@echo "make demo         install, paint four pictures, serve a study (PORT=8000, LAN=1 for phones)"
 	@echo "make dev          broker, workers and a reloading web server"
-	@echo "make test         lint, types, layers and every test"
+	@echo "make test         lint, types, layers and every test (COVERAGE=1: and what they reach)"
 	@echo "make test-servers tests of database and broker on PostgreSQL and Redis"
+	@echo "make hooks        have every commit checked (pre-commit)"
 	@echo "make messages     collect what is to be translated, compile what is"
 	@echo "make browser      download Chromium for the browser tests"
 	@echo "make screenshots  paint the README's screenshots anew"
@@ -32,8 +33,12 @@ lint: install
 	$(BIN)/lint-imports
 	NSTLAB_VAR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 
+# COVERAGE=1 adds what the tests reach, and fails under the floor of pyproject.toml.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term:skip-covered) $(ARGS)
+
+hooks: install
+	$(BIN)/pre-commit install
 
 test-servers: install
 	$(BIN)/python -m tests.servers -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -11,7 +11,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-VERSION = "0.1.0"
+VERSION = "0.1.0.dev0"
 UNKNOWN = "unknown"
 HASH = re.compile(r"[0-9a-f]{7,64}(-dirty)?")
 ROOT = Path(__file__).resolve().parents[2]

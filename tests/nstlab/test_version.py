@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,37 @@ def test_it_is_asked_once_a_process() -> None:
     assert version.commit.cache_info().misses == asked <= 1
 
 
-def test_the_version_is_the_same_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+def test_the_version_stands_in_one_place() -> None:
+    said = [version.VERSION, version.VERSION.partition(".dev")[0]]
+    tracked = git(ROOT, "ls-files", "-z").split("\0")
+    elsewhere = {"constraints.txt", "nstlab/core/version.py"}
+    for name in filter(None, tracked):
+        if name in elsewhere or not (ROOT / name).is_file():
+            continue
+        content = (ROOT / name).read_bytes()
+        assert not any(f"nstlab {it}".encode() in content.lower() for it in said), name
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert version.VERSION == project["version"] == cited["version"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "version" not in cited
+    assert "version" in project["dynamic"]
+
+
+def test_a_wheel_holds_every_file_that_the_lab_reads(tmp_path: Path) -> None:
+    """Built from what git knows, so that nothing untracked helps it."""
+    names = [name for name in git(ROOT, "ls-files", "-z").split("\0") if name]
+    source = tmp_path / "source"
+    for name in names:
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    subprocess.run(
+        [*build, "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)],
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("nstlab-*.whl")
+    assert wheel.name.startswith(f"nstlab-{version.VERSION}-")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    apps = ("nstlab/", "generation/", "survey/", "analysis/")
+    wanted = {name for name in names if name.startswith(apps) and name[-3:] != ".po"}
+    assert wanted - held == set()

@@ -94,7 +94,8 @@ def update(language: str) -> None:
     if path.exists():
         catalog = translated(language)
     else:
-        catalog = Catalog(locale=to_locale(language), project="NSTLab", fuzzy=False)
+        catalog = Catalog(locale=to_locale(language), fuzzy=False)
+    catalog.project, catalog.version = "NSTLab", "texts"  # no second place for it
     # No guesses for new messages, no dates and no line numbers: what did not change
     # leaves no difference.
     catalog.update(marked(), no_fuzzy_matching=True, update_creation_date=False)
