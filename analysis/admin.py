@@ -35,8 +35,8 @@ from analysis.exports import (
     ratings_rows,
 )
 from analysis.models import Bundle, Report, ReportFile
-from generation.admin import ReadOnlyAdmin
 from nstlab.core import access
+from nstlab.core.admin import ReadOnlyAdmin
 from nstlab.core.outages import sentence_of
 from survey.models import Participant, Study
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Count, OuterRef, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
@@ -50,14 +49,16 @@ from generation.services import (
     retry_renders,
 )
 from nstlab.core.access import may_change, may_see, root_row, visible
-from nstlab.core.admin import OwnedAdmin, ReadOnly, SeenChoices
+from nstlab.core.admin import (
+    OwnedAdmin,
+    ReadOnlyAdmin,
+    SaysRandomWeightsMixin,
+    SeenChoicesMixin,
+    count_of,
+    picture_tag,
+)
 
 MOST_NAMED = 20  # of what uses a source image, perhaps hundreds of experiments
-
-
-def picture_tag(url: str, alt: str) -> SafeString:
-    """A picture in the admin; admin.css says how large it is in a list or alone."""
-    return format_html('<img src="{}" alt="{}" class="nst-thumbnail">', url, alt)
 
 
 def listed(values: Mapping[str, Any]) -> SafeString:
@@ -67,13 +68,7 @@ def listed(values: Mapping[str, Any]) -> SafeString:
     return format_html('<dl class="nst-facts">{}</dl>', inner)
 
 
-def count_of(rows: QuerySet[Any]) -> Coalesce:
-    """How many rows of a query on OuterRef("pk"); counted for the rows shown only."""
-    by_none = rows.order_by().values(one=Value(1)).annotate(count=Count("pk"))
-    return Coalesce(Subquery(by_none.values("count")), 0)
-
-
-class QueuesRenders(OwnedAdmin):
+class QueuesRendersMixin(OwnedAdmin):
     """Queueing, cancelling and retrying: the owner's, those it is shared with, and
     whoever keeps everybody's renders going."""
 
@@ -111,11 +106,7 @@ class QueuesRenders(OwnedAdmin):
             messages.info(request, "Nothing is left to cancel.")
 
 
-class ReadOnlyAdmin(ReadOnly, OwnedAdmin):
-    """Rows that only the lab itself writes, and that belong to somebody."""
-
-
-class DeletesWhole(OwnedAdmin):
+class DeletesWholeMixin(OwnedAdmin):
     """Rows that are deleted with all that is only theirs, or not at all; whoever may
     delete the row may delete that, which has no pages of deletion of its own."""
 
@@ -169,26 +160,8 @@ def _in_words(request: HttpRequest, row: Any, against: list[Any]) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-class SaysRandomWeights(ReadOnlyAdmin):
-    """Lists and pages of pictures say which of them random features have painted."""
-
-    change_list_template = "generation/pictures_change_list.html"
-    change_form_template = "generation/picture_change_form.html"
-    random_weights: Q
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        response = super().changelist_view(request, extra_context)
-        context = getattr(response, "context_data", None) or {}
-        if listed := context.get("cl"):
-            shown = listed.queryset.filter(self.random_weights)
-            context["random_weights"] = shown.exists()
-        return response
-
-
 @admin.register(SourceImage)
-class SourceImageAdmin(DeletesWhole):
+class SourceImageAdmin(DeletesWholeMixin):
     list_display = ["thumb", "title", "size", "consent", "licence", "created_at"]
     list_display_links = ["thumb", "title"]
     list_filter = ["consent"]
@@ -264,7 +237,7 @@ class SourceImageAdmin(DeletesWhole):
         return f"{image.width} × {image.height}"
 
 
-class PairInline(SeenChoices, admin.TabularInline):
+class PairInline(SeenChoicesMixin, admin.TabularInline):
     model = Pair
     form = PairForm
     formset = PairFormSet
@@ -306,7 +279,7 @@ def _thumbnails(images: Iterable[SourceImage]) -> SafeString | str:
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(QueuesRenders, DeletesWhole):
+class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
     form = ExperimentForm
     inlines = [PairInline]
     list_display = ["name", "progress", "weights_note", "created_at"]
@@ -589,7 +562,7 @@ class TVWeightFilter(LevelFilter):
 
 
 @admin.register(Render)
-class RenderAdmin(QueuesRenders, SaysRandomWeights):
+class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
     belongs_to = "experiment"
     random_weights = Q(weights__startswith="random:")
     list_display = [

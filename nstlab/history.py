@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from generation.models import Experiment
 from nstlab.core.access import seen_by
-from nstlab.core.admin import OwnedAdmin, ReadOnly
+from nstlab.core.admin import OwnedAdmin, ReadOnlyMixin
 from nstlab.models import Entry
 from survey.models import Study
 
@@ -37,7 +37,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(content_type=int(kind)) if kind.isdecimal() else queryset
 
 
-class HistoryAdmin(ReadOnly):
+class HistoryAdmin(ReadOnlyMixin):
     """Read-only; everybody's for those who see everything, else what happened to
     one's own things and those one may see, and what one did oneself."""
 

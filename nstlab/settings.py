@@ -45,10 +45,13 @@ CSRF_TRUSTED_ORIGINS = [
 ]
 
 INSTALLED_APPS = [
-    "nstlab",  # before django_rq: its `rqworker` replaces the stock one
-    "generation",
-    "survey",
+    # From the roof down: a template of an app replaces one of the same name of an app
+    # below it. So slots are filled (docs/architecture.md), and so are stock pages of
+    # the admin; likewise `rqworker` of nstlab replaces that of django_rq.
+    "nstlab",
     "analysis",
+    "survey",
+    "generation",
     "nstlab.apps.LabAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -17,14 +17,14 @@ from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from generation.admin import (
+from nstlab.core.access import may_change
+from nstlab.core.admin import (
+    OwnedAdmin,
     ReadOnlyAdmin,
-    SaysRandomWeights,
+    SaysRandomWeightsMixin,
     count_of,
     picture_tag,
 )
-from nstlab.core.access import may_change
-from nstlab.core.admin import OwnedAdmin
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -43,7 +43,7 @@ from survey.studies.pages import tools, wizard
 from survey.studies.steps import STEPS
 
 
-class _FrozenWithStudy:
+class FrozenWithStudyMixin:
     """Rows that open with their study's draft and freeze with it."""
 
     def _unfrozen(self, study: Study | None) -> bool:
@@ -62,14 +62,14 @@ class _FrozenWithStudy:
         return request.user.has_perm("survey.view_study")
 
 
-class QuestionInline(_FrozenWithStudy, admin.TabularInline):
+class QuestionInline(FrozenWithStudyMixin, admin.TabularInline):
     model = Question
     extra = 0
     max_num = 2
     verbose_name_plural = "further questions about every picture (two at most)"
 
 
-class FormItemInline(_FrozenWithStudy, admin.StackedInline):
+class FormItemInline(FrozenWithStudyMixin, admin.StackedInline):
     model = FormItem
     extra = 0
     verbose_name = "question of a form"
@@ -78,7 +78,7 @@ class FormItemInline(_FrozenWithStudy, admin.StackedInline):
     fields = [("placement", "kind", "required"), "name", "text", "options"]
 
 
-class TranslationInline(_FrozenWithStudy, admin.StackedInline):
+class TranslationInline(FrozenWithStudyMixin, admin.StackedInline):
     model = Translation
     extra = 0
     classes = ["collapse"]
@@ -402,7 +402,7 @@ class StimulusForm(forms.ModelForm):
 
 
 @admin.register(Stimulus)
-class StimulusAdmin(SaysRandomWeights):
+class StimulusAdmin(SaysRandomWeightsMixin):
     form = StimulusForm
     belongs_to = "study"
     random_weights = Q(random_features=True)

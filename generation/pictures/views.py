@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
-from django.db.models.fields.files import FieldFile
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
@@ -15,31 +13,10 @@ from generation.engine.errors import ImageRefused
 from generation.models import Render, SourceImage
 from generation.pictures.decoding import DecoderBusy, small_jpeg
 from nstlab.core.access import seen_by, visible
+from nstlab.core.pictures import FOR_EVER, send_picture
 
-FOR_EVER = "private, max-age=31536000, immutable"
 # A cell of a contact sheet, twice as fine as it is wide.
 SHEET_SIDE = 320
-
-
-def send_picture(field: FieldFile, kind: str = "png") -> HttpResponseBase:
-    """A stored picture, cacheable for ever: its address changes when its pixels do.
-
-    Behind nginx only its name is sent, and nginx sends the file.
-    """
-    if not field.name:
-        raise Http404("There is no picture yet.")
-    response: HttpResponseBase
-    if settings.NSTLAB_ACCEL:
-        response = HttpResponse(content_type=f"image/{kind}")
-        response["X-Accel-Redirect"] = settings.NSTLAB_ACCEL + field.name
-    else:
-        try:
-            file = field.storage.open(field.name)
-        except FileNotFoundError as error:
-            raise Http404("The picture's file is missing.") from error
-        response = FileResponse(file, content_type=f"image/{kind}")
-    response["Cache-Control"] = FOR_EVER
-    return response
 
 
 @require_GET

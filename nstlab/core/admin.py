@@ -19,7 +19,8 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -28,6 +29,17 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from nstlab.core import access
+
+
+def picture_tag(url: str, alt: str) -> SafeString:
+    """A picture in the admin; admin.css says how large it is in a list or alone."""
+    return format_html('<img src="{}" alt="{}" class="nst-thumbnail">', url, alt)
+
+
+def count_of(rows: QuerySet[Any]) -> Coalesce:
+    """How many rows of a query on OuterRef("pk"); counted for the rows shown only."""
+    by_none = rows.order_by().values(one=Value(1)).annotate(count=Count("pk"))
+    return Coalesce(Subquery(by_none.values("count")), 0)
 
 
 def own_columns(form: forms.BaseModelForm) -> list[str]:
@@ -84,7 +96,7 @@ class Autocomplete(AutocompleteSelect):
         return [(None, options, 0)]
 
 
-class SeenChoices(admin.options.BaseModelAdmin):
+class SeenChoicesMixin(admin.options.BaseModelAdmin):
     """Forms that offer and take only what the person may see, of whatever is owned."""
 
     # No cross: what somebody owns is deleted on its own page.
@@ -146,7 +158,7 @@ class KeysFirst(Paginator):
         return Page(every.filter(pk__in=keys), number, self)
 
 
-class ReadOnly(admin.ModelAdmin):
+class ReadOnlyMixin(admin.ModelAdmin):
     """Rows that only the lab itself writes."""
 
     # Counting all beside the rows found takes longer than finding them.
@@ -163,7 +175,7 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
-class OwnedAdmin(SeenChoices, admin.ModelAdmin):
+class OwnedAdmin(SeenChoicesMixin, admin.ModelAdmin):
     """Pages of rows that belong to somebody; `belongs_to` is the way to the owned row,
     as "trial__participant__study", or empty if it is the row itself."""
 
@@ -281,6 +293,29 @@ class OwnedAdmin(SeenChoices, admin.ModelAdmin):
             "may_share": may_share,
         }
         return TemplateResponse(request, "admin/people.html", context)
+
+
+class ReadOnlyAdmin(ReadOnlyMixin, OwnedAdmin):
+    """Rows that only the lab itself writes, and that belong to somebody."""
+
+
+class SaysRandomWeightsMixin(ReadOnlyAdmin):
+    """Lists and pages of pictures that say which of them random features have painted:
+    those that `random_weights` filters, on a page those with `row.random_weights`."""
+
+    change_list_template = "admin/pictures_change_list.html"
+    change_form_template = "admin/picture_change_form.html"
+    random_weights: Q
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None) or {}
+        if listed := context.get("cl"):
+            shown = listed.queryset.filter(self.random_weights)
+            context["random_weights"] = shown.exists()
+        return response
 
 
 def _people_form(request: HttpRequest, row: Any) -> forms.ModelForm:

@@ -25,8 +25,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from generation.pictures.views import send_picture
 from nstlab.core.access import seen_by
+from nstlab.core.pictures import send_picture
 from survey.methods import method_of
 from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
 from survey.participant import rate_limits, services, vision_checks

@@ -84,7 +84,7 @@ def _page(
 ) -> HttpResponse:  # fmt: skip
     return TemplateResponse(
         request,
-        f"survey/desk/{name}.html",
+        f"survey/pages/{name}.html",
         {
             **owner.admin_site.each_context(request),
             "opts": owner.model._meta,
@@ -162,7 +162,7 @@ def take_in(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
     there = study.stimuli.count()
     context = {"there": there, "all": there + left, "refused": refused}
     if request.headers.get("HX-Request"):
-        return render(request, "survey/desk/_take_in.html", {"study": study} | context)
+        return render(request, "survey/pages/_take_in.html", {"study": study} | context)
     return _page(request, study, owner, "take_in", "Copying pictures", **context)
 
 
@@ -346,7 +346,7 @@ def uploading(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
     everything = current.pictures.count()
     context = {"read": everything - left, "all": everything, "refused": refused}
     if request.headers.get("HX-Request"):
-        return render(request, "survey/desk/_uploading.html", context)
+        return render(request, "survey/pages/_uploading.html", context)
     return _page(request, study, owner, "uploading", "Taking pictures in", **context)
 
 

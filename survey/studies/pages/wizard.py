@@ -22,9 +22,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from generation.admin import count_of
 from generation.contact_sheet.layout import factor_label, level_text
 from generation.models import Experiment, Render
+from nstlab.core.admin import count_of
 from survey.models import Study
 from survey.participant import services
 from survey.participant.views import COOKIE
@@ -134,7 +134,7 @@ def _page(
         **context,
     }
     # Steps that are a form and nothing else have no template of their own.
-    names = [f"survey/desk/{name}.html" for name in (f"wizard_{step}", "wizard")]
+    names = [f"survey/pages/{name}.html" for name in (f"wizard_{step}", "wizard")]
     return TemplateResponse(request, names, context)
 
 
@@ -378,7 +378,7 @@ def _pick(
 ) -> HttpResponse:
     context = {"experiment": experiment, "picker": picker}
     if request.headers.get("HX-Request"):
-        return render(request, "survey/desk/_pick.html", context)
+        return render(request, "survey/pages/_pick.html", context)
     return _page(request, study, owner, "pictures", **context)
 
 
