@@ -109,7 +109,7 @@ def ours(folder: Path, size: int, evaluations: int, clock: Clock) -> None:
     settings = RenderSettings(
         alpha=1e-3,
         weights="random:0",
-        content_layers=((CONTENT, 1.0),),
+        content_layer=((CONTENT, 1.0),),
         tv_weight=1e-3,
         size=size,
         evaluations=evaluations,
@@ -460,7 +460,7 @@ def grid(options: argparse.Namespace) -> None:
                 settings=RenderSettings(
                     alpha=alpha,
                     weights="random:0",
-                    content_layers=((layer, 1.0),),
+                    content_layer=((layer, 1.0),),
                     size=size,
                     evaluations=evaluations,
                     precision=precision,

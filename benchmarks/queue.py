@@ -326,7 +326,7 @@ def _sleep_worker(sleep: float, go: Any, results: Any) -> None:
             continue
         claimed += 1
         for render in batch.renders.filter(status=Render.Status.QUEUED):
-            render.start(token=token, worker=worker.name)
+            render.begin(token=token, worker=worker.name)
             time.sleep(sleep)
             slept += sleep
             render.refuse(token=token, reason="It only slept.")

@@ -300,7 +300,7 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
         ),
         (
             "Grid",
-            {"fields": ["content_layers", "alpha_beta", "tv_weights", "more_axes"]},
+            {"fields": ["content_layer", "alpha_beta", "tv_weight", "more_axes"]},
         ),
         (
             "The same for every render",

@@ -215,7 +215,7 @@ class PairForm(forms.ModelForm):
         widget=forms.Textarea(
             attrs={"rows": 2, "cols": 30, "aria-label": "Levels of its own"}
         ),
-        help_text="For this pair only, as content_layers = conv2_1",
+        help_text="For this pair only, as content_layer = conv2_1",
     )
 
     class Meta:
@@ -240,7 +240,8 @@ class PairFormSet(forms.BaseInlineFormSet):
 
 
 class ExperimentForm(forms.ModelForm):
-    content_layers = forms.MultipleChoiceField(
+    content_layer = forms.MultipleChoiceField(
+        label="Content layers",
         choices=_layer_choices,
         initial=default_content_layers,
         required=False,
@@ -253,7 +254,7 @@ class ExperimentForm(forms.ModelForm):
         required=False,
         help_text="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
     )
-    tv_weights = NumberListField(
+    tv_weight = NumberListField(
         label="TV weights",
         initial=default_tv_weights,
         required=False,
@@ -291,9 +292,9 @@ class ExperimentForm(forms.ModelForm):
             return cleaned
         named = cleaned["more_axes"]
         for field, names in (
-            ("content_layers", {"content_layers"}),
+            ("content_layer", {"content_layer"}),
             ("alpha_beta", {"alpha", "alpha_beta"}),
-            ("tv_weights", {"tv_weight"}),
+            ("tv_weight", {"tv_weight"}),
         ):
             if not cleaned[field] and names.isdisjoint(named):
                 self.add_error(field, "This field is required.")

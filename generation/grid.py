@@ -2,7 +2,7 @@
 
 An axis is the name of a setting (a field of `RenderSettings`) and its levels; an axis
 with one level is a fixed setting. `alpha_beta` is an axis of its own: α is the level
-and β is 1. A level of `content_layers` or `style_layers` is a set of layers written
+and β is 1. A level of `content_layer` or `style_layers` is a set of layers written
 as `conv1_1|conv2_1`, or `conv1_1=0.3|conv2_1=0.7` with weights; `none` is no layer.
 """
 
@@ -22,10 +22,10 @@ MOST_RENDERS = 20_000
 
 Axes = Mapping[str, Sequence[Any]]
 
-LABELS = {"content_layers": "content layer", "alpha_beta": "α/β", "alpha": "α",
+LABELS = {"content_layer": "content layer", "alpha_beta": "α/β", "alpha": "α",
           "beta": "β", "tv_weight": "TV weight"}  # fmt: skip
 _KINDS = {each.name: type(each.default) for each in fields(RenderSettings)}
-_KINDS |= {"alpha": float, "content_layers": str, "style_layers": str}
+_KINDS |= {"alpha": float, "content_layer": str, "style_layers": str}
 SETTINGS = tuple(_KINDS)
 
 # What a setting needs in order to matter: without it, each level of that setting
@@ -34,7 +34,7 @@ _MATTERS: dict[str, tuple[str, Callable[[RenderSettings], bool]]] = {
     "seed": ("start is noise or blend", lambda it: it.start in ("noise", "blend")),
     "blend": ("start is blend", lambda it: it.start == "blend"),
     "learning_rate": ("optimiser is adam", lambda it: it.optimiser == "adam"),
-    "content_layers": ("α is above 0", lambda it: it.alpha > 0),
+    "content_layer": ("α is above 0", lambda it: it.alpha > 0),
     "style_layers": ("β is above 0", lambda it: it.beta > 0),
 }
 
@@ -195,7 +195,7 @@ def _settings(values: Mapping[str, Any]) -> RenderSettings:
     values = dict(values)
     if "alpha_beta" in values:
         values |= {"alpha": values.pop("alpha_beta"), "beta": 1.0}
-    for name in ("content_layers", "style_layers"):
+    for name in ("content_layer", "style_layers"):
         if isinstance(values.get(name), str):
             values[name] = _layers(name, values[name], values.get("objective", "paper"))
     settings = RenderSettings(**values)

@@ -1,6 +1,6 @@
 """Source images, experiments and renders: what is to be painted and what was.
 
-A render's row is the truth about it; the queue only carries batches. `start`,
+A render's row is the truth about it; the queue only carries batches. `begin`,
 `finish`, `fail`, `refuse`, `cancel`, `give_back` and `retry` are the only writers of a
 status. Each is one conditional UPDATE that names the state it leaves, so a job
 delivered twice, a cancelled render or a worker that outlived its claim changes nothing.
@@ -204,9 +204,11 @@ class Experiment(Owned):
 
     name = models.CharField(max_length=120, unique=True)
     description = models.TextField(blank=True)
-    content_layers = models.JSONField(default=default_content_layers, blank=True)
+    content_layer = models.JSONField(
+        "content layers", default=default_content_layers, blank=True
+    )
     alpha_beta = models.JSONField("α/β", default=default_alpha_beta, blank=True)
-    tv_weights = models.JSONField("TV weights", default=default_tv_weights, blank=True)
+    tv_weight = models.JSONField("TV weights", default=default_tv_weights, blank=True)
     more_axes = AxesField("further settings", default=dict, blank=True)
     contents = models.ManyToManyField(
         SourceImage,
@@ -262,9 +264,9 @@ class Experiment(Owned):
     def axes(self) -> dict[str, Sequence[Any]]:
         """The settings that vary, in the order in which the grid varies them."""
         usual = {
-            "content_layers": self.content_layers,
+            "content_layer": self.content_layer,
             "alpha_beta": self.alpha_beta,
-            "tv_weight": self.tv_weights,
+            "tv_weight": self.tv_weight,
         }
         return overridden(usual, self.more_axes)
 
@@ -521,7 +523,7 @@ class Render(models.Model):
     network = models.CharField(max_length=10)
     pooling = models.CharField(max_length=10)
     weights = models.CharField(max_length=80)
-    start_from = models.CharField("start", max_length=80)
+    start = models.CharField(max_length=80)
     size = models.PositiveIntegerField()
     evaluations = models.PositiveIntegerField()
     seed = models.PositiveBigIntegerField()
@@ -578,7 +580,7 @@ class Render(models.Model):
                     "network",
                     "pooling",
                     "weights",
-                    "start_from",
+                    "start",
                     "size",
                     "evaluations",
                     "seed",
@@ -611,16 +613,13 @@ class Render(models.Model):
 
     @classmethod
     def from_cell(cls, cell: Cell, *, experiment: Experiment) -> Render:
-        columns = cell.settings.columns()
-        # `start` is what a worker does to a render.
-        columns["start_from"] = columns.pop("start")
         return cls(
             experiment=experiment,
             content_id=cell.content,
             style_id=cell.style,
             digest=cell.digest,
             settings=cell.settings.to_dict(),
-            **columns,
+            **cell.settings.columns(),
         )
 
     def take_picture_of(self, other: Render) -> None:
@@ -649,7 +648,7 @@ class Render(models.Model):
                     setattr(self, name, value)
         return bool(moved)
 
-    def start(self, *, token: uuid.UUID, worker: str) -> bool:
+    def begin(self, *, token: uuid.UUID, worker: str) -> bool:
         """queued → running, for the worker that holds `token`."""
         if self.status == self.Status.QUEUED:
             self._delete_worker_files()

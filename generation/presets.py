@@ -45,7 +45,7 @@ def picture_title(file: str) -> str:
 def fixed_settings(objective: str) -> dict[str, Any]:
     """The settings an objective was published with, but those that the experiments
     vary; 300 pixels and 240 evaluations where nothing is printed."""
-    varied = ("content_layers", "alpha", "beta", "tv_weight")
+    varied = ("content_layer", "alpha", "beta", "tv_weight")
     published = AS_PUBLISHED.get(objective, {})
     return {
         "size": 300,
@@ -56,7 +56,7 @@ def fixed_settings(objective: str) -> dict[str, Any]:
 
 
 def _experiment_3(content: str, style: str, layer: str, ratio: float) -> PicturePair:
-    axes: Axes = {"content_layers": [layer], "alpha_beta": [ratio]}
+    axes: Axes = {"content_layer": [layer], "alpha_beta": [ratio]}
     return PicturePair(content, style, axes)
 
 
@@ -88,7 +88,7 @@ PRESETS: dict[str, Preset] = {
         description="Content layer × α/β on a portrait and Starry Night (Fig. 4.1).",
         pairs=_PORTRAIT_AND_NIGHT,
         axes={
-            "content_layers": list(LAYERS),
+            "content_layer": list(LAYERS),
             "alpha_beta": [0.001, 0.01, 0.1, 0.25, 0.5],
             "tv_weight": [0.0],
         },
@@ -102,7 +102,7 @@ PRESETS: dict[str, Preset] = {
             PicturePair("content/cat.jpg", "style/wave.jpg"),
         ),
         axes={
-            "content_layers": ["conv2_2"],
+            "content_layer": ["conv2_2"],
             "alpha_beta": [0.01],
             "tv_weight": [0.0, 1.0],
         },
@@ -128,7 +128,7 @@ PRESETS: dict[str, Preset] = {
         "figure shows is not said: this is our choice.",
         pairs=_PORTRAIT_AND_NIGHT,
         axes={
-            "content_layers": list(LAYERS),
+            "content_layer": list(LAYERS),
             "alpha": [1.0],
             "tv_weight": [0.0],
             "beta": [0.0],
@@ -140,7 +140,7 @@ PRESETS: dict[str, Preset] = {
         "the figure shows is not said: this is our choice.",
         pairs=_PORTRAIT_AND_NIGHT,
         axes={
-            "content_layers": ["none"],
+            "content_layer": ["none"],
             "alpha": [0.0],
             "tv_weight": [0.0],
             "beta": [1.0],

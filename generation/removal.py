@@ -115,7 +115,7 @@ def experiments_with(image: SourceImage) -> QuerySet[Experiment]:
     used = Q(content=image) | Q(style=image)
     same = SourceImage.objects.filter(pixel_sha256=image.pixel_sha256)
     if not same.exclude(pk=image.pk).exists():
-        used |= Q(start_from=f"picture:{image.pixel_sha256}")
+        used |= Q(start=f"picture:{image.pixel_sha256}")
     renders = Render.objects.filter(used)
     return Experiment.objects.filter(
         Q(pk__in=image.content_pairs.values("experiment"))

@@ -115,7 +115,7 @@ def experiment_from_preset(
     if missing := [file for file in preset.files if file not in pictures]:
         raise PresetRefused(f"These pictures are missing: {', '.join(missing)}.")
     usual: Axes = {
-        "content_layers": default_content_layers(),
+        "content_layer": default_content_layers(),
         "alpha_beta": default_alpha_beta(),
         "tv_weight": default_tv_weights(),
     }
@@ -123,9 +123,9 @@ def experiment_from_preset(
     fields: dict[str, Any] = {
         "name": f"{preset.title}, {objective}",
         "description": preset.description,
-        "content_layers": axes.pop("content_layers"),
+        "content_layer": axes.pop("content_layer"),
         "alpha_beta": axes.pop("alpha_beta", []),
-        "tv_weights": axes.pop("tv_weight"),
+        "tv_weight": axes.pop("tv_weight"),
         "weights": weights,
         "owner": owner,
     }

@@ -155,9 +155,9 @@ def make_experiment(researcher: Any) -> Callable[..., Any]:
         experiment = Experiment.objects.create(
             name=name,
             **{
-                "content_layers": ["conv2_1"],
+                "content_layer": ["conv2_1"],
                 "alpha_beta": [0.01, 0.1],
-                "tv_weights": [0.0],
+                "tv_weight": [0.0],
                 "size": 32,
                 "evaluations": 2,
                 "weights": "random:0",
@@ -192,7 +192,7 @@ def put_on_wall(experiment: Any) -> list[Any]:
     for number, render in enumerate(renders):
         token = uuid.uuid4()
         data = png((40 * number % 256, 90, 120), (32, 32))
-        assert render.start(token=token, worker="test")
+        assert render.begin(token=token, worker="test")
         assert render.finish(
             token=token,
             png=data,

@@ -69,14 +69,14 @@ def sources(stimulus: Stimulus) -> list[Source]:
 def _starts(render: Render) -> list[Source]:
     """The picture that a start `picture:SHA256` names: all with these pixels, for
     nobody knows which was meant; one of unknown rights if none is left."""
-    if not render.start_from.startswith("picture:"):
+    if not render.start.startswith("picture:"):
         return []
-    pixels = render.start_from.removeprefix("picture:")
+    pixels = render.start.removeprefix("picture:")
     images = SourceImage.objects.filter(pixel_sha256=pixels).order_by("pk")
     return [Source.of("start", image) for image in images] or [
         Source(
             role="start",
-            title=f"{render.start_from}, no longer in the lab",
+            title=f"{render.start}, no longer in the lab",
             credit="",
             licence="",
             consent=SourceImage.Consent.UNKNOWN,

@@ -30,12 +30,11 @@ from generation.services import THUMBNAIL_SIDE
 # The columns that a factor may be, in the order of the paper's grid.
 COLUMNS = (
     "content", "style", "content_layer", "alpha", "beta", "tv_weight", "style_layers",
-    "objective", "network", "pooling", "weights", "start_from", "size", "evaluations",
+    "objective", "network", "pooling", "weights", "start", "size", "evaluations",
     "seed",
 )  # fmt: skip
 # Axes under another name than their column's.
-_COLUMN_OF = {"alpha_beta": "alpha", "start": "start_from",
-              "content_layers": "content_layer"}  # fmt: skip
+_COLUMN_OF = {"alpha_beta": "alpha"}
 CHOICES = ("rows", "columns", "facets")
 # What a cell needs of its render; the long columns stay where they are.
 SHOWN = (

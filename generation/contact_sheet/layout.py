@@ -24,7 +24,7 @@ MOST_CELLS = 120
 
 _LABELS = LABELS | {
     "content": "content image", "style": "style image", PAIR: "pair",
-    "content_layer": "content layer", "start_from": "start",
+    "content_layer": "content layer",
 }  # fmt: skip
 
 

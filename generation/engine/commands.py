@@ -22,6 +22,7 @@ from generation.engine.objectives import AS_PUBLISHED, CAFFE_VGG19, OBJECTIVES
 from generation.engine.settings import (
     COLOURS,
     FITS,
+    LAYERS,
     NETWORK_LAYERS,
     OPTIMISERS,
     POOLINGS,
@@ -33,6 +34,8 @@ from generation.engine.settings import (
     request_digest,
 )
 from generation.engine.weights import INPUTS, expects
+from nstlab.core import old_names
+from nstlab.core.old_names import renamed
 
 if TYPE_CHECKING:
     from generation.engine.render import Painted, Painter, Progress, Request
@@ -66,7 +69,7 @@ spec.json, with paths relative to it; every factor is a setting and its levels:
   {"pairs": [["cat.jpg", "wave.jpg"]],
    "settings": {"weights": "imagenet", "size": 300},
    "factors": {"alpha": [0.001, 0.01, 0.1],
-               "content_layers": ["conv1_1", "conv3_1"]}}
+               "content_layer": ["conv1_1", "conv3_1"]}}
 "contents" and "styles" instead of "pairs" are crossed. weights and start may be paths
 too. DIR gets a PNG and a JSON per render and grid.csv; what is there already, whole and
 with its story, is not painted again. A cell that fails does not stop the others.
@@ -102,7 +105,7 @@ _HELP = {
     "network": "the convolutional network",
     "weights": "imagenet, imagenet-v1, random:SEED, or a file with a VGG state dict",
     "pooling": "how blocks are joined",
-    "content_layers": "LAYER[=WEIGHT],… read after the ReLU, LAYER:pre before it",
+    "content_layer": "LAYER[=WEIGHT],… read after the ReLU, LAYER:pre before it",
     "style_layers": "the same for style; left out: the paper's five, the objective's "
     "weights; none: no layers",
     "alpha": "weight of content",
@@ -245,9 +248,8 @@ def _add_settings(parser: argparse.ArgumentParser, *, alpha: str) -> None:
     group = parser.add_argument_group("settings")
     defaults = {each.name: each.default for each in fields(RenderSettings)}
     for name, text in _HELP.items():
-        flags = ["--" + name.replace("_", "-")]
-        if name.endswith("_layers"):
-            flags.append(flags[0][:-1])
+        flag = "--" + name.replace("_", "-")
+        flags = [flag.rstrip("s") + "s", flag.rstrip("s")] if name in LAYERS else [flag]
         default = alpha if name == "alpha" else defaults[name]
         kind = type(default) if isinstance(default, int | float) else str
         group.add_argument(
@@ -256,7 +258,7 @@ def _add_settings(parser: argparse.ArgumentParser, *, alpha: str) -> None:
             type=float if name == "alpha" else kind,
             choices=_CHOICES.get(name),
             # Asked for twice, layers are asked for together.
-            action="append" if name.endswith("_layers") else "store",
+            action="append" if name in LAYERS else "store",
             help=text if name == "style_layers" else f"{text} [{_shown(default)}]",
         )
     _add_weights_input(group)
@@ -328,7 +330,7 @@ def _settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
 
 def _mixes(objective: str) -> dict[str, str]:
     """Whose weights layers without weights get: each content layer counts once."""
-    return {"content_layers": "johnson", "style_layers": objective}
+    return {"content_layer": "johnson", "style_layers": objective}
 
 
 def _painter(options: argparse.Namespace) -> Painter:
@@ -651,10 +653,12 @@ def _write_table(path: Path, outs: Mapping[Path, _Cell], folder: Path) -> None:
         others = {
             name: value
             for name, value in settings.to_dict().items()
-            if name not in usual and name != "content_layers"
+            if name not in usual
         }
-        for name in ("content", "style"):
-            pairs = getattr(settings, f"{name}_layers")
+        for name, pairs in (
+            ("content", settings.content_layer),
+            ("style", settings.style_layers),
+        ):
             others[f"{name}_weights"] = "|".join(f"{weight:g}" for _, weight in pairs)
         named: dict[str, str | float | int] = {"picture": out.name}
         for role in ("content", "style"):
@@ -690,6 +694,9 @@ def _spec(path: Path) -> dict[str, Any]:
     for name in ("pairs", "contents", "styles"):
         if not isinstance(spec.get(name, []), list):
             raise SettingsError("spec", f"{path}: {name} must be a list.")
+    for part in {"settings", "factors"} & set(spec):
+        if isinstance(spec[part], dict):
+            spec[part] = renamed(spec[part], old_names.SETTINGS)
     for name, levels in spec.get("factors", {}).items():
         if not isinstance(levels, list) or not levels:
             raise SettingsError(
@@ -760,7 +767,7 @@ def _losses(options: argparse.Namespace) -> int:
     # A weight of 0 would leave the layers out that are to be told.
     every = replace(
         settings,
-        alpha=settings.alpha or float(bool(settings.content_layers)),
+        alpha=settings.alpha or float(bool(settings.content_layer)),
         beta=settings.beta or float(bool(settings.style_layers)),
     )
     network = painter.network(every)
@@ -797,7 +804,7 @@ def _losses(options: argparse.Namespace) -> int:
         "style": {name: _finite(value.item()) for name, value in by_style.items()},
         "tv": _finite(terms[2]) if has_tv else None,
         "total": _finite(sum(weight * term for weight, term in weighed if weight)),
-        "content_layers": dict(settings.content_layers),
+        "content_layer": dict(settings.content_layer),
         "style_layers": dict(settings.style_layers),
         "weights_sha256": network.weights_sha256,
     }

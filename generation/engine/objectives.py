@@ -124,7 +124,7 @@ CAFFE_VGG19 = (
 # vgg19 a file of `CAFFE_VGG19` is wanted.
 AS_PUBLISHED: dict[str, dict[str, object]] = {
     "notebook": {
-        "content_layers": (("conv2_1", 1.0),),
+        "content_layer": (("conv2_1", 1.0),),
         "alpha": 0.1,
         "tv_weight": 1.0,
         "size": 300,
@@ -135,17 +135,17 @@ AS_PUBLISHED: dict[str, dict[str, object]] = {
     "gatys-paper": {
         "network": "vgg19",
         "pooling": "average",
-        "content_layers": (("conv4_2", 1.0),),
+        "content_layer": (("conv4_2", 1.0),),
     },
     "gatys-code": {
         "network": "vgg19",
-        "content_layers": (("conv4_2", 1.0),),
+        "content_layer": (("conv4_2", 1.0),),
         "alpha": 1.0,
         "start": "content",
     },
     "johnson": {
         "network": "vgg19",
-        "content_layers": (("conv4_2", 1.0),),
+        "content_layer": (("conv4_2", 1.0),),
         "alpha": 5.0,
         "beta": 100.0,
         "tv_weight": 1e-3,

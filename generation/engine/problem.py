@@ -60,7 +60,7 @@ class Problem:
         self.content = self._layers(
             self.alpha,
             [cell.contents for cell in cells],
-            [dict(each.content_layers) for each in settings],
+            [dict(each.content_layer) for each in settings],
         )
         self.style = self._layers(
             self.beta,

@@ -312,7 +312,7 @@ class Painter:
     ) -> tuple[Cell, Tensor]:
         """The targets of a render whose side is `side`, computed or remembered, and
         the content's pixels."""
-        contents = [layer for layer, _ in settings.content_layers if settings.alpha]
+        contents = [layer for layer, _ in settings.content_layer if settings.alpha]
         styles = [layer for layer, _ in settings.style_layers if settings.beta]
         how = settings.resample
         seen = resized(content, canvas_size(settings, content, side), how)

@@ -15,9 +15,11 @@ from typing import Any
 
 from generation.engine.errors import SettingsError
 from generation.engine.objectives import OBJECTIVES as OBJECTIVES
+from nstlab.core import old_names
+from nstlab.core.old_names import renamed
 
 # Part of every request's digest: raise it when the same settings paint differently.
-ENGINE_VERSION = "6"
+ENGINE_VERSION = "7"
 
 
 def _layers(*convolutions: int) -> tuple[str, ...]:
@@ -49,6 +51,7 @@ LEAN = 3.0
 MAX_EVALUATIONS = 100_000
 
 Layers = tuple[tuple[str, float], ...]
+LAYERS = ("content_layer", "style_layers")  # the settings that are such
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,7 @@ class RenderSettings:
       a file that expects torchvision's usual input or Caffe's instead of
       IMAGENET1K_FEATURES's |
     | pooling | `max` or `average` |
-    | content_layers, style_layers | (layer, weight above 0) pairs, the weights being
+    | content_layer, style_layers | (layer, weight above 0) pairs, the weights being
       Eq. 6's w_l; `conv3_1` is read after its ReLU, `conv3_1:pre` before it; style
       layers left out are the paper's five with the objective's own weights |
     | alpha, beta, tv_weight | weights of the three terms (Eq. 1), 0 or more |
@@ -91,7 +94,7 @@ class RenderSettings:
     network: str = "vgg16"
     weights: str = "imagenet"
     pooling: str = "max"
-    content_layers: Layers = (("conv3_1", 1.0),)
+    content_layer: Layers = (("conv3_1", 1.0),)
     style_layers: Layers = None  # type: ignore[assignment]  # set in __post_init__
     alpha: float
     beta: float = 1.0
@@ -142,7 +145,7 @@ class RenderSettings:
             )
         if self.style_layers is None:
             self._set("style_layers", default_style_layers(self.objective))
-        self._check_layers("content_layers", weighed_by="alpha")
+        self._check_layers("content_layer", weighed_by="alpha")
         self._check_layers("style_layers", weighed_by="beta")
         self._integer("seed", 0, 2**63 - 1)
         self._integer("pyramid", 1, MAX_LEVELS)
@@ -250,7 +253,7 @@ class RenderSettings:
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers that are read."""
-        used = [layer for layer, _ in self.content_layers + self.style_layers]
+        used = [layer for layer, _ in self.content_layer + self.style_layers]
         return tuple(dict.fromkeys(used))
 
     def level_size(self, level: int) -> int:
@@ -281,13 +284,17 @@ class RenderSettings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON has them: layers are lists of [name, weight]."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("content_layers", "style_layers"):
+        for name in LAYERS:
             values[name] = [list(pair) for pair in values[name]]
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RenderSettings:
-        """The inverse of `to_dict`; a name left out takes its default."""
+        """The inverse of `to_dict`; a name left out takes its default.
+
+        Settings written down under names of before are read too.
+        """
+        values = renamed(values, old_names.SETTINGS)
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
@@ -309,7 +316,7 @@ class RenderSettings:
     def columns(self) -> dict[str, str | float | int]:
         """The factors under the column names that tables and exports use."""
         return {
-            "content_layer": "|".join(layer for layer, _ in self.content_layers),
+            "content_layer": "|".join(layer for layer, _ in self.content_layer),
             "style_layers": "|".join(layer for layer, _ in self.style_layers),
             "alpha": self.alpha,
             "beta": self.beta,

@@ -193,7 +193,7 @@ class _Work:
 
     def _start(self, render: Render) -> bool:
         """Whether the row is ours to paint; not if it was cancelled meanwhile."""
-        return render.start(token=self.claim.token, worker=_name())
+        return render.begin(token=self.claim.token, worker=_name())
 
     def _paint(self, renders: Sequence[Render], *, last_try: bool = False) -> int:
         """Paint started rows in one wave, or in smaller ones if that breaks."""

@@ -288,10 +288,10 @@ def _about_checks(study: Study, shown: list[Stimulus]) -> Iterator[Remark]:
 def _about_rights(rated: list[Stimulus]) -> Iterator[Remark]:
     """Source images of which the lab does not know what may be done with them."""
     renders = [it.render_id for it in rated if it.render_id is not None]
-    starts = Render.objects.filter(pk__in=renders, start_from__startswith="picture:")
+    starts = Render.objects.filter(pk__in=renders, start__startswith="picture:")
     pixels = {
         start.removeprefix("picture:")
-        for start in starts.values_list("start_from", flat=True).distinct()
+        for start in starts.values_list("start", flat=True).distinct()
     }
     used = SourceImage.objects.filter(
         Q(renders_of__in=renders)

@@ -301,7 +301,7 @@ def test_the_picture_a_render_starts_from_is_a_source(
     )
     named = f"picture:{start.pixel_sha256}"
     first = study.stimuli.order_by("pk").first()
-    Render.objects.filter(stimuli=first).update(start_from=named)
+    Render.objects.filter(stimuli=first).update(start=named)
 
     def against() -> list[str]:
         return [why for _, why in left_out(study)]

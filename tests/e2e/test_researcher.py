@@ -69,7 +69,7 @@ def test_a_researcher_goes_the_whole_way_and_another_lab_finds_the_same_numbers(
     page.get_by_label("Name").fill("Small")
     for field, title in (("Content images", "Red"), ("Style images", "Blue")):
         page.get_by_role("group", name=field).get_by_label(title, exact=True).check()
-    for box in page.locator("input[name=content_layers]:checked").all():
+    for box in page.locator("input[name=content_layer]:checked").all():
         box.uncheck()
     page.get_by_label("conv2_1").check()
     page.get_by_label("α/β").fill("0.01, 0.1")

@@ -33,7 +33,7 @@ TOGETHER = """() => {
 def figure(make_experiment: Callable[..., Any]) -> Experiment:
     with transaction.atomic():
         experiment: Experiment = make_experiment(
-            name="Figure", content_layers=["conv1_1", "conv2_1"], alpha_beta=[0.1, 0.2]
+            name="Figure", content_layer=["conv1_1", "conv2_1"], alpha_beta=[0.1, 0.2]
         )
         put_on_wall(experiment)
     return experiment

@@ -33,7 +33,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     from analysis.tasks import compute_report
     from survey.models import Participant, Study
 
-    experiment = make_experiment(content_layers=["conv2_1", "conv4_1"])
+    experiment = make_experiment(content_layer=["conv2_1", "conv4_1"])
     put_on_wall(experiment)
     context = visit()
     page = context.new_page()
@@ -261,7 +261,7 @@ def test_the_wizard_works_without_a_script(
 ) -> None:
     from survey.models import Study
 
-    experiment = make_experiment(content_layers=["conv2_1", "conv4_1"])
+    experiment = make_experiment(content_layer=["conv2_1", "conv4_1"])
     put_on_wall(experiment)
     page = visit(java_script_enabled=False).new_page()
     log_in(page, desk_lab)

@@ -319,11 +319,11 @@ def test_a_grid_takes_starts_and_weights_from_files(
 
 
 def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
-    spec = {
+    spec: dict[str, Any] = {
         "contents": ["c.png"],
         "styles": ["s.png"],
         "settings": {"weights": "random:0", "size": 32, "evaluations": 2},
-        "factors": {"alpha": [0.001, 0.01], "content_layers": ["conv1_1", "conv2_1"]},
+        "factors": {"alpha": [0.001, 0.01], "content_layer": ["conv1_1", "conv2_1"]},
     }
     (folder / "spec.json").write_text(json.dumps(spec))
     assert main(["grid", "spec.json", "--out", "grid"]) == 0
@@ -334,6 +334,8 @@ def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
     pictures = sorted((folder / "grid").glob("*.png"))
     assert len(pictures) == 4
     before = [path.stat().st_mtime_ns for path in pictures]
+    spec["factors"]["content_layers"] = spec["factors"].pop("content_layer")
+    (folder / "spec.json").write_text(json.dumps(spec))  # as before version 7
     assert main(["grid", "spec.json", "--out", "grid"]) == 0
     assert [path.stat().st_mtime_ns for path in pictures] == before
 
@@ -349,7 +351,7 @@ def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
         (["--precision", "bf16"], "precision must be float32 or float64"),
         (["--objective", "gatys-code", "--tv-weight", "1"], "tv_weight must be 0"),
         (["--style-layers", "conv1_1=many"], "style_layers: 'conv1_1=many' is not"),
-        (["--content-layers", "x=y"], "content_layers: 'x=y' is not LAYER or LAYER="),
+        (["--content-layers", "x=y"], "content_layer: 'x=y' is not LAYER or LAYER="),
         (["--content-layers", "conv1_1=inf"], "must be a finite number; got inf."),
         (["--weights-input", "v1"], "for a weights file; random:0 is none"),
         (["--checkpoint-seconds", "nan"], "a finite number of 0 or more; got nan"),
@@ -494,7 +496,7 @@ def test_it_takes_published_settings_where_none_is_given(folder: Path) -> None:
     assert main(["render", *pair, *published, "--beta", "7"]) == 0
     told = read_story(folder / "o.png")["settings"]
     assert (told["alpha"], told["beta"], told["tv_weight"]) == (5, 7, 1e-3)
-    assert (told["network"], told["content_layers"]) == ("vgg19", [["conv4_2", 1]])
+    assert (told["network"], told["content_layer"]) == ("vgg19", [["conv4_2", 1]])
     assert told["weights"].endswith(":caffe-bgr")
     assert main(["rerender", "o.png", "--weights", "w.pth"]) == 0
 

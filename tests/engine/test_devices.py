@@ -25,7 +25,7 @@ needs_gpu = pytest.mark.skipif(
 )
 CHOICES: list[dict[str, Any]] = [
     {"alpha": 1e-3},
-    {"alpha": 1.0, "content_layers": (("conv1_1", 1.0),), "tv_weight": 2.0},
+    {"alpha": 1.0, "content_layer": (("conv1_1", 1.0),), "tv_weight": 2.0},
     {"alpha": 0.0, "style_layers": (("conv2_1", 1.0),)},
 ]
 
@@ -157,7 +157,7 @@ def test_a_batch_on_a_gpu_ends_where_its_pictures_end_alone(precision: str) -> N
                 alpha=alpha,
                 weights="random:0",
                 pooling="average",
-                content_layers=((layer, 1.0),),
+                content_layer=((layer, 1.0),),
                 size=64,
                 evaluations=40,
                 precision=precision,

@@ -102,7 +102,7 @@ def test_it_computes_each_term_as_published(
         objective=name,
         weights="random:0",
         pooling="average",
-        content_layers=(("conv2_2", 0.5), ("conv4_1:pre", 1.0)),
+        content_layer=(("conv2_2", 0.5), ("conv4_1:pre", 1.0)),
         style_layers=(("conv1_1", 0.2), ("conv3_1", 0.3), ("conv5_1", 0.4)),
         size=24,
         style_scale=1.5,
@@ -119,7 +119,7 @@ def test_it_computes_each_term_as_published(
     )
     expected_content = {
         layer: content_of(seen[layer], made[layer])
-        for layer, _ in settings.content_layers
+        for layer, _ in settings.content_layer
     }
     expected_style = {
         layer: style_of(read[layer], made[layer], 24 * 24)
@@ -131,7 +131,7 @@ def test_it_computes_each_term_as_published(
     for layer, value in expected_style.items():
         assert by_style[layer].item() == pytest.approx(value, rel=1e-5)
     terms = [
-        sum(expected_content[layer] * w for layer, w in settings.content_layers),
+        sum(expected_content[layer] * w for layer, w in settings.content_layer),
         sum(expected_style[layer] * w for layer, w in settings.style_layers),
         expected_tv,
     ]
@@ -269,7 +269,7 @@ def test_its_gradient_is_the_slope_of_its_total(name: str, exact: Network) -> No
         tv_weight=0.1 if OBJECTIVES[name].tv else 0.0,
         objective=name,
         precision="float64",
-        content_layers=(("conv3_1", 1.0), ("conv2_1:pre", 0.5)),
+        content_layer=(("conv3_1", 1.0), ("conv2_1:pre", 0.5)),
         size=16,
     )
     cell, _ = Painter().cell(
@@ -294,9 +294,9 @@ def test_it_evaluates_a_picture_alike_alone_and_in_a_batch(network: Network) -> 
     painter = Painter()
     choices: list[dict[str, Any]] = [
         {"alpha": 1e-3},
-        {"alpha": 1.0, "content_layers": (("conv1_1", 1.0),), "tv_weight": 2.0},
+        {"alpha": 1.0, "content_layer": (("conv1_1", 1.0),), "tv_weight": 2.0},
         {"alpha": 0.0, "style_layers": (("conv2_1", 1.0),)},
-        {"alpha": 1.0, "beta": 0.0, "content_layers": (("conv4_1:pre", 1.0),)},
+        {"alpha": 1.0, "beta": 0.0, "content_layer": (("conv4_1:pre", 1.0),)},
     ]
     cells = [
         painter.cell(

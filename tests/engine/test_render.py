@@ -102,7 +102,7 @@ def test_it_adds_the_terms_up_as_equation_1_says(network: Network) -> None:
 def test_it_reconstructs_content_alone_and_style_alone(network: Network) -> None:
     for alone in (
         {"alpha": 1.0, "beta": 0.0, "style_layers": []},
-        {"alpha": 0.0, "content_layers": []},
+        {"alpha": 0.0, "content_layer": []},
     ):
         painted = render(
             settings(start="noise", **alone), picture(1), picture(2), network=network

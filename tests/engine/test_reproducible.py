@@ -29,7 +29,7 @@ def test_it_paints_alike_alone_and_among_others(network: Network) -> None:
         {"alpha": 1e-3, "evaluations": 5},
         {"start": "noise"},
         {"optimiser": "adam", "objective": "notebook"},
-        {"content_layers": (("conv1_1", 1.0),), "size": 40},
+        {"content_layer": (("conv1_1", 1.0),), "size": 40},
     ]
     requests = [
         Request(settings=settings(**choice), content=picture(1), style=picture(2))
@@ -52,7 +52,7 @@ def test_a_batch_ends_where_its_pictures_end_alone(network: Network) -> None:
         Request(
             settings=settings(
                 alpha=alpha,
-                content_layers=((layer, 1.0),),
+                content_layer=((layer, 1.0),),
                 style_layers=(("conv1_1", 0.5), ("conv3_1", 0.5)),
                 size=16,
                 evaluations=15,

@@ -33,10 +33,10 @@ from generation.engine.settings import (
         ("tv_weight", {"tv_weight": -0.5}),
         ("alpha", {"alpha": 10**400}),
         ("alpha", {"alpha": -(10**5000)}),
-        ("content_layers", {"content_layers": [("conv1_1", 10**400)]}),
+        ("content_layer", {"content_layer": [("conv1_1", 10**400)]}),
         ("seed", {"seed": 10**5000}),
         ("alpha", {"alpha": 0, "beta": 0}),
-        ("content_layers", {"content_layers": []}),
+        ("content_layer", {"content_layer": []}),
         ("style_layers", {"style_layers": []}),
         ("style_layers", {"style_layers": [("conv6_1", 1.0)]}),
         ("style_layers", {"style_layers": [("conv1_1", -1.0)]}),
@@ -63,7 +63,7 @@ def test_it_refuses_a_bad_setting_in_a_sentence_that_names_it(
 
 def test_it_lists_the_allowed_layers_when_one_is_unknown() -> None:
     with pytest.raises(ValueError, match=r"conv1_1, conv1_2, .*conv5_3"):
-        RenderSettings(alpha=1, content_layers=(("relu1", 1),))
+        RenderSettings(alpha=1, content_layer=(("relu1", 1),))
 
 
 def test_it_knows_the_thirteen_convolutions_of_vgg16() -> None:
@@ -72,7 +72,7 @@ def test_it_knows_the_thirteen_convolutions_of_vgg16() -> None:
 
 
 def test_it_needs_no_layers_of_a_term_that_has_no_weight() -> None:
-    RenderSettings(alpha=0, content_layers=())
+    RenderSettings(alpha=0, content_layer=())
     RenderSettings(alpha=1, beta=0, style_layers=())
 
 
@@ -86,6 +86,13 @@ def test_it_survives_a_round_trip_through_json() -> None:
 
     assert again == settings
     assert again.digest() == settings.digest()
+
+
+def test_it_reads_settings_under_the_names_of_before() -> None:
+    """As pictures and rows of engine version 6 have them."""
+    told = {"alpha": 1, "content_layers": [["conv2_1", 0.5]]}
+
+    assert RenderSettings.from_dict(told).content_layer == (("conv2_1", 0.5),)
 
 
 def test_it_refuses_a_setting_it_does_not_know() -> None:

@@ -37,7 +37,7 @@ def said(page: Any) -> str:
         ({}, "renders 6 to paint 6"),
         ({"name": ""}, "renders 6"),
         ({"more_axes": "start = noise\nseed = 0, 1, 2"}, "renders 18"),
-        ({"pairs-0-axes": "alpha_beta = 1\ncontent_layers = conv3_1"}, "renders 1 "),
+        ({"pairs-0-axes": "alpha_beta = 1\ncontent_layer = conv3_1"}, "renders 1 "),
         ({"alpha_beta": "0.1, lots"}, "α/β: 'lots' is not a number"),
         ({"alpha_beta": ""}, "This field is required"),
         ({"more_axes": "sede = 1"}, "There is no setting"),
@@ -49,7 +49,7 @@ def said(page: Any) -> str:
         (
             {
                 "alpha_beta": " ".join(str(n) for n in range(1, 1001)),
-                "tv_weights": " ".join(str(n) for n in range(500)),
+                "tv_weight": " ".join(str(n) for n in range(500)),
             },
             "1,000,000 renders; at most 20,000",
         ),
@@ -82,7 +82,7 @@ def test_what_is_painted_here_and_elsewhere_is_counted(
     here = make_experiment(name="Here", reuse=True)
     put_on_wall(here)
     pair = here.pairs.get()
-    data = form(here, content_layers=["conv2_1"], alpha_beta="0.01, 0.1, 0.2")
+    data = form(here, content_layer=["conv2_1"], alpha_beta="0.01, 0.1, 0.2")
     data |= {"reuse": "on", "name": "Here"}
     other = said(desk.post(NEW, data | {"name": "Other"}))
     assert "to paint 1 " in other

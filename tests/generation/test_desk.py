@@ -23,9 +23,9 @@ def form(experiment: Any, **changes: Any) -> dict[str, Any]:
     return {
         "name": "New",
         "description": "",
-        "content_layers": ["conv1_1", "conv2_1"],
+        "content_layer": ["conv1_1", "conv2_1"],
         "alpha_beta": "0.001, 0.01 0.1",
-        "tv_weights": "0",
+        "tv_weight": "0",
         "more_axes": "",
         "pooling": "average",
         "start": "content",
@@ -69,11 +69,11 @@ def test_save_and_queue_queues(desk: Any, experiment: Any, queues: None) -> None
         ({"alpha_beta": "0.1, lots"}, "is not a number"),
         ({"alpha_beta": "-1"}, "must be 0 or more"),
         ({"alpha_beta": ""}, "required"),
-        ({"content_layers": []}, "required"),
+        ({"content_layer": []}, "required"),
         (
             {
                 "alpha_beta": " ".join(str(n) for n in range(1, 1001)),
-                "tv_weights": " ".join(str(n) for n in range(500)),
+                "tv_weight": " ".join(str(n) for n in range(500)),
             },
             "1,000,000 renders; at most 20,000",
         ),
@@ -120,7 +120,7 @@ def test_contents_are_crossed_with_styles(desk: Any, experiment: Any) -> None:
         "pairs-0-content": "",
         "pairs-0-style": "",
         "alpha_beta": "0.1",
-        "content_layers": ["conv1_1"],
+        "content_layer": ["conv1_1"],
         "contents": both,
         "styles": both,
     }
@@ -129,7 +129,7 @@ def test_contents_are_crossed_with_styles(desk: Any, experiment: Any) -> None:
 
 
 def test_a_pair_can_be_given_levels_of_its_own(desk: Any, experiment: Any) -> None:
-    changes = {"pairs-0-axes": "alpha_beta = 1\ncontent_layers = conv3_1"}
+    changes = {"pairs-0-axes": "alpha_beta = 1\ncontent_layer = conv3_1"}
     response = desk.post(ADD, form(experiment, **changes), follow=True)
     assert "The grid has 1 render" in response.content.decode()
 
@@ -234,7 +234,7 @@ def test_every_row_of_the_desk_opens(desk: Any, study: Any, queues: None) -> Non
 def test_somebody_who_only_looks_reads_levels_in_words_and_sees_the_pictures(
     client: Any, make_experiment: Callable[..., Any], make_account: Callable[..., Any]
 ) -> None:
-    experiment = make_experiment(tv_weights=[0.0, 1.0], more_axes={"seed": [3, 4]})
+    experiment = make_experiment(tv_weight=[0.0, 1.0], more_axes={"seed": [3, 4]})
     pair = experiment.pairs.get()
     experiment.contents.add(pair.content)
     page = f"/admin/generation/experiment/{experiment.pk}/change/"

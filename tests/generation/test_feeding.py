@@ -57,7 +57,7 @@ def work_off(name: str) -> str:
     batch, token = Batch.objects.get(pk=pk), uuid.uuid4()
     assert batch.claim(attempt=int(attempt), token=token)
     for render in batch.renders.all():
-        render.start(token=token, worker="test")
+        render.begin(token=token, worker="test")
         render.refuse(token=token, reason="A test.")
     batch.release(token)
     feed()
@@ -150,7 +150,7 @@ def test_a_row_started_by_a_worker_that_had_lost_its_batch_is_painted_after_all(
     Batch.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
     assert reap() == 1
     render = experiment.renders.get()
-    assert render.start(token=zombie, worker="does not know it yet")
+    assert render.begin(token=zombie, worker="does not know it yet")
     assert reap() == 1
     work_off("render-high")
     render.refresh_from_db()

@@ -122,7 +122,7 @@ def test_an_absurd_size_is_refused_before_anything_is_drawn() -> None:
 @pytest.fixture
 def experiment(make_experiment: Callable[..., Any], broker: None) -> Any:
     made = make_experiment(
-        name="Fig. 4.1", content_layers=["conv1_1", "conv2_1"], alpha_beta=[0.1, 0.2, 1]
+        name="Fig. 4.1", content_layer=["conv1_1", "conv2_1"], alpha_beta=[0.1, 0.2, 1]
     )
     put_on_wall(made)
     return made

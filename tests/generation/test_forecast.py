@@ -35,7 +35,7 @@ def finish(experiment: Any, *, seconds: float, device: str) -> None:
     queue_experiment(experiment)
     for render in experiment.renders.filter(status="queued"):
         token = uuid.uuid4()
-        render.start(token=token, worker="test")
+        render.begin(token=token, worker="test")
         render.finish(
             token=token, png=png(), pixel_sha256="0" * 64, curve=[],
             environment={"device": device}, seconds=seconds,
@@ -97,7 +97,7 @@ def test_what_was_queued_before_is_not_counted_again(experiment: Any) -> None:
     assert str(forecast(experiment)).endswith(
         "2 renders; nothing of it is left to paint."
     )
-    experiment.tv_weights = [0.0, 1.0]
+    experiment.tv_weight = [0.0, 1.0]
     assert "4 renders, 2 of them to paint" in str(forecast(experiment))
 
 

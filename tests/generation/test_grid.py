@@ -24,7 +24,7 @@ PIXELS = {"c": "1" * 64, "s": "2" * 64, "d": "3" * 64}
 def grid(
     pairs: list[PicturePair] | None = None, fixed: Any = FIXED, **axes: Any
 ) -> list[Cell]:
-    usual = {"content_layers": ["conv3_1"], "alpha_beta": [0.01], "tv_weight": [0.0]}
+    usual = {"content_layer": ["conv3_1"], "alpha_beta": [0.01], "tv_weight": [0.0]}
     if "alpha" in axes:
         del usual["alpha_beta"]
     return expand(
@@ -37,7 +37,7 @@ def grid(
 
 def test_experiment_1_of_the_paper_has_25_renders() -> None:
     cells = grid(
-        content_layers=["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"],
+        content_layer=["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"],
         alpha_beta=[1e-3, 1e-2, 1e-1, 0.25, 0.5],
     )
     assert len(cells) == 25
@@ -47,7 +47,7 @@ def test_experiment_1_of_the_paper_has_25_renders() -> None:
 def test_the_order_is_pair_then_axis_by_axis() -> None:
     cells = grid(
         pairs=crossed(["c", "d"], ["s"]),
-        content_layers=["conv1_1", "conv2_1"],
+        content_layer=["conv1_1", "conv2_1"],
         alpha_beta=[0.1, 0.2],
         tv_weight=[0.0, 1.0],
         seed=[0, 1, 2],
@@ -55,7 +55,7 @@ def test_the_order_is_pair_then_axis_by_axis() -> None:
     order = [
         (
             cell.content,
-            cell.settings.content_layers[0][0],
+            cell.settings.content_layer[0][0],
             cell.settings.alpha,
             cell.settings.tv_weight,
             cell.settings.seed,
@@ -70,7 +70,7 @@ LEVELS: dict[str, list[Any]] = {
     "network": ["vgg16", "vgg19"],
     "weights": ["random:0", "random:1"],
     "pooling": ["max", "average"],
-    "content_layers": ["conv2_1", "conv2_1|conv3_1"],
+    "content_layer": ["conv2_1", "conv2_1|conv3_1"],
     "style_layers": ["conv1_1", "conv1_1|conv2_1"],
     "alpha": [0.5, 1.0],
     "beta": [0.5, 1.0],
@@ -124,7 +124,7 @@ def test_where_the_seed_does_nothing_a_condition_is_painted_once() -> None:
 
 
 def test_without_content_its_layers_do_nothing() -> None:
-    cells = grid(alpha_beta=[0.0, 0.1], content_layers=["conv1_1", "conv2_1"])
+    cells = grid(alpha_beta=[0.0, 0.1], content_layer=["conv1_1", "conv2_1"])
     assert len(cells) == 3
 
 
@@ -141,18 +141,18 @@ def test_a_set_of_style_layers_shares_the_weight_as_the_objective_does() -> None
 
 
 def test_content_layers_of_a_set_count_one_each() -> None:
-    (cell,) = grid(content_layers=["conv2_1|conv3_1"])
-    assert cell.settings.content_layers == (("conv2_1", 1.0), ("conv3_1", 1.0))
+    (cell,) = grid(content_layer=["conv2_1|conv3_1"])
+    assert cell.settings.content_layer == (("conv2_1", 1.0), ("conv3_1", 1.0))
 
 
 def test_a_pair_may_have_levels_of_its_own() -> None:
     pairs = [
         PicturePair("c", "s"),
-        PicturePair("d", "s", {"content_layers": ["conv2_1"], "alpha_beta": [1.0]}),
+        PicturePair("d", "s", {"content_layer": ["conv2_1"], "alpha_beta": [1.0]}),
     ]
     first, second = grid(pairs=pairs)
     assert first.settings.alpha == 0.01
-    assert second.settings.content_layers == (("conv2_1", 1.0),)
+    assert second.settings.content_layer == (("conv2_1", 1.0),)
     assert second.settings.alpha == 1.0
     assert second.settings.tv_weight == 0.0
 
@@ -175,7 +175,7 @@ def test_a_ratio_and_a_beta_contradict_each_other() -> None:
         grid(beta=[2.0])
 
 
-@pytest.mark.parametrize("axis", ["content_layers", "alpha_beta", "tv_weight", "seed"])
+@pytest.mark.parametrize("axis", ["content_layer", "alpha_beta", "tv_weight", "seed"])
 def test_a_grid_of_0_is_refused_with_the_axis_that_is_empty(axis: str) -> None:
     with pytest.raises(ImpossibleGrid, match=r"0 renders: give at least one"):
         grid(**{axis: []})
@@ -207,14 +207,14 @@ def test_the_levels_of_single_pairs_are_counted_too() -> None:
 def test_the_largest_grid_is_possible() -> None:
     levels = [float(n) for n in range(MOST_RENDERS // 10)]
     layers = list(NETWORK_LAYERS["vgg16"][:10])
-    assert len(grid(content_layers=layers, tv_weight=levels)) == MOST_RENDERS
+    assert len(grid(content_layer=layers, tv_weight=levels)) == MOST_RENDERS
 
 
 @pytest.mark.parametrize(
     ("axes", "sentence"),
     [
-        ({"content_layers": ["conv9_9"]}, "conv9_9"),
-        ({"content_layers": ["conv3_4"]}, "vgg16 has"),
+        ({"content_layer": ["conv9_9"]}, "conv9_9"),
+        ({"content_layer": ["conv3_4"]}, "vgg16 has"),
         ({"objective": ["paper", "gatys-paper"], "tv_weight": [1.0]}, "tv_weight must"),
         ({"alpha": [0.0], "beta": [0.0]}, "alpha and beta are both 0"),
         ({"size": [8]}, "size must be at least"),

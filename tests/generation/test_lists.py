@@ -57,7 +57,7 @@ def test_a_list_of_many_takes_as_many_queries_as_one_of_few(
 def test_levels_are_offered_for_the_experiment_that_is_chosen(
     desk: Any, make_experiment: Callable[..., Any]
 ) -> None:
-    experiment = make_experiment(content_layers=["conv1_1", "conv3_1"])
+    experiment = make_experiment(content_layer=["conv1_1", "conv3_1"])
     queue_experiment(experiment)
     assert b"content_layer=" not in desk.get("/admin/generation/render/").content
     page = f"/admin/generation/render/?experiment={experiment.pk}"

@@ -62,7 +62,7 @@ def test_a_third_picture_is_where_a_render_may_start(
     queue_experiment(experiment)
     render_batch(Batch.objects.get().pk, 1)
     render = experiment.renders.get()
-    assert (render.status, render.start_from) == ("done", start)
+    assert (render.status, render.start) == ("done", start)
     image.delete()
     with pytest.raises(ImpossibleGrid, match="names no source image"):
         experiment.cells()

@@ -109,7 +109,7 @@ def test_a_preset_paints_what_the_table_says(
         (
             file_of[cell.content],
             file_of[cell.style],
-            tuple(layer for layer, _ in cell.settings.content_layers),
+            tuple(layer for layer, _ in cell.settings.content_layer),
             tuple(layer for layer, _ in cell.settings.style_layers),
             cell.settings.alpha,
             cell.settings.beta,
@@ -123,7 +123,7 @@ def test_a_preset_paints_what_the_table_says(
         assert {name: getattr(settings, name) for name in expected} == expected
         shares = {weight for _, weight in settings.style_layers}
         assert shares == {1 / len(settings.style_layers)}
-        assert all(weight == 1.0 for _, weight in settings.content_layers)
+        assert all(weight == 1.0 for _, weight in settings.content_layer)
 
 
 def test_the_same_settings_by_hand_have_the_same_digests(
@@ -135,12 +135,12 @@ def test_the_same_settings_by_hand_have_the_same_digests(
     by_hand = expand(
         pairs=[PicturePair(PORTRAIT, NIGHT)],
         pixel_digests={file: image.pixel_sha256 for file, image in pictures.items()},
-        axes={"content_layers": list(FIVE), "alpha_beta": [1e-3, 1e-2, 0.1, 0.25, 0.5]},
+        axes={"content_layer": list(FIVE), "alpha_beta": [1e-3, 1e-2, 0.1, 0.25, 0.5]},
         fixed={},
     )
     assert [cell.digest for cell in made.cells()] == [cell.digest for cell in by_hand]
     assert by_hand[0].settings == RenderSettings(
-        content_layers=(("conv1_1", 1.0),), alpha=0.001
+        content_layer=(("conv1_1", 1.0),), alpha=0.001
     )
 
 

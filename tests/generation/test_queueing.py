@@ -44,7 +44,7 @@ def test_a_new_level_adds_only_its_own_renders(
     experiment: Any, queues: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     queue_experiment(experiment)
-    experiment.tv_weights = [0.0, 1.0]
+    experiment.tv_weight = [0.0, 1.0]
     assert queue_experiment(experiment).new == 2
     assert Render.objects.count() == 4
 

@@ -57,7 +57,7 @@ def put_on_wall_some(experiment: Any, count: int) -> list[Render]:
     renders = list(experiment.renders.order_by("pk")[:count])
     for render in renders:
         token = uuid.uuid4()
-        render.start(token=token, worker="test")
+        render.begin(token=token, worker="test")
         render.finish(
             token=token, png=png(size=(32, 32)), pixel_sha256="0" * 64,
             curve=CURVE,
@@ -70,7 +70,7 @@ def put_on_wall_some(experiment: Any, count: int) -> list[Render]:
 def figure(make_experiment: Callable[..., Any], queues: None) -> Experiment:
     """Two layers × three ratios, painted."""
     experiment: Experiment = make_experiment(
-        name="Figure", content_layers=["conv1_1", "conv2_1"], alpha_beta=[0.1, 0.01, 1]
+        name="Figure", content_layer=["conv1_1", "conv2_1"], alpha_beta=[0.1, 0.01, 1]
     )
     put_on_wall(experiment)
     return experiment
@@ -195,7 +195,7 @@ def test_only_what_is_open_is_asked_for_again(
     assert found is not None
     assert found[1].endswith(f"?open={second.pk},{third.pk}")
     token = uuid.uuid4()
-    second.start(token=token, worker="test")
+    second.begin(token=token, worker="test")
     second.show_progress(token=token, progress={"evaluations": 1, "budget": 2})
     assert third.cancel()
     answer = desk.get(found[1]).content.decode()

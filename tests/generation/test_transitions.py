@@ -30,16 +30,16 @@ def finish(render: Render, token: uuid.UUID) -> bool:
 
 
 def test_a_render_is_started_by_one_worker_only(render: Render) -> None:
-    assert render.start(token=uuid.uuid4(), worker="a")
+    assert render.begin(token=uuid.uuid4(), worker="a")
     twin = Render.objects.get(pk=render.pk)
-    assert not twin.start(token=uuid.uuid4(), worker="b")
+    assert not twin.begin(token=uuid.uuid4(), worker="b")
     twin.refresh_from_db()
     assert twin.worker == "a"
 
 
 def test_it_is_finished_only_under_its_own_token(render: Render) -> None:
     token = uuid.uuid4()
-    render.start(token=token, worker="a")
+    render.begin(token=token, worker="a")
     before = set(default_storage.listdir("")[0])
     assert not finish(render, uuid.uuid4())
     render.refresh_from_db()
@@ -50,7 +50,7 @@ def test_it_is_finished_only_under_its_own_token(render: Render) -> None:
 
 def test_a_picture_that_comes_too_late_leaves_no_file(render: Render) -> None:
     token = uuid.uuid4()
-    render.start(token=token, worker="a")
+    render.begin(token=token, worker="a")
     render.cancel()
 
     def count() -> int:
@@ -69,9 +69,9 @@ def test_a_picture_that_comes_too_late_leaves_no_file(render: Render) -> None:
 @pytest.mark.parametrize("end", ["fail", "refuse"])
 def test_an_ended_render_stays_ended(render: Render, end: str) -> None:
     token = uuid.uuid4()
-    render.start(token=token, worker="a")
+    render.begin(token=token, worker="a")
     assert getattr(render, end)(token=token, reason="Because.")
-    assert not render.start(token=uuid.uuid4(), worker="b")
+    assert not render.begin(token=uuid.uuid4(), worker="b")
     assert not finish(render, token)
     assert not render.cancel()
     render.refresh_from_db()
@@ -80,7 +80,7 @@ def test_an_ended_render_stays_ended(render: Render, end: str) -> None:
 
 def test_a_done_render_cannot_be_cancelled_or_retried(render: Render) -> None:
     token = uuid.uuid4()
-    render.start(token=token, worker="a")
+    render.begin(token=token, worker="a")
     finish(render, token)
     assert not render.cancel()
     assert not render.retry()
@@ -88,7 +88,7 @@ def test_a_done_render_cannot_be_cancelled_or_retried(render: Render) -> None:
 
 def test_progress_of_a_cancelled_render_is_refused(render: Render) -> None:
     token = uuid.uuid4()
-    render.start(token=token, worker="a")
+    render.begin(token=token, worker="a")
     assert render.show_progress(token=token, progress={"evaluations": 1})
     render.cancel()
     assert not render.show_progress(token=token, progress={"evaluations": 2})
@@ -111,7 +111,7 @@ def test_what_a_dead_worker_held_is_queued_again(render: Render) -> None:
     batch, token = render.batch, uuid.uuid4()
     assert batch is not None
     batch.claim(attempt=1, token=token)
-    render.start(token=token, worker="dead")
+    render.begin(token=token, worker="dead")
     batch.refresh_from_db()
     assert abandon(batch, "It died.")
     render.refresh_from_db()
@@ -136,7 +136,7 @@ def test_a_render_that_kills_its_workers_fails_in_the_end(
     for _ in range(2):
         batch, token = Batch.objects.get(pk=render.batch_id), uuid.uuid4()
         batch.claim(attempt=batch.attempt, token=token)
-        assert render.start(token=token, worker="dies")
+        assert render.begin(token=token, worker="dies")
         batch.refresh_from_db()
         abandon(batch, "It was killed.")
     render.refresh_from_db()

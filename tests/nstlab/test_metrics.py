@@ -63,7 +63,7 @@ def test_it_counts_renders_queues_and_workers(
         queue_experiment(experiment)
     Batch.objects.update(created_at=timezone.now() - dt.timedelta(minutes=5))
     first = experiment.renders.first()
-    first.start(token=uuid.uuid4(), worker="test")
+    first.begin(token=uuid.uuid4(), worker="test")
     Batch.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
     found = scrape()
     assert found['nstlab_renders{status="queued"}'] == 1

@@ -71,7 +71,7 @@ def test_a_stimulus_is_a_copy_without_metadata_under_a_random_name(
 
 def test_a_new_render_does_not_change_an_open_study(study: Study) -> None:
     experiment = study.experiment
-    experiment.tv_weights = [0.0, 1.0]
+    experiment.tv_weight = [0.0, 1.0]
     experiment.save()
     put_on_wall_more(experiment)
     with pytest.raises(CannotOpen, match="frozen"):

@@ -25,7 +25,7 @@ TEXTS = {"controller": "x", "contact": "y", "ethics_reference": "z"}
 @pytest.fixture
 def wall(make_experiment: Any) -> Any:
     """An experiment of four finished renders: two layers, two α/β."""
-    experiment = make_experiment(content_layers=["conv2_1", "conv4_1"])
+    experiment = make_experiment(content_layer=["conv2_1", "conv4_1"])
     put_on_wall(experiment)
     return experiment
 

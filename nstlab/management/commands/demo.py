@@ -48,9 +48,9 @@ PICTURES = {
 }
 PAIRS = [("Chelsea the cat", "Stained tissue"), ("Coffee", "Hubble deep field")]
 GRID: dict[str, Any] = {
-    "content_layers": ["conv3_1"],
+    "content_layer": ["conv3_1"],
     "alpha_beta": [0.0005, 0.02],
-    "tv_weights": [0.0],
+    "tv_weight": [0.0],
     "size": 128,
     "evaluations": 50,
     # Random features transfer colour and texture visibly only so; it is said.

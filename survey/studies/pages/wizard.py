@@ -51,7 +51,7 @@ FACTORS = {
     "network": "network",
     "pooling": "pooling",
     "weights": "weights",
-    "start": "start_from",
+    "start": "start",
     "size": "size",
     "evaluations": "evaluations",
     "seed": "seed",
