@@ -28,7 +28,7 @@ HIDDEN = (
     # The same ids where something prints them by their names.
     (re.compile(rf"\b({'|'.join(PLATFORMS_NAMES)})\b['\"]?\s*(?:[=:,]|%3d)\s*[\[(]*"
                 r"(?:'[^']*'?|\"[^\"]*\"?|[^\s,'\"]+)", re.IGNORECASE), r"\1 (hidden)"),
-    # A participant's code, as survey.participant.services makes it and people type it.
+    # A participant's code, as survey.codes makes it and people type it.
     (re.compile(rf"(?<![a-z0-9])[a-hjkmnp-z2-9]{{4}}"
                 rf"(?:{CODE_SIGN}[a-hjkmnp-z2-9]{{4}}){{5}}(?![a-z0-9])",
                 re.IGNORECASE), "(code)"),

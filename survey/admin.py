@@ -36,7 +36,7 @@ from survey.models import (
     Translation,
     Trial,
 )
-from survey.participant.services import settle_dropped
+from survey.participant.leaving import settle_dropped
 from survey.refusals import CannotOpen
 from survey.studies import lifecycle, preflight, uploads
 from survey.studies.pages import tools, wizard

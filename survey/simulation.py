@@ -10,7 +10,7 @@ from django.conf import settings
 from survey.client import InProcess, play
 from survey.methods import method_of
 from survey.models import Participant, Study, Trial
-from survey.participant.services import simulated_mark
+from survey.participant.joining import simulated_mark
 
 BIAS_SD = 0.4
 NOISE_SD = 0.8

@@ -27,9 +27,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from nstlab.core.access import seen_by
 from nstlab.core.pictures import send_picture
+from survey.codes import grouped
 from survey.methods import method_of
 from survey.models import CHECKS, Participant, Recruit, Stimulus, Study, Trial
-from survey.participant import rate_limits, services, vision_checks
+from survey.participant import (
+    answering,
+    joining,
+    leaving,
+    presence,
+    rate_limits,
+    vision_checks,
+)
 from survey.participant.forms import (
     PLATFORMS,
     CodeForm,
@@ -44,6 +52,7 @@ from survey.participant.forms import (
 from survey.refusals import (
     AlreadyAnswered,
     BegunBefore,
+    NotOnTheScale,
     StudyNotOpen,
     SurveyRefusal,
 )
@@ -129,7 +138,7 @@ def _inside(
                 return _not_inside(request, slug)
             with translation.override(participant.language):
                 if request.method == "GET" and pages:
-                    place = services.place_of(participant)
+                    place = presence.place_of(participant)
                     if place not in pages:
                         return redirect(f"survey:{place}", slug=slug)
                 try:
@@ -150,7 +159,7 @@ def _get_participant(
     request: HttpRequest, slug: str, *, rating: bool = False
 ) -> Participant | None:
     token = request.COOKIES.get(COOKIE)
-    return services.participant_of(slug, token, rating=rating)
+    return presence.participant_of(slug, token, rating=rating)
 
 
 def _page(
@@ -210,7 +219,7 @@ def _refused(
 def _not_inside(request: HttpRequest, slug: str) -> HttpResponse:
     """A page for those who have joined, asked for by a browser that has no session, or
     none any more: what it sent must not vanish without a word."""
-    if moved := services.moved_on(slug, request.COOKIES.get(COOKIE)):
+    if moved := presence.moved_on(slug, request.COOKIES.get(COOKIE)):
         return _moved(request, moved)
     study = _study_for_visitors(slug)
     if request.method != "POST":
@@ -224,7 +233,7 @@ def _moved_on(request: HttpRequest, study: Study) -> Participant | None:
     one: not whom a link brings that leads back into theirs."""
     if study.source == Study.Source.INVITATION or recruit_of(_carried(request)):
         return None
-    return services.moved_on(study.slug, request.COOKIES.get(COOKIE))
+    return presence.moved_on(study.slug, request.COOKIES.get(COOKIE))
 
 
 KEPT_BY_SCRIPT = "kept"
@@ -262,7 +271,7 @@ def _fate(request: HttpRequest, moved: Participant | None) -> tuple[str, str]:
         if (
             moved
             and sent.trial is not None
-            and services.was_stored(
+            and answering.was_stored(
                 moved,
                 trial_pk=sent.trial,
                 answers=sent.answers,
@@ -306,7 +315,7 @@ def _without_code(response: HttpResponse, study: Study) -> HttpResponse:
 
 
 def _to_place(participant: Participant) -> HttpResponse:
-    place = services.place_of(participant)
+    place = presence.place_of(participant)
     return redirect(f"survey:{place}", slug=participant.study.slug)
 
 
@@ -323,20 +332,20 @@ def welcome(
         if participant.status == Participant.Status.FINISHED:
             return _thanks(request, participant)
         if not study.accepts_answers:
-            raise StudyNotOpen(services.REFUSED_JOINING["closed"]())
+            raise StudyNotOpen(joining.REFUSED_JOINING["closed"]())
         return _page(request, study, "welcome", participant=participant)
     if moved := _moved_on(request, study):
         return _moved(request, moved)
-    reason = services.why_nobody_joins(study)
+    reason = joining.why_nobody_joins(study)
     if reason and not _may_return(request, study, reason):
-        raise StudyNotOpen(services.REFUSED_JOINING[reason]())
+        raise StudyNotOpen(joining.REFUSED_JOINING[reason]())
     return _welcome(request, study, JoinForm(study=study))
 
 
 def _may_return(request: HttpRequest, study: Study, reason: str) -> bool:
     """Whether somebody whom a platform sends again gets their session back."""
     recruit = recruit_of(_carried(request))
-    known = services.recruited(study, recruit) if recruit else None
+    known = joining.recruited(study, recruit) if recruit else None
     if known is None:
         return False
     return reason != "closed" or known.status == Participant.Status.FINISHED
@@ -357,7 +366,7 @@ def _welcome(
         "welcome",
         status,
         form=form,
-        key=services.consent_key(),
+        key=joining.consent_key(),
         instead=instead,
         carried=list(carried.items()),
         languages=[
@@ -389,7 +398,7 @@ def join(
         return _welcome(request, study, anew, instead=sent["key"])
     rate_limits.count_join(request)
     try:
-        participant, token = services.join(
+        participant, token = joining.join(
             study,
             surroundings=form.surroundings(),
             simulated_mark=sent["simulated"],
@@ -452,7 +461,7 @@ def resume(
         )
     token = form.cleaned_data["code"]
     with rate_limits.counting_wrong_codes(request):
-        participant = services.resume(study.slug, token)
+        participant = presence.resume(study.slug, token)
     return _keep_code(_to_place(participant), study, token)
 
 
@@ -465,12 +474,12 @@ def _questionnaire(
     study = participant.study
     form = QuestionnaireForm(
         request.POST or None,
-        items=services.form_items(study, placement),
+        items=presence.form_items(study, placement),
         words=form_words(study, participant.language),
         comment=placement == "after" and study.ask_comment,
     )
     if request.method == "POST" and form.is_valid():
-        services.keep_form(participant, placement, form.answers())
+        answering.keep_form(participant, placement, form.answers())
         participant.refresh_from_db()
         return _to_place(participant)
     return _page(
@@ -510,7 +519,7 @@ def checks(request: HttpRequest, participant: Participant) -> HttpResponse:
             asked, request.POST, seed=participant.seed,
             needed=(largest.width, largest.height) if largest else (0, 0),
         )  # fmt: skip
-        services.keep_checks(participant, results)
+        answering.keep_checks(participant, results)
         participant.refresh_from_db()
         return _to_place(participant)
     questions = [
@@ -541,11 +550,11 @@ def check_plate(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 @_inside("rate")
 def rate(request: HttpRequest, participant: Participant) -> HttpResponse:
     """The picture this participant is at; a POST answers one or ends a break."""
-    if participant.shown_at is None and not services.note_shown(participant):
+    if participant.shown_at is None and not joining.note_shown(participant):
         return _not_inside(request, participant.study.slug)
     if request.method == "POST":
         if pk := request.POST.get("break"):
-            services.end_break(participant, int(pk) if pk.isdecimal() else 0)
+            answering.end_break(participant, int(pk) if pk.isdecimal() else 0)
             return _next(request, participant)
         if "missing" in request.POST:
             return _missing(participant, request.POST)
@@ -557,7 +566,7 @@ def _missing(participant: Participant, sent: QueryDict) -> HttpResponse:
     """A picture did not load. Who never sees it never says so with an answer."""
     failed = SentAnswer.read(sent)
     if failed.trial is not None:
-        services.note_missing(participant, failed.trial, failed.load_failures)
+        answering.note_missing(participant, failed.trial, failed.load_failures)
     return HttpResponse(status=204)
 
 
@@ -568,7 +577,7 @@ def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
         refusal = _("Please choose one of the answers offered.")
     else:
         try:
-            coming = services.answer(
+            coming = answering.answer(
                 participant,
                 trial_pk=sent.trial,
                 answers=sent.answers,
@@ -577,7 +586,7 @@ def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
                 displayed_scale=sent.displayed_scale,
                 load_failures=sent.load_failures,
             )
-        except services.NotOnTheScale as not_answered:
+        except NotOnTheScale as not_answered:
             refusal = str(not_answered)
     if refusal:
         return _rating_page(request, participant, refusal, 400)
@@ -609,11 +618,11 @@ def _rating_page(
         if not by_script:
             return _to_place(participant)
         response = HttpResponse(status=204)
-        place = services.place_of(participant)
+        place = presence.place_of(participant)
         response[BY_SCRIPT] = reverse(f"survey:{place}", args=[study.slug])
         return response
     if not study.accepts_answers:
-        raise StudyNotOpen(services.REFUSED_JOINING["closed"]())
+        raise StudyNotOpen(joining.REFUSED_JOINING["closed"]())
     context = _trial_context(participant, study, trial, ahead)
     name = "trial" if by_script else "rate"
     return _page(request, study, name, status, sentence=sentence, **context)
@@ -685,7 +694,7 @@ def _thanks(
 
 
 def _code_of(request: HttpRequest) -> str:
-    return services.grouped(request.COOKIES[COOKIE].replace("-", ""))
+    return grouped(request.COOKIES[COOKIE].replace("-", ""))
 
 
 # Leaving --------------------------------------------------------------------------
@@ -718,13 +727,13 @@ def withdraw(
         return _page(
             request, study, "withdraw", status, participant=participant, form=form
         )
-    leaving, sent = participant, form.cleaned_data["code"]
-    if sent or leaving is None:
+    person, sent = participant, form.cleaned_data["code"]
+    if sent or person is None:
         with rate_limits.counting_wrong_codes(request):
-            leaving = services.whose(study.slug, sent)
-    services.withdraw(leaving)
-    response = _page(request, study, "withdrawn", over=_outbox(leaving))
-    stays = participant is not None and participant.pk != leaving.pk
+            person = presence.whose(study.slug, sent)
+    leaving.withdraw(person)
+    response = _page(request, study, "withdrawn", over=_outbox(person))
+    stays = participant is not None and participant.pk != person.pk
     return response if stays else _without_code(response, study)
 
 
@@ -733,7 +742,7 @@ def picture(request: HttpRequest, slug: str, code: str) -> HttpResponseBase:
     """A stimulus, for people who take part in its study and for researchers."""
     name = None
     if token := request.COOKIES.get(COOKIE):
-        name = services.picture_name(slug, token, code)
+        name = presence.picture_name(slug, token, code)
     if name is None:
         if not (
             request.user.is_staff and request.user.has_perm("survey.view_stimulus")

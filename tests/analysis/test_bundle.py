@@ -32,7 +32,7 @@ from generation.models import Render, SourceImage
 from generation.services import add_source_image
 from survey import models
 from survey.models import FormAnswer, FormItem, Participant, Rating, Study, Trial
-from survey.participant.services import withdraw
+from survey.participant.leaving import withdraw
 from survey.studies.preflight import remarks
 from tests.analysis.test_exports import people_answer
 from tests.analysis.test_report import work_off

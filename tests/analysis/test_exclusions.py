@@ -9,7 +9,8 @@ from django.contrib.admin.models import LogEntry
 
 from analysis import exclusions, reports
 from survey.models import Participant, Study
-from survey.participant.services import join, withdraw
+from survey.participant.joining import join
+from survey.participant.leaving import withdraw
 from tests.analysis.test_exports import people_answer
 from tests.survey.test_racing import post, race
 

@@ -10,7 +10,7 @@ import pytest
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from survey.client import InProcess, play
 from survey.models import Participant, Rating, Study
-from survey.participant.services import withdraw
+from survey.participant.leaving import withdraw
 
 pytestmark = pytest.mark.django_db
 

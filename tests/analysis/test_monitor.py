@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from analysis import exclusions, monitor, reports
 from survey.models import Participant, Question, Rating, Study, Trial
-from survey.participant import services
-from survey.participant.services import withdraw
+from survey.participant import joining
+from survey.participant.leaving import withdraw
 from tests.analysis.test_exports import people_answer
 
 pytestmark = pytest.mark.django_db
@@ -205,9 +205,9 @@ def test_it_says_when_a_platforms_link_was_never_filled_in(
     sentence = "was never filled in"
     assert sentence not in desk.get(page(study)).content.decode()
     came = [{"unfilled_link": True}] * 2
-    mark = services.simulated_mark(study)
+    mark = joining.simulated_mark(study)
     for more in (*came, {}, {"unfilled_link": True, "simulated_mark": mark}):
-        services.join(study, surroundings={}, **more)
+        joining.join(study, surroundings={}, **more)
     last = dt.datetime(2026, 3, 4, 5, 6, tzinfo=dt.UTC)
     real = Participant.objects.filter(unfilled_link=True, simulated=False)
     real.update(started_at=last)

@@ -24,7 +24,7 @@ from analysis.models import KEPT, Report
 from analysis.pages import method_sentences
 from analysis.tasks import compute_report
 from survey.models import Participant, Rating, Study
-from survey.participant.services import withdraw
+from survey.participant.leaving import withdraw
 from survey.simulation import simulate
 from tests.analysis.test_exports import people_answer
 from tests.survey.test_racing import race

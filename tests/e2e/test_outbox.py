@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
 from survey.models import Participant, Question, Rating, Trial
-from survey.participant import services
+from survey.participant import joining
 from tests.e2e.browser import PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.steps import (
@@ -440,7 +440,7 @@ def test_who_went_on_elsewhere_is_told_so_where_a_picture_no_longer_loads(
     page.route("**/picture/*", lambda route: route.abort())
     page.goto(live_lab.survey(study) + "rate/")
     expect(page.get_by_text("The picture did not load.")).to_be_visible()
-    services.join(study, surroundings={}, recruit=("prolific", "5f1c", "t7"))
+    joining.join(study, surroundings={}, recruit=("prolific", "5f1c", "t7"))
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", name=MOVED)).to_be_visible()
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from survey.models import Participant
-from survey.participant import rate_limits, services
+from survey.participant import joining, rate_limits
 from survey.refusals import TooMany, UnknownCode
 from tests.e2e.browser import DESKTOP, PHONE, SMALL_PHONE
 from tests.e2e.live import LiveLab
@@ -189,7 +189,7 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     yield "declined", outside
     consent(outside, address + "?PROLIFIC_PID=5f1c")
     expect_loaded(outside)
-    services.join(study, surroundings={}, recruit=("prolific", "5f1c", ""))
+    joining.join(study, surroundings={}, recruit=("prolific", "5f1c", ""))
     click_answer(outside, 4)
     expect(outside.get_by_role("alert")).to_contain_text("kept in this browser")
     yield "in another browser", outside
@@ -203,7 +203,7 @@ def each_state(context: BrowserContext, live_lab: LiveLab, study: Any) -> Iterat
     yield "a session unknown to the browser", outside
     outside.goto(address)
     key = outside.locator("[name=key]").input_value()
-    begun, _code = services.join(study, surroundings={}, key=key)
+    begun, _code = joining.join(study, surroundings={}, key=key)
     Participant.objects.filter(pk=begun.pk).update(
         key_expires_at=timezone.now() + dt.timedelta(hours=1)
     )

@@ -11,7 +11,8 @@ from django.db.models import F
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from survey.models import Participant, Rating, Translation
-from survey.participant import services
+from survey.participant import joining
+from survey.studies import invitations
 from tests.e2e.browser import PHONE
 from tests.e2e.live import LiveLab
 from tests.e2e.steps import (
@@ -346,7 +347,7 @@ def test_a_personal_links_code_stays_when_the_language_is_changed(
 ) -> None:
     study = make_study(source="invitation")
     Translation.objects.create(study=study, language="de", title="Wie gut?")
-    address, code = live_lab.survey(study), services.invite(study, 1)[0]
+    address, code = live_lab.survey(study), invitations.invite(study, 1)[0]
     page.goto(f"{address}#{code}")
     field = page.locator("#invitation")
     expect(field).to_have_value(code)
@@ -385,7 +386,7 @@ def test_a_double_click_on_start_makes_one_participant(
     live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
 ) -> None:
     study = make_study(source="invitation")
-    link = services.invite(study, 1)[0]
+    link = invitations.invite(study, 1)[0]
     page.goto(f"{live_lab.survey(study)}#{link}")
     page.get_by_role("checkbox").check()
     page.get_by_role("button", name="Start").dblclick()
@@ -400,7 +401,7 @@ def test_a_reply_to_start_that_gets_lost_is_asked_for_again(
     live_lab: LiveLab, visit: Visit, make_study: Callable[..., Any], script: bool
 ) -> None:
     study = make_study(source="invitation")
-    link = services.invite(study, 1)[0]
+    link = invitations.invite(study, 1)[0]
     page = visit(java_script_enabled=script, viewport=PHONE).new_page()
     page.goto(live_lab.survey(study))
     page.get_by_label("Your invitation code").fill(link)
@@ -431,7 +432,7 @@ def test_a_form_that_is_sent_again_much_later_asks_who_it_is(
     stale = context.new_page()
     stale.goto(live_lab.survey(study))
     key = stale.locator("[name=key]").input_value()
-    services.join(study, surroundings={}, key=key)
+    joining.join(study, surroundings={}, key=key)
     Participant.objects.update(key_expires_at=F("key_expires_at") - MINUTES_2)
     stale.get_by_role("checkbox").check()
     stale.get_by_role("button", name="Start").click()

@@ -21,7 +21,7 @@ from nstlab import backup as backup_module
 from nstlab.backup import BackupRefused, restore
 from survey.client import InProcess, play
 from survey.models import Participant, Study
-from survey.participant.services import withdraw
+from survey.participant.leaving import withdraw
 from tests.elsewhere import Elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -24,7 +24,7 @@ from survey.models import (
     Translation,
     Trial,
 )
-from survey.participant import rate_limits, services
+from survey.participant import joining, rate_limits
 from survey.refusals import TooMany
 
 pytestmark = pytest.mark.django_db
@@ -175,7 +175,7 @@ def test_no_return_address_runs_a_script(desk: Any, make_study: Any) -> None:
 
 def test_a_code_works_at_its_own_study_only(make_study: Callable[..., Study]) -> None:
     study, other = make_study(), make_study()
-    _participant, token = services.join(study, surroundings={})
+    _participant, token = joining.join(study, surroundings={})
     client = Client()
     client.cookies["participant"] = token
     assert client.get(f"/s/{study.slug}/rate/").status_code == 200
@@ -186,7 +186,7 @@ def test_a_code_works_at_its_own_study_only(make_study: Callable[..., Study]) ->
 
 
 def test_a_stored_hash_is_no_token(study: Study) -> None:
-    participant, _token = services.join(study, surroundings={})
+    participant, _token = joining.join(study, surroundings={})
     client = Client()
     client.cookies["participant"] = participant.token_sha256
     assert client.get(f"/s/{study.slug}/rate/").status_code == 302
@@ -196,7 +196,7 @@ def test_a_break_of_another_participant_cannot_be_ended(
     make_study: Callable[..., Study],
 ) -> None:
     study = make_study(break_every=1)
-    victim, _token = services.join(study, surroundings={})
+    victim, _token = joining.join(study, surroundings={})
     trial = victim.trials.get(index=2)
     client = Client()
     join(client, study)
@@ -358,7 +358,7 @@ def test_of_ten_thousand_joins_from_one_place_only_the_limit_passes(
 def test_codes_can_be_guessed_a_few_times_only(
     queues: None, study: Study, page: str
 ) -> None:
-    _participant, token = services.join(study, surroundings={})
+    _participant, token = joining.join(study, surroundings={})
     address = f"/s/{study.slug}/{page}/"
     guesser = {"REMOTE_ADDR": "192.0.2.3"}
     statuses = [
@@ -379,7 +379,7 @@ def test_a_classroom_resumes_and_withdraws_from_one_address(
     """Right codes are no guesses, however many there are."""
     classroom = {"REMOTE_ADDR": "192.0.2.5"}
     for _ in range(rate_limits.CODES_PER_HOUR + 1):
-        _participant, token = services.join(study, surroundings={})
+        _participant, token = joining.join(study, surroundings={})
         sent = {"code": token}
         response = Client(**classroom).post(f"/s/{study.slug}/{page}/", sent)
         assert response.status_code in {200, 302}

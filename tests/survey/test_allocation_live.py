@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from survey import planning
+from survey import planning, refusals
 from survey.design import VoteSums, assess
 from survey.models import Item, Participant, Rating, Study, Trial
-from survey.participant import services
+from survey.participant import answering, joining, leaving
 from tests.survey.test_racing import race
 
 pytestmark = pytest.mark.django_db
 
 
-def come(study: Study, **joining: Any) -> Participant:
-    participant, _token = services.join(study, surroundings={}, **joining)
+def come(study: Study, **given: Any) -> Participant:
+    participant, _token = joining.join(study, surroundings={}, **given)
     return participant
 
 
@@ -31,7 +31,7 @@ def give(participant: Participant, value: int) -> bool:
     """Answer the next trial; whether there is another one after it."""
     trial = participant.next_trial()
     assert trial is not None
-    services.answer(participant, trial_pk=trial.pk, answers={"overall": str(value)})
+    answering.answer(participant, trial_pk=trial.pk, answers={"overall": str(value)})
     return participant.next_trial() is not None
 
 
@@ -139,7 +139,7 @@ def test_simulated_and_pilot_people_move_no_counter_and_take_no_place(
     make_study: Callable[..., Study],
 ) -> None:
     study = make_study(pictures=3, trials_each=2, target_half_width=0.3)
-    mark = services.simulated_mark(study)
+    mark = joining.simulated_mark(study)
     for _ in range(4):
         simulated = come(study, simulated_mark=mark)
         assert simulated.simulated
@@ -152,7 +152,7 @@ def test_simulated_and_pilot_people_move_no_counter_and_take_no_place(
     give(pilot, 1)
     assert Rating.objects.count() == 9
     assert set(stored(study).values()) == {(0, 0, 0, 0, 0, 0)}
-    services.withdraw(pilot)
+    leaving.withdraw(pilot)
     study.refresh_from_db()
     assert study.withdrawn_count == 0
     assert set(stored(study).values()) == {(0, 0, 0, 0, 0, 0)}
@@ -169,7 +169,7 @@ def ask_until_nothing_is_open(study: Study, draw: random.Random) -> list[Partici
     for _ in range(400):
         try:
             participant = come(study)
-        except services.StudyNotOpen:
+        except refusals.StudyNotOpen:
             return people
         people.append(participant)
         while trial := participant.next_trial():
@@ -207,7 +207,7 @@ def test_withdrawing_takes_votes_back_and_opens_what_is_wide_again(
     people = ask_until_nothing_is_open(study, random.Random(6))
     before = stored(study)
     for gone in people[:8]:
-        services.withdraw(gone)
+        leaving.withdraw(gone)
     after = stored(study)
     assert after == recounted(study)
     assert all(after[pk][0] < before[pk][0] for pk in before)

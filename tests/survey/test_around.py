@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from nstlab.supervisor import Lab
+from survey import housekeeping
 from survey.client import InProcess, play
 from survey.models import (
     FormAnswer,
@@ -26,10 +27,10 @@ from survey.models import (
     Translation,
     token_hash,
 )
-from survey.participant import services, vision_checks
-from survey.participant.services import invite
+from survey.participant import answering, joining, leaving, vision_checks
 from survey.refusals import CannotOpen
 from survey.signals import answers_withdrawn
+from survey.studies.invitations import invite
 from survey.studies.lifecycle import new_version, open_study, unfreeze
 
 pytestmark = pytest.mark.django_db
@@ -351,7 +352,7 @@ def test_who_tried_the_pilot_takes_part_anew_when_the_study_opens(
 def test_a_simulated_participant_gets_nobodys_session(make_study: Make) -> None:
     study = make_study()
     join(Client(), study, **PROLIFIC)
-    mark = services.simulated_mark(study)
+    mark = joining.simulated_mark(study)
     join(Client(), study, simulated=mark, **PROLIFIC)
     assert set(Participant.objects.values_list("simulated", flat=True)) == {False, True}
 
@@ -448,12 +449,12 @@ def test_purging_goes_through_many_people_and_leaves_no_sum(
 ) -> None:
     study = make_study(trials_each=2, delete_on=dt.date(2026, 1, 1))
     for _ in range(5):
-        person, _token = services.join(study, surroundings={})
+        person, _token = joining.join(study, surroundings={})
         trial = person.next_trial()
         assert trial is not None
-        services.answer(person, trial_pk=trial.pk, answers={"overall": "4"})
-    monkeypatch.setattr(services, "MOST_PURGED_AT_ONCE", 2)
-    assert services.purge(dt.date(2026, 1, 1)) == (0, 5)
+        answering.answer(person, trial_pk=trial.pk, answers={"overall": "4"})
+    monkeypatch.setattr(leaving, "MOST_PURGED_AT_ONCE", 2)
+    assert leaving.purge(dt.date(2026, 1, 1)) == (0, 5)
     study.refresh_from_db()
     assert study.purged_count == 5 and not study.participants.exists()
     assert set(study.items.values_list("votes", "total")) == {(0, 0)}
@@ -469,7 +470,7 @@ def test_a_lab_deletes_by_itself_what_is_due_and_nothing_else(
     for study in (over, later, kept):
         join(Client(), study, **PROLIFIC)
     Recruit.objects.filter(participant__study=kept).update(delete_on=today)
-    Lab(purge=services.purge_due).tidy()
+    Lab(purge=housekeeping.purge_due).tidy()
     left = set(Participant.objects.values_list("study", flat=True))
     assert left == {later.pk, kept.pk}
     assert Recruit.objects.get().participant.study == later

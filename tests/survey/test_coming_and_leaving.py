@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils.html import escape
 
 from survey.models import FormAnswer, FormItem, Item, Participant, Rating, Study
-from survey.participant import services
+from survey.participant import answering, joining, leaving
 from survey.refusals import CannotOpen, NotYourTrial, StudyNotOpen
 from survey.studies.lifecycle import new_version, open_study, pilot_study
 
@@ -129,7 +129,7 @@ def test_nobody_joins_once_every_picture_is_as_precise_as_wanted(
     assert page.status_code == 410
     assert "all the answers it needs" in page.content.decode()
     with pytest.raises(StudyNotOpen):
-        services.join(study, surroundings={})
+        joining.join(study, surroundings={})
     answer_all(client, person)  # who has begun comes to an end
     person.refresh_from_db()
     assert person.status == "finished"
@@ -149,12 +149,12 @@ def test_eleven_points_are_not_answered_by_one_touch(study: Study) -> None:
 def test_what_is_sent_while_somebody_withdraws_is_not_kept(study: Study) -> None:
     _, here = join(study)
     stale = Participant.objects.select_related("study").get(pk=here.pk)
-    services.withdraw(here)
+    leaving.withdraw(here)
     for late in (
-        lambda: services.keep_form(stale, "before", {"room": "dark"}),
-        lambda: services.keep_form(stale, "after", {"comment": "Nice."}),
-        lambda: services.keep_checks(stale, {"acuity": "passed"}),
-        lambda: services.end_break(stale, 1),
+        lambda: answering.keep_form(stale, "before", {"room": "dark"}),
+        lambda: answering.keep_form(stale, "after", {"comment": "Nice."}),
+        lambda: answering.keep_checks(stale, {"acuity": "passed"}),
+        lambda: answering.end_break(stale, 1),
     ):
         with pytest.raises(NotYourTrial, match="have withdrawn"):
             late()

@@ -11,7 +11,7 @@ from django.test import Client
 
 from nstlab.roles import update_group
 from survey.models import Participant, Recruit, Study
-from survey.participant import services
+from survey.participant import joining
 from survey.studies import lifecycle
 from tests.conftest import put_on_wall
 
@@ -209,7 +209,7 @@ def test_approvals_need_their_own_right(client: Any, desk: Any, study: Study) ->
 
 
 def recruit(study: Study, person: str) -> None:
-    participant, _token = services.join(
+    participant, _token = joining.join(
         study, surroundings={}, recruit=("prolific", person, "t")
     )
     assert participant.study == study

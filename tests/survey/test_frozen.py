@@ -24,7 +24,7 @@ from django.test import Client
 
 from analysis import preregistration
 from survey.models import FormItem, Question, Rating, Stimulus, Study, Translation
-from survey.participant import services
+from survey.participant import answering, joining
 from survey.studies import lifecycle, uploads
 from survey.studies.steps import STEPS
 from tests import holding
@@ -48,11 +48,11 @@ def open_and_rate(pk: int, *, rated: bool) -> None:
     study = Study.objects.get(pk=pk)
     lifecycle.open_study(study)
     if rated:
-        participant, _ = services.join(study, surroundings={})
+        participant, _ = joining.join(study, surroundings={})
         trial = participant.next_trial()
         assert trial is not None
         names = ["overall", *study.further_questions.values_list("name", flat=True)]
-        services.answer(
+        answering.answer(
             participant, trial_pk=trial.pk, answers=dict.fromkeys(names, "4")
         )
 

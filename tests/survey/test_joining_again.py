@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from survey.models import FormItem, Invitation, Participant, Rating, Study, token_hash
-from survey.participant import services
-from survey.participant.services import invite
+from survey.participant import answering, joining, leaving
+from survey.studies.invitations import invite
 from survey.studies.lifecycle import new_version, open_study
 from tests.survey.test_coming_and_leaving import MOVED, text_of
 from tests.survey.test_racing import race
@@ -130,7 +130,7 @@ def test_a_key_is_forgotten_after_a_day_and_with_whoever_withdraws(
     keys = Participant.objects.order_by("pk").values_list("key_sha256", flat=True)
     assert keys[0] == "" and keys[1]
     last = Participant.objects.latest("pk")
-    services.withdraw(last)
+    leaving.withdraw(last)
     last.refresh_from_db()
     assert (last.key_sha256, last.key_expires_at) == ("", None)
 
@@ -225,7 +225,7 @@ def test_who_began_gets_their_session_also_when_nobody_else_joins(
     if state == "closed":
         study.close()
     assert code_in(send(study, form)) == code_in(first)
-    assert send(study, form | {"key": services.consent_key()}).status_code == 410
+    assert send(study, form | {"key": joining.consent_key()}).status_code == 410
 
 
 def test_a_full_study_has_the_place_of_a_session_that_has_shown_nothing(
@@ -362,9 +362,9 @@ def test_a_form_sent_while_its_session_makes_way_is_not_lost_without_a_word(
     send(study, opened(study, invitation=link))
     stale = Participant.objects.select_related("study").get()
     send(study, opened(study, invitation=link))
-    assert not services.note_shown(stale)
+    assert not joining.note_shown(stale)
     with pytest.raises(Participant.DoesNotExist):
-        services.keep_form(stale, "before", {"age": "33"})
+        answering.keep_form(stale, "before", {"age": "33"})
 
 
 # Races, and what it costs -----------------------------------------------------------
@@ -411,9 +411,9 @@ def test_joining_asks_the_database_little_more_than_before(study: Study) -> None
 
     def queries(**more: str) -> int:
         with CaptureQueriesContext(connection) as asked:
-            services.join(study, surroundings={}, **more)
+            joining.join(study, surroundings={}, **more)
         return len(asked)
 
     queries()
     without = queries()
-    assert queries(key=services.consent_key()) <= without + 1
+    assert queries(key=joining.consent_key()) <= without + 1

@@ -13,7 +13,8 @@ from django.test import Client
 from survey.client import InProcess, play
 from survey.methods import METHODS, method_of
 from survey.models import Participant, Question, Rating, Study, Trial
-from survey.participant.services import answer, join
+from survey.participant.answering import answer
+from survey.participant.joining import join
 from survey.refusals import CannotOpen, NotOnTheScale
 from survey.studies.lifecycle import open_study
 from tests.conftest import put_on_wall

@@ -12,13 +12,9 @@ from django.utils import timezone
 
 from survey.methods import method_of
 from survey.models import Item, Participant, Study, Trial
-from survey.participant.services import (
-    answer,
-    end_break,
-    join,
-    settle_dropped,
-    withdraw,
-)
+from survey.participant.answering import answer, end_break
+from survey.participant.joining import join
+from survey.participant.leaving import settle_dropped, withdraw
 
 pytestmark = pytest.mark.django_db
 

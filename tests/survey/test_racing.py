@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from survey.models import Participant, Rating, Study, Trial
-from survey.participant import services
+from survey.participant import joining, leaving
 from survey.studies import lifecycle
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +46,7 @@ def race(*runners: Callable[[], Any]) -> list[Any]:
 
 
 def first_trial(study: Study) -> tuple[Participant, Trial, str]:
-    participant, token = services.join(study, surroundings={})
+    participant, token = joining.join(study, surroundings={})
     trial = participant.next_trial()
     assert trial is not None
     return participant, trial, token
@@ -128,19 +128,19 @@ def test_a_withdrawal_that_races_an_answer_leaves_nothing(study: Study) -> None:
     participant, trial, token = first_trial(study)
     race(
         lambda: post(study, token, trial, 3),
-        lambda: services.withdraw(participant),
+        lambda: leaving.withdraw(participant),
     )
     participant.refresh_from_db()
     assert participant.status == Participant.Status.WITHDRAWN
     assert not Rating.objects.exists()
 
 
-@pytest.mark.parametrize("settle", [services.forget_keys, services.settle_dropped])
+@pytest.mark.parametrize("settle", [joining.forget_keys, leaving.settle_dropped])
 def test_what_is_done_every_hour_holds_people_in_the_order_of_all(
     study: Study, settle: Callable[[], int]
 ) -> None:
     first, second = (
-        services.join(study, surroundings={}, key=key * 32)[0] for key in "ab"
+        joining.join(study, surroundings={}, key=key * 32)[0] for key in "ab"
     )
     long_ago = timezone.now() - dt.timedelta(days=2)
     # One after the other, so that the database finds the second before the first.
@@ -168,7 +168,7 @@ def test_somebody_withdraws_while_a_platform_sends_them_again(study: Study) -> N
     """Both hold the person and then the study. In another order the two would wait
     for each other."""
     sent = ("prolific", "5f1c", "")
-    participant, _ = services.join(study, surroundings={}, recruit=sent)
+    participant, _ = joining.join(study, surroundings={}, recruit=sent)
     held = threading.Event()
 
     def withdraw() -> None:
@@ -176,11 +176,11 @@ def test_somebody_withdraws_while_a_platform_sends_them_again(study: Study) -> N
             Participant.objects.select_for_update().get(pk=participant.pk)
             held.set()
             time.sleep(0.5)  # for the other to arrive at the lock
-            services.withdraw(participant)
+            leaving.withdraw(participant)
 
     def come_again() -> int:
         assert held.wait(20)
-        return services.join(study, surroundings={}, recruit=sent)[0].pk
+        return joining.join(study, surroundings={}, recruit=sent)[0].pk
 
     withdrawn, again = race(withdraw, come_again)
     assert withdrawn is None

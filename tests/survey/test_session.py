@@ -355,7 +355,7 @@ def test_a_picture_that_fails_is_counted_once_and_logged(
     with caplog.at_level("WARNING", "survey"):
         assert [tell(trial, number) for number in (1, 2, 2, 1)] == [1, 2, 2, 2]
         assert tell(other, 1) == 0  # somebody else's
-    told = [it for it in caplog.records if it.name == "survey.participant.services"]
+    told = [it for it in caplog.records if it.name == "survey.participant.answering"]
     assert [study.slug in it.getMessage() for it in told] == [True, True]
     assert 'data-failures="2"' in client.get(f"/s/{study.slug}/rate/").content.decode()
     answer(client, study, trial, 4)

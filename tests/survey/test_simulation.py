@@ -4,7 +4,7 @@ import pytest
 
 from survey.client import InProcess, play
 from survey.models import Participant, Rating, Study
-from survey.participant.services import join, simulated_mark
+from survey.participant.joining import join, simulated_mark
 from survey.simulation import rater, simulate, true_values
 
 pytestmark = pytest.mark.django_db

@@ -18,8 +18,8 @@ from PIL import Image
 
 from generation.engine.images import pixel_sha256
 from generation.pictures.decoding import DecoderBusy, decode
+from survey import housekeeping
 from survey.models import Stimulus, Study, Upload
-from survey.participant import services
 from survey.refusals import CannotOpen
 from survey.studies import lifecycle, preflight, uploads
 from survey.studies.pages import tools as desk_pages
@@ -259,7 +259,7 @@ def test_what_nobody_goes_on_with_is_removed_after_a_day(own: Study) -> None:
     later = timezone.now() + dt.timedelta(hours=23)
     assert uploads.purge(later) == 0 and own.stimuli.count() == 1
     Upload.objects.update(touched_at=timezone.now() - dt.timedelta(hours=25))
-    services.purge_due()
+    housekeeping.purge_due()
     upload.refresh_from_db()
     assert "within a day" in upload.error and upload.finished_at is not None
     assert not own.stimuli.exists()

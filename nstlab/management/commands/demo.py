@@ -30,8 +30,8 @@ from nstlab.core.broker import BrokerUnavailable
 from nstlab.core.outages import going_on
 from nstlab.roles import researchers
 from nstlab.supervisor import Lab, answers_http, gunicorn
+from survey.housekeeping import purge_due
 from survey.models import Study
-from survey.participant.services import purge_due
 from survey.simulation import BIAS_SD, NOISE_SD, simulate, true_values
 from survey.studies.lifecycle import open_study
 

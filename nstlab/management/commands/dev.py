@@ -13,7 +13,7 @@ from generation.services import reap
 from nstlab.core.broker import BrokerUnavailable
 from nstlab.roles import researchers
 from nstlab.supervisor import MANAGE, Lab
-from survey.participant.services import purge_due
+from survey.housekeeping import purge_due
 
 
 class Command(BaseCommand):

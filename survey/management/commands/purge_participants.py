@@ -6,11 +6,9 @@ import datetime as dt
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from survey.housekeeping import purge_due
 from survey.models import Study
-from survey.participant.services import forget_keys, purge, settle_dropped
-from survey.studies import uploads
 
 
 class Command(BaseCommand):
@@ -35,10 +33,5 @@ class Command(BaseCommand):
             studies = list(Study.objects.filter(slug=options["study"]))
             if not studies:
                 raise CommandError(f"There is no study at /s/{options['study']}/.")
-        today = options["today"] or timezone.now().date()
-        settle_dropped()
-        forget_keys()
-        done = [purge(today, study=study) for study in studies]
-        ids, sessions = (sum(column) for column in zip(*done, strict=True))
+        ids, sessions = purge_due(options["today"], studies)
         self.stdout.write(f"Deleted: {ids} platform ids, {sessions} sessions.")
-        uploads.purge()

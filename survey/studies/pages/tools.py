@@ -24,9 +24,9 @@ from django.utils.http import urlencode
 from nstlab.core.access import changeable
 from survey import presets
 from survey.models import Recruit, Study
-from survey.participant import services
 from survey.refusals import CannotOpen
 from survey.studies import lifecycle, uploads
+from survey.studies.invitations import invite
 from survey.studies.steps import STEPS
 
 MOST_INVITATIONS = 5000
@@ -200,7 +200,7 @@ def invitations(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
     form = InvitationForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         address = request.build_absolute_uri(study.get_absolute_url())
-        codes = services.invite(study, form.cleaned_data["number"])
+        codes = invite(study, form.cleaned_data["number"])
         owner.log_change(request, study, f"{len(codes)} one-time links made.")
         rows = [("link", "code"), *((f"{address}#{code}", code) for code in codes)]
         return _csv(rows, f"invitations-{study.slug}.csv")

@@ -26,10 +26,10 @@ from generation.contact_sheet.layout import factor_label, level_text
 from generation.models import Experiment, Render
 from nstlab.core.admin import count_of
 from survey.models import Study
-from survey.participant import services
 from survey.participant.views import COOKIE
 from survey.refusals import CannotOpen
 from survey.studies import lifecycle, preflight
+from survey.studies.invitations import invite
 from survey.studies.pages import tools
 from survey.studies.steps import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
 
@@ -489,7 +489,7 @@ def _preview(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
     address = study.get_absolute_url()
     fragment = ""
     if study.source == Study.Source.INVITATION:
-        fragment = f"#{services.invite(study, 1)[0]}"
+        fragment = f"#{invite(study, 1)[0]}"
     response = redirect(address + fragment)
     response.delete_cookie(COOKIE, path=address, samesite="Lax")
     return response
