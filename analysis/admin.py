@@ -26,7 +26,7 @@ from django.utils.html import format_html
 from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
 
-from analysis import exclusions, monitor, pages, preregistration, reports
+from analysis import exclusions, monitor
 from analysis.bundle import licences
 from analysis.exports import (
     RATINGS_LONG,
@@ -35,6 +35,20 @@ from analysis.exports import (
     ratings_rows,
 )
 from analysis.models import Bundle, Report, ReportFile
+from analysis.preregistration import freezing, record
+from analysis.preregistration.form import PlanForm
+from analysis.preregistration.plan import SCREENS
+from analysis.reports import page_data, snapshot
+from analysis.reports.request import (
+    again,
+    answers_since,
+    carry,
+    last_shown,
+    last_took,
+    request_bundle,
+    request_report,
+    worker_present,
+)
 from nstlab.core import access
 from nstlab.core.admin import ReadOnlyAdmin
 from nstlab.core.outages import sentence_of
@@ -155,7 +169,7 @@ class ReportAdmin(ReadOnlyAdmin):
         """The report on the study's present data; asks for it if there is none, and
         shows the last one until it is there."""
         study = self._get_study(request, pk)
-        asked = reports.request_report(
+        asked = request_report(
             study,
             include_simulated=request.GET.get("simulated") == "1",
             by=request.user,
@@ -171,7 +185,7 @@ class ReportAdmin(ReadOnlyAdmin):
         if asked is None:  # a withdrawal took it, or another has the same data
             return HttpResponse(headers={"HX-Refresh": "true"})
         if asked.state == Report.State.QUEUED:
-            reports.carry(asked)
+            carry(asked)
             context = self._awaited_context(study, asked)
             return render(request, "analysis/_awaited.html", context)
         context = self._report_context(request, study, asked, just_found=False)
@@ -183,8 +197,8 @@ class ReportAdmin(ReadOnlyAdmin):
         return {
             "study": study,
             "asked": asked,
-            "last_took": reports.last_took(study),
-            "worker_present": reports.worker_present(),
+            "last_took": last_took(study),
+            "worker_present": worker_present(),
         }
 
     def _report_context(
@@ -194,7 +208,7 @@ class ReportAdmin(ReadOnlyAdmin):
         include_simulated = asked.include_simulated
         report: Report | None = asked
         if asked.state != Report.State.DONE:
-            report = reports.last_shown(study, include_simulated=include_simulated)
+            report = last_shown(study, include_simulated=include_simulated)
         counts = study.participants.filter(pilot=False).aggregate(
             started=Count("pk", filter=Q(simulated=False)),
             finished=Count(
@@ -216,12 +230,12 @@ class ReportAdmin(ReadOnlyAdmin):
         if asked.state == Report.State.QUEUED:
             context |= self._awaited_context(study, asked)
         if report is not None:
-            context |= pages.report_context(study, report)
+            context |= page_data.report_context(study, report)
             fresh = just_found and report is asked
-            if not fresh and report.fingerprint != reports.fingerprint(study):
+            if not fresh and report.fingerprint != snapshot.fingerprint(study):
                 context |= {
                     "is_older": True,
-                    "answers_since": reports.answers_since(report),
+                    "answers_since": answers_since(report),
                 }
         return context
 
@@ -232,10 +246,10 @@ class ReportAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             if not access.may_change(request.user, study):
                 raise PermissionDenied
-            report = reports.request_report(
+            report = request_report(
                 study, include_simulated=include_simulated, by=request.user
             )
-            if report.state == Report.State.FAILED and reports.again(report):
+            if report.state == Report.State.FAILED and again(report):
                 self.log_change(request, study, "Its failed report is computed again.")
         return redirect(_report_address(pk, include_simulated))
 
@@ -263,7 +277,7 @@ class ReportAdmin(ReadOnlyAdmin):
         """A file of the present report, once it is computed."""
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
-        report = reports.request_report(
+        report = request_report(
             study, include_simulated=include_simulated, by=request.user
         )
         if report.state != Report.State.DONE:
@@ -331,7 +345,7 @@ class ReportAdmin(ReadOnlyAdmin):
         page = Paginator(keys.values_list("pk", flat=True), PEOPLE_PER_PAGE).get_page(
             request.GET.get("p")
         )
-        notes = pages.Notes()
+        notes = page_data.Notes()
         rows = [
             {**person, "notes": notes.of(";".join(monitor.words(person)))}
             for person in monitor.people(study).filter(pk__in=list(page.object_list))
@@ -376,7 +390,7 @@ class ReportAdmin(ReadOnlyAdmin):
             title=f"Participant {participant}",
             participant=participant,
             person=person,
-            sentences=pages.sentences(person),
+            sentences=page_data.sentences(person),
             log=exclusions.history(study.participants.filter(pk=participant.pk)),
         )
         return TemplateResponse(request, "analysis/participant.html", context)
@@ -388,9 +402,9 @@ class ReportAdmin(ReadOnlyAdmin):
         study = self._get_study(request, pk)
         studies = self.admin_site.get_model_admin(Study)
         may_write = studies.has_change_permission(request, study)
-        row = preregistration.of(study)
+        row = freezing.of(study)
         frozen = row if row is not None and row.frozen_at is not None else None
-        form = preregistration.PlanForm(
+        form = PlanForm(
             request.POST or None, study=study, plan=row.plan if row is not None else {}
         )
         if request.method == "POST":
@@ -399,38 +413,35 @@ class ReportAdmin(ReadOnlyAdmin):
             if form.is_valid():
                 if self._write_plan(request, study, form):
                     return redirect(request.path)
-                frozen = preregistration.frozen(study)
+                frozen = freezing.frozen(study)
         context = self._context(
             request,
             study,
             title=f"Pre-registration of {study}",
             row=row,
             frozen=frozen,
-            said=frozen
-            and preregistration.sentences(preregistration.statement(frozen)),
+            said=frozen and record.sentences(record.statement(frozen)),
             form=form,
             may_write=may_write,
-            ratings=preregistration.ratings_so_far(study),
-            screens=preregistration.SCREENS,
+            ratings=freezing.ratings_so_far(study),
+            screens=SCREENS,
         )
         return TemplateResponse(request, "analysis/preregistration.html", context)
 
-    def _write_plan(
-        self, request: HttpRequest, study: Study, form: preregistration.PlanForm
-    ) -> bool:
+    def _write_plan(self, request: HttpRequest, study: Study, form: PlanForm) -> bool:
         """Save the plan, and freeze it if asked to; whether all of it was done."""
         try:
-            preregistration.write(study, form.plan())
+            freezing.write(study, form.plan())
             if "freeze" not in request.POST:
                 messages.success(request, "The plan is saved; it is not frozen yet.")
                 return True
             if "sure" not in request.POST:
-                raise preregistration.CannotFreeze(
+                raise freezing.CannotFreeze(
                     "The plan is saved. Tick the box to freeze it: nothing of it can "
                     "be changed afterwards."
                 )
-            row = preregistration.freeze(study, by=request.user)
-        except preregistration.CannotFreeze as refused:
+            row = freezing.freeze(study, by=request.user)
+        except freezing.CannotFreeze as refused:
             messages.error(request, str(refused))
             return False
         sentence = f"Pre-registered, sha256 {row.sha256}."
@@ -441,12 +452,12 @@ class ReportAdmin(ReadOnlyAdmin):
     def preregistration_json(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The frozen plan with its proof, and who froze it."""
         study = self._get_study(request, pk)
-        row = preregistration.frozen(study)
+        row = freezing.frozen(study)
         if row is None:
             raise Http404("Nothing is pre-registered.")
         by = row.frozen_by.get_username() if row.frozen_by else None
         text = json.dumps(
-            preregistration.record(row) | {"frozen_by": by},
+            record.record(row) | {"frozen_by": by},
             indent=2,
             ensure_ascii=False,
         )
@@ -466,7 +477,7 @@ class ReportAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             if not may_share:
                 raise PermissionDenied
-            bundle = reports.request_bundle(
+            bundle = request_bundle(
                 study,
                 by=request.user,
                 include_simulated="include_simulated" in request.POST,
@@ -476,7 +487,7 @@ class ReportAdmin(ReadOnlyAdmin):
             return redirect(request.path)
         bundles = list(study.bundles.select_related("asked_by")[:20])
         for bundle in bundles:
-            reports.carry(bundle)
+            carry(bundle)
         context = self._context(
             request,
             study,

@@ -9,7 +9,7 @@ class AnalysisConfig(AppConfig):
 
     def ready(self) -> None:
         from analysis.exclusions import forget_reasons
-        from analysis.reports import forget_withdrawn
+        from analysis.reports.request import forget_withdrawn
         from survey.signals import answers_withdrawn
 
         answers_withdrawn.connect(forget_reasons, dispatch_uid="analysis.exclusions")

@@ -8,8 +8,8 @@ import traceback
 
 from django.core.files import File
 
-from analysis import reports
 from analysis.models import Bundle, Report
+from analysis.reports import compute
 
 
 def compute_report(pk: int) -> str:
@@ -19,7 +19,7 @@ def compute_report(pk: int) -> str:
         return "nothing to do"
     try:
         kept = report.finish(
-            **reports.compute(report.study, include_simulated=report.include_simulated)
+            **compute.compute(report.study, include_simulated=report.include_simulated)
         )
     except Exception as error:
         report.fail(

@@ -101,11 +101,11 @@ def measure(options: Any) -> None:
     account.groups.add(update_group("Researcher"))
     keys = painted(account, options.renders) | rated(account, options.ratings)
     if options.report:
-        from analysis import reports
+        from analysis.reports.request import request_report
         from analysis.tasks import compute_report
         from survey.models import Study
 
-        report = reports.request_report(Study.objects.get(pk=keys["study"]))
+        report = request_report(Study.objects.get(pk=keys["study"]))
         compute_report(report.pk)
         keys["report"] = report.pk
     client = Client()

@@ -26,7 +26,6 @@ from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, models, transaction
 
-from analysis import preregistration
 from analysis.bundle.fields import (
     FORMAT,
     PARTICIPANTS,
@@ -36,6 +35,7 @@ from analysis.bundle.fields import (
     STUDY_FIELDS,
 )
 from analysis.models import Import
+from analysis.preregistration import record
 from analysis.scales import FIELDS, BrokenScale, Scale, scale_of
 from analysis.stats.cells import unguarded
 from generation.engine.errors import ImageRefused
@@ -326,7 +326,7 @@ def _as_a_bundle_has_it() -> Iterator[None]:
         yield
     except ValidationError as error:
         raise BrokenBundle(f"{reason_of(error)}.") from error
-    except preregistration.BrokenRecord as error:
+    except record.BrokenRecord as error:
         raise BrokenBundle(f"{str(error).capitalize()}.") from error
     except (IntegrityError, DataError) as error:
         raise BrokenBundle(
@@ -380,18 +380,18 @@ def _study_of(
     timed = about.get("timed", True)
     _answers(bundle, study, stimuli, people, scale, timed=timed)
     if PREREGISTRATION in bundle:
-        preregistration.restore(study, bundle.json(PREREGISTRATION))
+        record.restore(study, bundle.json(PREREGISTRATION))
     return study
 
 
 def differences(path: Path, study: Study) -> list[str]:
     """The tables of the bundle's report that this lab computes otherwise: none."""
-    from analysis import reports
+    from analysis.reports import compute
 
     with Bundle(path) as bundle:
         simulated = bool(bundle.settings["report"]["include_simulated"])
-        _, report = reports.build(study, include_simulated=simulated, shared=True)
-        computed = reports.report_files(report)
+        _, report = compute.build(study, include_simulated=simulated, shared=True)
+        computed = compute.report_files(report)
         there = {
             name.removeprefix("results/"): bundle.read(name)
             for name in bundle.names("results")

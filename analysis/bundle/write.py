@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import IO, Any
 
-from analysis import preregistration, reports
 from analysis.bundle.fields import (
     DEMOGRAPHICS,
     FORMAT,
@@ -28,6 +27,8 @@ from analysis.bundle.fields import (
 from analysis.bundle.licences import objections, sources, with_sources
 from analysis.exports import csv_lines, ratings_rows
 from analysis.models import Import
+from analysis.preregistration import freezing, record
+from analysis.reports import compute, method_text, snapshot
 from analysis.scales import FIELDS as SCALE_FIELDS
 from analysis.stats.codebook import codebook, describe
 from analysis.stats.writing import csv_text, plain
@@ -54,7 +55,7 @@ def write_bundle(
     only those go in whose source images have an open licence and show nobody who has
     not agreed.
     """
-    with reports.one_reading(), _Archive(target) as archive:
+    with snapshot.one_reading(), _Archive(target) as archive:
         study.refresh_from_db()
         tables = _tables(study)
         stem = f"study-{_ratings_sha256(study)[:10]}"
@@ -66,7 +67,7 @@ def write_bundle(
             _stimulus(archive, stimulus, all_pictures=all_pictures)
             for stimulus in with_sources(study)
         ]
-        computed = reports.compute(
+        computed = compute.compute(
             study,
             include_simulated=include_simulated,
             shared=True,
@@ -97,8 +98,8 @@ def write_bundle(
             "method": computed["method"],
         }
         archive.add_json("study.json", settings)
-        if (plan := preregistration.frozen(study)) is not None:
-            archive.add_json(PREREGISTRATION, preregistration.record(plan))
+        if (plan := freezing.frozen(study)) is not None:
+            archive.add_json(PREREGISTRATION, record.record(plan))
         archive.add_json("dataset_description.json", _psych_ds(study, tables))
         readme = _readme(study, stimuli, registered=plan is not None)
         archive.add("README.md", readme.encode())
@@ -337,9 +338,9 @@ def _psych_ds(
         "@context": "https://schema.org/",
         "@type": "Dataset",
         "name": study.title,
-        "description": f"Ratings of pictures: {reports.scale_sentence(study)}.",
+        "description": f"Ratings of pictures: {method_text.scale_sentence(study)}.",
         "version": str(study.version),
-        "measurementTechnique": reports.scale_sentence(study),
+        "measurementTechnique": method_text.scale_sentence(study),
         "variableMeasured": variables,
     }
     if study.controller:
@@ -351,11 +352,11 @@ def _readme(
     study: Study, stimuli: Sequence[Mapping[str, Any]], *, registered: bool
 ) -> str:
     left_out = [each for each in stimuli if each["left_out"]]
-    sampling = reports.sampling_sentence(study)
+    sampling = method_text.sampling_sentence(study)
     lines = [
         f"# {study.title}",
         "",
-        f"{len(stimuli)} pictures, rated: {reports.scale_sentence(study)}.",
+        f"{len(stimuli)} pictures, rated: {method_text.scale_sentence(study)}.",
         "",
         *([sampling, ""] if sampling else []),
         "| folder | what |",

@@ -17,7 +17,6 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from analysis import reports
 from analysis.bundle import read, write
 from analysis.bundle.fields import PRIVATE, SHARED
 from analysis.bundle.licences import left_out, objections
@@ -26,6 +25,7 @@ from analysis.bundle.write import FEWEST, linkable, merge_small, write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from analysis.foreign_ratings import import_ratings
 from analysis.models import Bundle, Import
+from analysis.reports import compute
 from analysis.tasks import make_bundle
 from generation.engine.images import open_picture
 from generation.models import Render, SourceImage
@@ -129,8 +129,8 @@ def test_an_empty_lab_computes_the_identical_tables(
             for row in ratings_rows(study, shared=True)
         ]
 
-    _, report = reports.build(rated, include_simulated=False)
-    here, before = reports.report_files(report), rows(rated)
+    _, report = compute.build(rated, include_simulated=False)
+    here, before = compute.report_files(report), rows(rated)
     path = tmp_path / "a.zip"
     call_command("export_bundle", rated.slug, out=path)
     inside = members(path)
@@ -140,8 +140,8 @@ def test_an_empty_lab_computes_the_identical_tables(
     assert "Every table of its report is the same here." in capsys.readouterr().out
     study = Study.objects.get()
     assert (study.state, study.title, study.withdrawn_count) == ("closed", "=1+1", 1)
-    _, report = reports.build(study, include_simulated=False)
-    there = reports.report_files(report)
+    _, report = compute.build(study, include_simulated=False)
+    there = compute.report_files(report)
     tables = {name for name in here if name.endswith(".csv")}
     assert tables == {name for name in there if name.endswith(".csv")}
     for name in tables:
@@ -197,7 +197,7 @@ def test_a_bundle_is_of_one_moment_while_people_answer(
         return wrapped
 
     monkeypatch.setattr(write, "_answers", first_somebody(5, write._answers))
-    monkeypatch.setattr(reports, "compute", first_somebody(1, reports.compute))
+    monkeypatch.setattr(compute, "compute", first_somebody(1, compute.compute))
     path = written(study, tmp_path / "a.zip", all_pictures=True)
     assert came == [None, None]  # neither was refused
     assert study.participants.filter(status="finished").count() == 4
@@ -605,7 +605,7 @@ def test_a_csv_of_ratings_becomes_a_study(researcher: Any, tmp_path: Path) -> No
     assert labels["s2"].code == "s2"
     long = labels["cat on a very long line of names.png"]
     assert re.fullmatch(r"s-\w{8}", long.code)
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     table = report.tables["mos_by_stimulus.csv"].set_index("stimulus")
     assert table.loc[long.code, ["n", "mos", "n_missing"]].tolist() == [3, 4, 0]
     assert table.loc["s2", ["n", "mos", "n_missing"]].tolist() == [2, 1.5, 1]
@@ -632,5 +632,5 @@ def test_other_scales_are_imported_as_such(db: None, tmp_path: Path) -> None:
     with pytest.raises(BrokenBundle, match="outside 1–5"):
         import_ratings(path, title="Theirs")
     study = import_ratings(path, title="Theirs", scale_points=11)
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     assert report.tables["mos_by_stimulus.csv"]["mos"].tolist() == [5]

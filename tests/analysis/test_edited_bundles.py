@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 
-from analysis import preregistration, reports
 from analysis.bundle.read import BrokenBundle, import_bundle
 from analysis.bundle.write import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.preregistration import freezing
+from analysis.preregistration.plan import options_of, pairs_of, sha256_of
+from analysis.reports import compute
 from generation.engine.images import open_picture
 from survey.models import FormItem, Participant, Question, Stimulus, Study, Trial
 from survey.studies.lifecycle import write_picture
@@ -57,7 +59,7 @@ def small(researcher: Any, tmp_path: Path) -> Files:
         Trial.objects.filter(index=2, participant__code="p0").update(
             kind="catch", expected="5", instructed=True
         )
-        preregistration.write(
+        freezing.write(
             study,
             {
                 "hypotheses": "Blur hurts.",
@@ -68,7 +70,7 @@ def small(researcher: Any, tmp_path: Path) -> Files:
                 },
             },
         )  # fmt: skip
-        preregistration.freeze(study, by=researcher)
+        freezing.freeze(study, by=researcher)
         path = tmp_path / "whole.zip"
         with path.open("wb") as file:
             write_bundle(study, file, all_pictures=True)
@@ -139,14 +141,14 @@ def ends_well(path: Path) -> str:
     study.full_clean()
     data = "".join(csv_lines(RATINGS_LONG, ratings_rows(study)))
     made = [*study.stimuli.order_by("pk").values_list("code", "parameters")]
-    plan = preregistration.of(study)
+    plan = freezing.of(study)
     planned = plan and (
-        preregistration.options_of(plan),
-        preregistration.pairs_of(plan),
+        options_of(plan),
+        pairs_of(plan),
     )
     if (about := repr((data, made, planned))) not in _reported:
         _reported.add(about)
-        reports.build(study, include_simulated=False)
+        compute.build(study, include_simulated=False)
     for stimulus in study.stimuli.all():
         stimulus.picture.delete(save=False)
     gone()
@@ -188,7 +190,7 @@ def test_every_value_may_be_another_or_missing(
     def try_out(other: Any) -> None:
         if name == "preregistration.json" and isinstance(other.get("plan"), dict):
             with suppress(ValueError):  # what cannot be canonical JSON has no sum
-                other["sha256"] = preregistration.sha256_of(other["plan"])
+                other["sha256"] = sha256_of(other["plan"])
         files = {**small, name: as_json(other)}
         outcomes.add(bool(ends_well(packed(files, tmp_path / "a.zip"))))
 

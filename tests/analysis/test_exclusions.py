@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from analysis import exclusions, reports
+from analysis import exclusions
+from analysis.reports import snapshot
 from survey.models import Participant, Study
 from survey.participant.joining import join
 from survey.participant.leaving import withdraw
@@ -28,21 +29,21 @@ def test_the_mark_is_set_and_lifted_and_both_are_logged(
     people_answer(study, 1, 5)
     person = Participant.objects.order_by("pk").first()
     assert person is not None
-    before = reports.fingerprint(study)
+    before = snapshot.fingerprint(study)
     response = desk.post(
         address(study, person.code), {"reason": " Clicked  through. "}, follow=True
     )
     assert "is left out of the statistics" in response.content.decode()
     person.refresh_from_db()
     assert (person.excluded, person.exclusion_reason) == (True, "Clicked through.")
-    left_out = reports.fingerprint(study)
+    left_out = snapshot.fingerprint(study)
     assert left_out != before
     assert person.trials.filter(ratings__rating=1).count() == 3  # nothing is deleted
 
     page = desk.post(address(study, person.code), {"lift": "1"}, follow=True)
     person.refresh_from_db()
     assert (person.excluded, person.exclusion_reason) == (False, "")
-    assert reports.fingerprint(study) == before
+    assert snapshot.fingerprint(study) == before
     text = page.content.decode()
     assert "Excluded: Clicked through." in text
     assert "Exclusion lifted. The reason had been: Clicked through." in text

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
 
-from analysis import monitor, pages, reports
+from analysis import monitor
 from analysis.bundle.read import BrokenBundle, differences, import_bundle
 from analysis.bundle.write import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
 from analysis.foreign_ratings import import_ratings
 from analysis.models import Import
+from analysis.reports import compute, method_text, page_data
 from analysis.stats import report as stats
 from analysis.stats.frame import validate
 from analysis.stats.reading import read_ratings
@@ -45,7 +46,7 @@ def refusal(imports: Imports, text: str, **options: Any) -> str:
 
 
 def in_the_lab(study: Study) -> dict[str, pd.DataFrame]:
-    return dict(reports.build(study, include_simulated=False)[1].tables)
+    return dict(compute.build(study, include_simulated=False)[1].tables)
 
 
 def agree(study: Study, path: Path, columns: Sequence[str], **options: Any) -> None:
@@ -331,8 +332,8 @@ def test_any_scale_is_kept_exactly(
 
 def test_a_scale_below_zero_has_its_categories_on_the_page() -> None:
     header = dict.fromkeys(["stimulus", "n", "n_missing", "n_-1", "n_0", "n_1"], "2")
-    assert pages._categories([header]) == [-1, 0, 1]
-    assert pages._categories([{f"n_{k}": "2" for k in range(101)}]) == []
+    assert page_data._categories([header]) == [-1, 0, 1]
+    assert page_data._categories([{f"n_{k}": "2" for k in range(101)}]) == []
 
 
 def test_halves_come_back_from_a_bundle(imports: Imports, tmp_path: Path) -> None:
@@ -405,6 +406,6 @@ def test_the_command_says_what_was_done_and_what_cannot_be(
         "--step=0.5",
     )  # fmt: skip
     assert "Not imported: email." in capsys.readouterr().out
-    assert reports.scale_sentence(Study.objects.get()).startswith(
+    assert method_text.scale_sentence(Study.objects.get()).startswith(
         "0–10 in steps of 0.5"
     )

@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from analysis import preregistration, reports
 from analysis.bundle.read import differences, import_bundle
 from analysis.bundle.write import write_bundle
 from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
 from analysis.models import Report
 from analysis.monitor import people, suspicious, watch, words
-from analysis.pages import method_sentences, report_context
+from analysis.preregistration import freezing
+from analysis.preregistration.form import PlanForm
+from analysis.reports import compute, method_text
+from analysis.reports.method_text import method_sentences
+from analysis.reports.page_data import report_context
 from analysis.stats.reading import read_ratings
 from nstlab.core.version import VERSION, commit, software
 from survey.models import Item, Participant, Question, Rating, Stimulus, Study, Trial
@@ -64,7 +67,7 @@ def test_a_question_that_was_not_answered_is_a_row_of_its_own() -> None:
     assert [(row["question"], row["rating"]) for row in exported(study)] == [
         ("overall", "4"), ("style", "2"), ("overall", ""), ("style", "")
     ]  # fmt: skip
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     table = report.tables["mos_by_stimulus.csv"].set_index("question")
     assert table["mos"].astype(float).to_dict() == {"overall": 4, "style": 2}
     assert table["n_missing"].to_dict() == {"overall": 1, "style": 1}
@@ -87,7 +90,7 @@ def test_a_hidden_reference_gives_dmos_and_is_marked() -> None:
             )  # fmt: skip
             Rating.objects.create(trial=trial, rating=rating)
     assert [row["is_reference"] for row in exported(study)] == ["false", "true"] * 3
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     table = report.tables["mos_by_stimulus.csv"].set_index("stimulus")
     # Differences -2, -1, -2 and the top of the scale, 5.
     assert table.loc["s0", "dmos"] == pytest.approx(5 - 5 / 3)
@@ -134,7 +137,7 @@ def hidden(db: None) -> Study:
 
 def test_hidden_references_are_no_level_in_the_lab(hidden: Study) -> None:
     """The means by hand: with the originals lake would be 28/9."""
-    _, report = reports.build(hidden, include_simulated=False, resamples=50)
+    _, report = compute.build(hidden, include_simulated=False, resamples=50)
     pooled = report.tables["mos_by_condition.csv"]
     assert set(pooled.columns[:2]) == {"content", "style"}  # constants are no factors
     by_content = pooled[pooled["style"].isna()].set_index("content")
@@ -154,7 +157,7 @@ def test_hidden_references_are_no_level_in_the_lab(hidden: Study) -> None:
 def test_references_are_named_wherever_they_are_shown(
     hidden: Study, admin_client: Any
 ) -> None:
-    computed = reports.compute(hidden, include_simulated=False, resamples=50)
+    computed = compute.compute(hidden, include_simulated=False, resamples=50)
     said = list(method_sentences(computed["method"]))
     assert "18 ratings of 4 stimuli and 2 hidden references by 3 participants." in said
     files = {name: data.decode(errors="replace") for name, data in
@@ -189,9 +192,9 @@ def test_a_planned_contrast_is_of_pictures_without_their_originals(
         "by_hand": ""}, "contrasts": {"pairs": [{"factor": "content", "a": "lake",
         "b": "moor"}], "test": "t", "correction": "none", "level": 0.95},
     }  # fmt: skip
-    preregistration.write(hidden, plan)
-    preregistration.freeze(hidden, by=researcher)
-    _, report = reports.build(hidden, include_simulated=False, resamples=50)
+    freezing.write(hidden, plan)
+    freezing.freeze(hidden, by=researcher)
+    _, report = compute.build(hidden, include_simulated=False, resamples=50)
     planned = report.tables["planned_contrasts.csv"]
     assert planned["mean_diff"].tolist() == pytest.approx([-5 / 6])
 
@@ -204,11 +207,11 @@ def test_other_scales_have_other_categories() -> None:
             stimulus=study.stimuli.get(),
         )  # fmt: skip
         Rating.objects.create(trial=trial, rating=rating, scale_min=0, scale_max=10)
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     table = report.tables["mos_by_stimulus.csv"]
     assert table["mos"].tolist() == [5]
     assert table[["n_0", "n_5", "n_10"]].to_numpy().tolist() == [[1, 1, 1]]
-    assert "0 to 10" in reports.scale_sentence(study)
+    assert "0 to 10" in method_text.scale_sentence(study)
 
 
 def test_checks_say_whether_they_were_passed() -> None:
@@ -248,14 +251,14 @@ def compared(db: None) -> Study:
 
 
 def test_a_factor_may_be_called_as_any_column_of_the_scale(compared: Study) -> None:
-    _, plain = reports.build(compared, include_simulated=False, resamples=0)
+    _, plain = compute.build(compared, include_simulated=False, resamples=0)
     columns = list(plain.tables["pair_scale.csv"])
     assert columns[:2] == ["stimulus", "question"] and "key_0" not in columns
     assert plain.tables["pair_scale.csv"]["content"].to_list() == ["c0", "c1", "c2"]
     for number, stimulus in enumerate(compared.stimuli.all()):
         stimulus.parameters = dict.fromkeys(columns, f"level {number}")
         stimulus.save()
-    _, report = reports.build(compared, include_simulated=False, resamples=0)
+    _, report = compute.build(compared, include_simulated=False, resamples=0)
     table = report.tables["pair_scale.csv"]
     taken = [name for name in columns if name != "content"]
     assert {f"factor_{name}" for name in taken} <= set(table)
@@ -264,7 +267,7 @@ def test_a_factor_may_be_called_as_any_column_of_the_scale(compared: Study) -> N
 
 def test_pairs_give_one_scale(compared: Study) -> None:
     """4½ of 6 first: with the same share for every pair the scores are even."""
-    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    computed = compute.compute(compared, include_simulated=False, resamples=50)
     rows = list(
         csv.DictReader(io.StringIO(computed["files"]["pair_scale.csv"].decode()))
     )
@@ -298,7 +301,7 @@ def test_pictures_that_never_met_have_a_scale_each() -> None:
             Rating.objects.create(
                 trial=trial, choice=answer, rating=None, scale_min=0, scale_max=1
             )
-    computed = reports.compute(study, include_simulated=False, resamples=20)
+    computed = compute.compute(study, include_simulated=False, resamples=20)
     text = computed["files"]["pair_scale.csv"].decode()
     rows = {row["stimulus"]: row for row in csv.DictReader(io.StringIO(text))}
     assert [rows[code]["group"] for code in sorted(rows)] == ["1", "1", "2", "2"]
@@ -316,7 +319,7 @@ def test_pictures_that_never_met_have_a_scale_each() -> None:
 
 def test_a_comparison_without_people_is_a_note(compared: Study) -> None:
     everybody = tuple(compared.participants.values_list("code", flat=True))
-    _, report = reports.build(compared, include_simulated=False, exclude=everybody)
+    _, report = compute.build(compared, include_simulated=False, exclude=everybody)
     assert report.tables["pair_scale.csv"].empty
     assert any("no comparisons" in note for note in report.summary["notes"])
 
@@ -329,7 +332,7 @@ def test_every_picture_of_a_pair_counts_and_has_its_settings(compared: Study) ->
     Stimulus.objects.exclude(code="s2").update(
         parameters={"content": "c0", "style": "s", "alpha": 0.1}
     )
-    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    computed = compute.compute(compared, include_simulated=False, resamples=50)
     said = list(method_sentences(computed["method"]))
     assert "18 choices of 3 stimuli by 6 participants." in said
     text = computed["files"]["pair_scale.csv"].decode()
@@ -347,7 +350,7 @@ def test_pairs_have_a_chart_for_each_question(compared: Study) -> None:
             trial=rating.trial, question="style", choice=flipped[rating.choice],
             rating=None, scale_min=0, scale_max=1,
         )  # fmt: skip
-    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    computed = compute.compute(compared, include_simulated=False, resamples=50)
     names = [chart["name"] for chart in computed["charts"]]
     assert names == ["pair_scale_overall", "pair_scale_style"]
     best = {}
@@ -366,24 +369,22 @@ def test_pairs_announce_no_screening(compared: Study, researcher: Any) -> None:
         "by_hand": ""}, "contrasts": {"pairs": [], "test": "t", "correction": "holm",
         "level": 0.95},
     }  # fmt: skip
-    preregistration.write(compared, plan)
-    preregistration.freeze(compared, by=researcher)
-    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    freezing.write(compared, plan)
+    freezing.freeze(compared, by=researcher)
+    computed = compute.compute(compared, include_simulated=False, resamples=50)
     assert "Screening: none." in list(method_sentences(computed["method"]))
     assert any("Planned and not applied" in it for it in computed["method"]["notes"])
     with pytest.raises(ValueError, match="judge ratings"):
-        reports.build(compared, include_simulated=False, screen="p913")
-    form = preregistration.PlanForm(study=compared, plan={})
+        compute.build(compared, include_simulated=False, screen="p913")
+    form = PlanForm(study=compared, plan={})
     assert list(form.fields) == ["hypotheses", "by_hand"]
-    sent = preregistration.PlanForm(
-        {"hypotheses": "s0 wins.", "by_hand": ""}, study=compared, plan={}
-    )
+    sent = PlanForm({"hypotheses": "s0 wins.", "by_hand": ""}, study=compared, plan={})
     assert sent.is_valid() and [head for head, _, _ in sent.sections()]
     assert sent.plan()["exclusion"]["screening"] == "none"
 
 
 def test_pairs_offer_no_matrix_of_ratings(compared: Study, admin_client: Any) -> None:
-    computed = reports.compute(compared, include_simulated=False, resamples=50)
+    computed = compute.compute(compared, include_simulated=False, resamples=50)
     done = Report.objects.create(study=compared, fingerprint=computed["fingerprint"])
     assert done.finish(**computed)
     base = f"/admin/analysis/report/study/{compared.pk}/"

@@ -12,7 +12,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from analysis import exclusions, monitor, reports
+from analysis import exclusions, monitor
+from analysis.reports import compute
 from survey.models import Participant, Question, Rating, Study, Trial
 from survey.participant import joining
 from survey.participant.leaving import withdraw
@@ -54,8 +55,8 @@ def page(study: Study) -> str:
 def test_it_says_what_the_report_says(study: Study) -> None:
     people_answer(study, 1, 2, 5)
     watched = monitor.watch(study)
-    _, report = reports.build(study, include_simulated=False)
-    text = reports.report_files(report)["mos_by_stimulus.csv"].decode()
+    _, report = compute.build(study, include_simulated=False)
+    text = compute.report_files(report)["mos_by_stimulus.csv"].decode()
     for row, each in zip(csv.DictReader(io.StringIO(text)), watched.votes, strict=True):
         assert (row["stimulus"], int(row["n"])) == (each.code, each.n)
         assert float(row["mos"]) == pytest.approx(each.mean, rel=1e-12)

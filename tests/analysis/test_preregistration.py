@@ -14,10 +14,14 @@ import numpy as np
 import pytest
 from django.db import IntegrityError
 
-from analysis import pages, preregistration, reports
 from analysis.bundle.read import BrokenBundle, differences, import_bundle
 from analysis.models import Preregistration, Report
-from analysis.preregistration import CannotFreeze, PlanForm, freeze, write
+from analysis.preregistration import freezing, record
+from analysis.preregistration import plan as planning
+from analysis.preregistration.form import PlanForm
+from analysis.preregistration.freezing import CannotFreeze, freeze, write
+from analysis.preregistration.plan import factors_of, possible_pairs, sha256_of
+from analysis.reports import compute, method_text, snapshot
 from analysis.stats import contrasts, factors
 from analysis.stats.planned import CORRECTIONS, TESTS, planned_contrasts
 from analysis.stats.report import SCREENS
@@ -43,7 +47,7 @@ def plan(
         "hypotheses": "More style is liked better.", "screening": screening,
         "fast_ms": 600, "by_hand": "", "test": "t", "correction": "holm",
     } | sent  # fmt: skip
-    for number, factor in enumerate(preregistration.factors_of(study)):
+    for number, factor in enumerate(factors_of(study)):
         data[f"pairs_{number}"] = [
             json.dumps([a, b]) for name, a, b in pairs if name == factor
         ]
@@ -61,8 +65,8 @@ def rated_unlike(study: Study, *people: list[int]) -> None:
 
 
 def tables(study: Study, **options: Any) -> dict[str, list[dict[str, str]]]:
-    _, report = reports.build(study, **{"include_simulated": False} | options)
-    files = reports.report_files(report)
+    _, report = compute.build(study, **{"include_simulated": False} | options)
+    files = compute.report_files(report)
     return {
         name: list(csv.DictReader(io.StringIO(data.decode())))
         for name, data in files.items()
@@ -81,9 +85,7 @@ def test_the_sha256_is_that_of_the_canonical_json_whatever_the_order_of_keys() -
     other = {"a": "ü", "b": [1, {"x": 0.5, "y": "α"}]}
     written_out = '{"a":"ü","b":[1,{"x":0.5,"y":"α"}]}'
     expected = hashlib.sha256(written_out.encode()).hexdigest()
-    assert (
-        preregistration.sha256_of(one) == preregistration.sha256_of(other) == expected
-    )
+    assert sha256_of(one) == sha256_of(other) == expected
 
 
 def test_frozen_before_anybody_rated_it_says_who_and_when(
@@ -93,9 +95,9 @@ def test_frozen_before_anybody_rated_it_says_who_and_when(
     row = freeze(study, by=researcher)
     row.refresh_from_db()
     assert row.frozen_by == researcher and row.frozen_at is not None
-    assert row.sha256 == preregistration.sha256_of(row.plan)
+    assert row.sha256 == sha256_of(row.plan)
     assert row.plan["study"]["pictures"] == 3
-    said = " ".join(preregistration.sentences(preregistration.statement(row)))
+    said = " ".join(record.sentences(record.statement(row)))
     assert f"sha256 {row.sha256}), before the first rating." in said
 
 
@@ -119,7 +121,7 @@ def test_a_row_that_was_altered_behind_its_back_says_so(
     row = freeze(study, by=researcher)
     Preregistration.objects.update(plan=row.plan | {"hypotheses": "The opposite."})
     row.refresh_from_db()
-    said = preregistration.sentences(preregistration.statement(row))
+    said = record.sentences(record.statement(row))
     assert any("altered after it was frozen" in sentence for sentence in said)
     with pytest.raises(IntegrityError):
         Preregistration.objects.update(sha256="")
@@ -135,10 +137,10 @@ def test_late_freezing_is_allowed_and_marked(
     assert pilot.trials.filter(answered_at__isnull=False).count() == 3
     if seen:
         report = Report.objects.create(study=study, fingerprint="x")
-        assert report.finish(**reports.compute(study, include_simulated=False))
+        assert report.finish(**compute.compute(study, include_simulated=False))
     write(study, plan(study))
     row = freeze(study, by=researcher)
-    said = " ".join(preregistration.sentences(preregistration.statement(row)))
+    said = " ".join(record.sentences(record.statement(row)))
     known = "after 6 ratings had been collected"
     known += " and a report on them had been computed." if seen else "."
     assert known in said and "before the first rating" not in said
@@ -153,7 +155,7 @@ def test_an_empty_plan_and_levels_without_pictures_are_not_frozen(
     study.stimuli.filter(parameters__alpha=0.03).update(rated=False)
     with pytest.raises(CannotFreeze, match=r"alpha by 0\.01 and 0\.03"):
         freeze(study, by=researcher)
-    assert preregistration.frozen(study) is None
+    assert freezing.frozen(study) is None
 
 
 def test_nothing_is_frozen_while_its_pictures_are_being_taken_in(
@@ -171,21 +173,21 @@ def test_nothing_is_frozen_while_its_pictures_are_being_taken_in(
 
 
 def test_only_levels_of_factors_that_vary_are_offered(study: Study) -> None:
-    assert preregistration.factors_of(study) == {"alpha": ["0.01", "0.02", "0.03"]}
+    assert factors_of(study) == {"alpha": ["0.01", "0.02", "0.03"]}
     first = study.stimuli.order_by("pk")[0]
     first.parameters.pop("network")  # one level and a gap
     first.save(update_fields=["parameters"])
-    assert list(preregistration.factors_of(study)) == ["alpha"]
+    assert list(factors_of(study)) == ["alpha"]
     many = [str(number) for number in range(12)]
-    assert len(preregistration.possible_pairs(many[:10])) == 45
-    assert preregistration.possible_pairs(many) == list(pairwise(many))
+    assert len(possible_pairs(many[:10])) == 45
+    assert possible_pairs(many) == list(pairwise(many))
 
 
 def test_the_words_of_the_page_are_those_of_the_statistics() -> None:
     """The web process cannot import them: they bring pandas along."""
-    assert set(preregistration.SCREENS) == set(SCREENS)
-    assert set(preregistration.TESTS) == set(TESTS)
-    assert set(preregistration.CORRECTIONS) == set(CORRECTIONS)
+    assert set(planning.SCREENS) == set(SCREENS)
+    assert set(planning.TESTS) == set(TESTS)
+    assert set(planning.CORRECTIONS) == set(CORRECTIONS)
 
 
 # The report -------------------------------------------------------------------------
@@ -242,7 +244,7 @@ def test_the_p_that_decides_is_the_one_that_was_planned(
     study: Study, test: str, correction: str, column: str, times: int
 ) -> None:
     rated_unlike(study, *FOUR)
-    ratings, _ = reports.build(study, include_simulated=False)
+    ratings, _ = compute.build(study, include_simulated=False)
     table, notes = planned_contrasts(ratings, ALPHAS, test=test, correction=correction)
     least = table[column].idxmin()
     decided = min(1, times * table[column][least])
@@ -286,7 +288,7 @@ def test_a_level_of_several_pictures_is_each_persons_mean(
     rated_unlike(study, [5, 4, 2, 1], [4, 4, 3, 2], [3, 5, 3, 3])
     [row] = tables(study)["planned_contrasts.csv"]
     assert float(row["mean_diff"]) == pytest.approx((3 + 1.5 + 1) / 3)
-    ratings, _ = reports.build(study, include_simulated=False)
+    ratings, _ = compute.build(study, include_simulated=False)
     matrix, levels = factors.level_matrix(ratings.votes, ratings, "gloss")
     assert sorted(levels) == ["high", "low"]  # p does not know which comes first
     expected = contrasts.contrasts(matrix, levels)
@@ -297,12 +299,12 @@ def test_the_report_applies_the_rule_and_says_so(study: Study, researcher: Any) 
     write(study, plan(study, *ALPHAS, screening="pearson"))
     row = freeze(study, by=researcher)
     rated_unlike(study, *FOUR[:3], [5, 3, 1])
-    report = reports.compute(study, include_simulated=False)
+    report = compute.compute(study, include_simulated=False)
     raters = list(csv.DictReader(io.StringIO(report["files"]["raters.csv"].decode())))
     assert [it["excluded"] for it in raters] == ["false"] * 3 + ["true"]
     found = tables(study)["planned_contrasts.csv"]
     assert {it["n_pairs"] for it in found} == {"3"}
-    said = " ".join(pages.method_sentences(report["method"]))
+    said = " ".join(method_text.method_sentences(report["method"]))
     assert "Screening: pearson." in said
     assert f"sha256 {row.sha256}), before the first rating." in said
     assert "Planned contrasts: 2 (paired t" in said
@@ -312,22 +314,22 @@ def test_the_report_applies_the_rule_and_says_so(study: Study, researcher: Any) 
 
 def test_without_one_everything_is_exploratory(study: Study) -> None:
     rated_unlike(study, *FOUR)
-    before = reports.fingerprint(study)
+    before = snapshot.fingerprint(study)
     write(study, plan(study, *ALPHAS, screening="pearson"))  # a draft decides nothing
-    assert reports.fingerprint(study) == before
-    report = reports.compute(study, include_simulated=False)
+    assert snapshot.fingerprint(study) == before
+    report = compute.compute(study, include_simulated=False)
     assert "planned_contrasts.csv" not in report["files"]
     assert b"planned" not in report["files"]["contrasts.csv"].splitlines()[0]
-    said = " ".join(pages.method_sentences(report["method"]))
+    said = " ".join(method_text.method_sentences(report["method"]))
     assert "Not pre-registered: every comparison is exploratory." in said
     assert "Screening: none." in said
 
 
 def test_freezing_asks_for_a_report_of_its_own(study: Study, researcher: Any) -> None:
-    before = reports.fingerprint(study)
+    before = snapshot.fingerprint(study)
     write(study, plan(study))
     freeze(study, by=researcher)
-    assert reports.fingerprint(study) != before
+    assert snapshot.fingerprint(study) != before
 
 
 def test_pairs_are_pre_registered_in_words(make_study: Any, researcher: Any) -> None:
@@ -335,9 +337,9 @@ def test_pairs_are_pre_registered_in_words(make_study: Any, researcher: Any) -> 
     write(study, plan(study))
     freeze(study, by=researcher)
     people_answer(study, 1, 2)
-    report = reports.compute(study, include_simulated=False)
+    report = compute.compute(study, include_simulated=False)
     assert "planned_contrasts.csv" not in report["files"]
-    said = " ".join(pages.method_sentences(report["method"]))
+    said = " ".join(method_text.method_sentences(report["method"]))
     assert "Pre-registered on" in said and "No contrast was planned" in said
 
 
@@ -354,7 +356,7 @@ def test_the_bundle_carries_it_there_and_back(
     path = written(study, tmp_path / "a.zip", all_pictures=True)
     inside = members(path)
     carried = json.loads(inside["preregistration.json"])
-    assert carried == preregistration.record(row)
+    assert carried == record.record(row)
     whole = b"".join(data for name, data in inside.items() if name.endswith("json"))
     assert b"grace-hopper" not in whole
     everything_away()
@@ -386,12 +388,12 @@ def test_the_bundle_carries_it_there_and_back(
         {"plan": {}, "frozen_at": "yesterday"},
         {"plan": {}, "frozen_at": "2026-01-01T00:00:00Z"},
         {"plan": {}, "frozen_at": "2026-01-01T00:00:00Z", "ratings_before": 0,
-         "sha256": preregistration.sha256_of({})},
+         "sha256": sha256_of({})},
     ],
 )  # fmt: skip
 def test_a_broken_record_is_refused(study: Study, given: Any) -> None:
-    with pytest.raises(preregistration.BrokenRecord):
-        preregistration.restore(study, given)
+    with pytest.raises(record.BrokenRecord):
+        record.restore(study, given)
     assert not Preregistration.objects.exists()
 
 
@@ -414,16 +416,16 @@ def test_the_page_saves_freezes_once_and_shows_it(desk: Any, study: Study) -> No
     assert " checked" in desk.get(address).content.decode()
     page = desk.post(address, sent | {"freeze": "1"}, follow=True).content.decode()
     assert "Tick the box to freeze it" in page
-    assert preregistration.frozen(study) is None
+    assert freezing.frozen(study) is None
     page = desk.post(address, sent | {"freeze": "1", "sure": "on"}, follow=True)
-    row = preregistration.frozen(study)
+    row = freezing.frozen(study)
     assert row is not None and row.sha256 in page.content.decode()
     assert "alpha: 0.01 against 0.02" in page.content.decode()
     page = desk.post(address, sent | {"hypotheses": "The opposite."}).content.decode()
     assert "nothing of it can be changed" in page and "The opposite" not in page
     given = json.loads(desk.get(address[:-1] + ".json").content)
     assert given["frozen_by"] == "ada"
-    assert preregistration.sha256_of(given["plan"]) == given["sha256"] == row.sha256
+    assert sha256_of(given["plan"]) == given["sha256"] == row.sha256
 
 
 def test_a_stranger_neither_reads_nor_freezes_it(

@@ -16,12 +16,14 @@ from django.utils import timezone
 from django_rq import get_worker
 from rq import SimpleWorker
 
-from analysis import charts, exclusions, reports
+from analysis import charts, exclusions
 from analysis.bundle.write import write_bundle
 from analysis.exports import RATINGS_LONG
 from analysis.frames import ratings_long_sha256
 from analysis.models import KEPT, Report
-from analysis.pages import method_sentences
+from analysis.reports import compute, snapshot
+from analysis.reports.method_text import method_sentences
+from analysis.reports.request import answers_since, request_report
 from analysis.tasks import compute_report
 from survey.models import Participant, Rating, Study
 from survey.participant.leaving import withdraw
@@ -41,8 +43,8 @@ def work_off(queue: str) -> None:
 
 
 def files_of(study: Study, **options: Any) -> dict[str, str]:
-    _, report = reports.build(study, **{"include_simulated": False} | options)
-    files = reports.report_files(report)
+    _, report = compute.build(study, **{"include_simulated": False} | options)
+    files = compute.report_files(report)
     return {name: data.decode() for name, data in files.items()}
 
 
@@ -87,7 +89,7 @@ def test_sampling_by_precision_is_named_wherever_the_intervals_are(
     """With the target and the first look, as docs/explanation/method.md promises."""
     study = make_study(pictures=2, target_half_width=0.35)
     people_answer(study, 2, 4)
-    computed = reports.compute(study, include_simulated=False)
+    computed = compute.compute(study, include_simulated=False)
     [sentence] = [
         it for it in method_sentences(computed["method"]) if "precision" in it
     ]
@@ -102,7 +104,7 @@ def test_sampling_by_precision_is_named_wherever_the_intervals_are(
 
 def test_a_study_without_a_target_says_nothing_of_precision(study: Study) -> None:
     people_answer(study, 2, 4)
-    computed = reports.compute(study, include_simulated=False)
+    computed = compute.compute(study, include_simulated=False)
     assert "precision" not in " ".join(method_sentences(computed["method"]))
     assert "sampling" not in json.loads(computed["files"]["analysis.json"])
 
@@ -138,32 +140,32 @@ def test_it_is_computed_once_for_the_same_data(
 ) -> None:
     people_answer(study, 2, 4)
     with django_capture_on_commit_callbacks(execute=True):
-        report = reports.request_report(study)
+        report = request_report(study)
     assert django_rq.get_queue("report").job_ids == [report.job_id]
-    assert reports.request_report(study).pk == report.pk
+    assert request_report(study).pk == report.pk
     work_off("report")
     report.refresh_from_db()
     assert (report.state, report.method["n_ratings"]) == ("done", 6)
     people_answer(study, 5)
     with django_capture_on_commit_callbacks(execute=True):
-        assert reports.request_report(study).pk != report.pk
+        assert request_report(study).pk != report.pk
 
 
 def test_it_says_which_data_it_read_not_for_which_it_was_asked(
     study: Study, researcher: Any, queues: None
 ) -> None:
     people_answer(study, 1, 5, 5)
-    report = reports.request_report(study)
+    report = request_report(study)
     asked_for = report.fingerprint
     person = Participant.objects.order_by("pk")[0]
     exclusions.exclude(person, reason="odd", by=researcher)
     compute_report(report.pk)
     report.refresh_from_db()
     assert report.method["n_participants"] == 2
-    assert report.fingerprint == reports.fingerprint(study) != asked_for
+    assert report.fingerprint == snapshot.fingerprint(study) != asked_for
     person.refresh_from_db()
     exclusions.lift(person, by=researcher)
-    present = reports.request_report(study)
+    present = request_report(study)
     assert (present.state, present.fingerprint) == ("queued", asked_for)
 
 
@@ -173,8 +175,8 @@ def test_who_answers_meanwhile_is_in_all_of_it_or_in_nothing(
 ) -> None:
     """And need not wait until it is computed."""
     people_answer(study, 1, 5)
-    report = reports.request_report(study)
-    before = (reports.fingerprint(study), ratings_long_sha256(study))
+    report = request_report(study)
+    before = (snapshot.fingerprint(study), ratings_long_sha256(study))
     draw_all = charts.draw_all
 
     def draw_all_slowly(subject: charts.Subject) -> Any:
@@ -189,19 +191,19 @@ def test_who_answers_meanwhile_is_in_all_of_it_or_in_nothing(
     text = report.text("mos_by_stimulus.csv")
     assert {row["n"] for row in csv.DictReader(io.StringIO(text))} == {"2"}
     assert Participant.objects.count() == 3
-    assert reports.fingerprint(study) != report.fingerprint
-    assert reports.answers_since(report) == 3
+    assert snapshot.fingerprint(study) != report.fingerprint
+    assert answers_since(report) == 3
 
 
 def test_of_two_on_the_same_data_the_one_that_people_have_seen_stays(
     study: Study, researcher: Any, desk: Any, queues: None
 ) -> None:
     people_answer(study, 1, 5)
-    seen = reports.request_report(study)
+    seen = request_report(study)
     compute_report(seen.pk)
     person = Participant.objects.order_by("pk")[0]
     exclusions.exclude(person, reason="odd", by=researcher)
-    other = reports.request_report(study)
+    other = request_report(study)
     assert other.pk != seen.pk
     person.refresh_from_db()
     exclusions.lift(person, by=researcher)
@@ -251,10 +253,10 @@ def test_below_a_failure_stands_the_last_report(
     study: Study, desk: Any, queues: None
 ) -> None:
     people_answer(study, 2, 4)
-    done = reports.request_report(study)
+    done = request_report(study)
     compute_report(done.pk)
     people_answer(study, 5)
-    reports.request_report(study).fail("Out of ink.", "")
+    request_report(study).fail("Out of ink.", "")
     text = desk.get(f"/admin/analysis/report/study/{study.pk}/").content.decode()
     assert "Out of ink." in text and "Compute again" in text
     assert f"/file/{done.pk}/mos_by_stimulus.csv" in text
@@ -262,7 +264,7 @@ def test_below_a_failure_stands_the_last_report(
 
 def test_failures_make_room_and_push_no_report_out(study: Study) -> None:
     done = Report.objects.create(study=study, fingerprint="done")
-    assert done.finish(**reports.compute(study, include_simulated=False))
+    assert done.finish(**compute.compute(study, include_simulated=False))
     for number in range(KEPT + 2):
         failing = Report.objects.create(study=study, fingerprint=f"{number}")
         assert failing.fail("Out of ink.", "")
@@ -288,19 +290,19 @@ def test_a_report_under_way_says_how_long_the_last_one_took(
 
 def test_an_exclusion_asks_for_a_new_report(study: Study) -> None:
     people_answer(study, 2)
-    before = reports.fingerprint(study)
+    before = snapshot.fingerprint(study)
     Participant.objects.update(excluded=True, exclusion_reason="test run")
-    assert reports.fingerprint(study) != before
+    assert snapshot.fingerprint(study) != before
 
 
 def test_a_report_whose_job_got_lost_is_queued_again(
     study: Study, queues: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
-        report = reports.request_report(study)
+        report = request_report(study)
     django_rq.get_connection("report").flushdb()
     with django_capture_on_commit_callbacks(execute=True):
-        again = reports.request_report(study)
+        again = request_report(study)
     assert (again.pk, again.attempt) == (report.pk, 2)
     assert django_rq.get_queue("report").job_ids == [again.job_id]
 
@@ -311,7 +313,7 @@ def test_a_crash_is_kept_with_its_traceback(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setattr(reports, "compute", broken)
+    monkeypatch.setattr(compute, "compute", broken)
     report = Report.objects.create(study=study, fingerprint="x")
     with pytest.raises(ZeroDivisionError):
         compute_report(report.pk)
@@ -325,7 +327,7 @@ def test_the_page_and_its_files_are_for_those_with_the_right(
     client: Any, study: Study, desk: Any, stranger: Any, queues: None
 ) -> None:
     people_answer(study, 2, 4)
-    computed = reports.compute(study, include_simulated=False)
+    computed = compute.compute(study, include_simulated=False)
     report = Report.objects.create(study=study, fingerprint="x")
     assert report.finish(**computed)
     base = f"/admin/analysis/report/study/{study.pk}/"
@@ -373,7 +375,7 @@ def test_the_command_writes_the_same_tables_and_charts(
 ) -> None:
     people_answer(study, 2, 4)
     call_command("report", study.slug, out=tmp_path)
-    computed = reports.compute(study, include_simulated=False)["files"]
+    computed = compute.compute(study, include_simulated=False)["files"]
     assert {"mos.svg", "mos.png", "chart_mos.csv"} <= set(computed)
     assert set(computed) | {"ratings_long.csv"} == {
         path.name for path in tmp_path.iterdir()
@@ -414,7 +416,7 @@ def test_a_withdrawal_leaves_no_report_that_knew_the_answers(
 ) -> None:
     people_answer(study, 2, 5)
     with django_capture_on_commit_callbacks(execute=True):
-        before = reports.request_report(study)
+        before = request_report(study)
     work_off("report")
     leaving = Participant.objects.latest("pk")
     with django_capture_on_commit_callbacks(execute=True):
@@ -434,7 +436,7 @@ def test_a_study_that_makes_no_sense_here_has_a_page_that_says_why(
 ) -> None:
     """As one written by a newer version, or changed by hand in the database."""
     people_answer(study, 1, 5)
-    compute_report(reports.request_report(study).pk)
+    compute_report(request_report(study).pk)
     address = f"/admin/analysis/report/study/{study.pk}/"
     Study.objects.filter(pk=study.pk).update(slug="")
     answer = desk.get(address + page)
@@ -451,7 +453,7 @@ def test_a_kept_report_of_another_version_does_not_take_its_page_along(
     study: Study, desk: Any, queues: None
 ) -> None:
     people_answer(study, 1, 5)
-    compute_report(reports.request_report(study).pk)
+    compute_report(request_report(study).pk)
     address = f"/admin/analysis/report/study/{study.pk}/"
     Report.objects.update(method={"scale": "another"})
     answer = desk.get(address)
@@ -468,7 +470,7 @@ def test_above_the_tables_stands_how_much_of_the_data_they_leave_out(
     """Answers given on another scale than the study now has count nowhere."""
     people_answer(study, 2, 3, 4)
     page = f"/admin/analysis/report/study/{study.pk}/"
-    computed = reports.compute(study, include_simulated=False)["method"]
+    computed = compute.compute(study, include_simulated=False)["method"]
     assert (computed["refused"], computed["too_many_refused"]) == (0, False)
     Rating.objects.filter(rating=4).update(scale_max=9)
     with django_capture_on_commit_callbacks(execute=True):

@@ -14,12 +14,15 @@ import pandas as pd
 import pytest
 from django.db.models import F
 
-from analysis import charts, preregistration, reports
+from analysis import charts
 from analysis.bundle import write
 from analysis.bundle.read import differences, import_bundle
 from analysis.bundle.write import write_bundle
 from analysis.exports import PARAMETERS, RATINGS_LONG, csv_lines, own_factors
 from analysis.models import Report, ReportFile
+from analysis.preregistration import freezing
+from analysis.preregistration.plan import factors_of, pairs_of
+from analysis.reports import compute
 from analysis.stats.cells import csv_cell, unguarded
 from analysis.stats.frame import validate
 from analysis.stats.reading import read_ratings
@@ -125,7 +128,7 @@ def test_names_and_times_of_every_kind_come_back_identical(tmp_path: Path) -> No
 @pytest.mark.django_db
 def test_factors_of_every_name_are_in_the_tables() -> None:
     study = make_rated(odd_parameters([*ODD, *LAB_OWN]))
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     columns = {*own_factors(study).values()}
     assert len(columns) == len([*ODD, *LAB_OWN])
     for name in ("mos_by_stimulus.csv", "mos_by_condition.csv"):
@@ -148,17 +151,17 @@ def test_the_lab_s_own_names_get_a_column_and_a_note() -> None:
     study = make_rated(
         [{"n": k % 2, "=x": k // 2, "factor_n": k % 3} for k in range(6)]
     )
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     columns = report.tables["mos_by_condition.csv"].columns
     assert {"factor_n_", "=x", "factor_n"} <= set(columns) and "n" not in columns
     notes = "\n".join(report.summary["notes"])
     assert "The factor 'n' is the column 'factor_n_'" in notes
-    preregistration.write(study, {"contrasts": {"pairs": []}})
-    plan = preregistration.of(study)
-    assert plan is not None and "factor_n_" in preregistration.factors_of(study)
+    freezing.write(study, {"contrasts": {"pairs": []}})
+    plan = freezing.of(study)
+    assert plan is not None and "factor_n_" in factors_of(study)
     pair = {"factor": "n", "a": "0", "b": "1"}  # planned before columns had prefixes
     plan.plan = {"contrasts": {"pairs": [pair]}}
-    assert preregistration.pairs_of(plan) == [("factor_n_", "0", "1")]
+    assert pairs_of(plan) == [("factor_n_", "0", "1")]
 
 
 def test_so_do_the_names_in_a_file_of_others(tmp_path: Path) -> None:
@@ -189,7 +192,7 @@ def test_a_pair_s_model_is_not_that_of_the_comparisons() -> None:
         Rating.objects.create(
             trial=trial, choice="first", scale_min=low, scale_max=high
         )
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     table = report.tables["pair_scale.csv"]
     assert set(table["factor_model"]) == {0, 1, 2}
     assert set(table["model"]) == {"bradley_terry"}
@@ -238,7 +241,7 @@ def test_a_level_that_is_a_number_needs_no_guard(level: str) -> None:
 @pytest.mark.django_db
 def test_the_names_that_are_taken_are_those_of_the_tables() -> None:
     study = make_rated([{"mine": k, "other": k % 2} for k in range(4)])
-    _, report = reports.build(study, include_simulated=False)
+    _, report = compute.build(study, include_simulated=False)
     columns = {*RATINGS_LONG}
     for name in ("mos_by_stimulus.csv", "mos_by_condition.csv"):
         columns |= set(report.tables[name].columns)

@@ -22,7 +22,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models.sql import compiler
 from django.test import Client
 
-from analysis import preregistration
+from analysis.preregistration import freezing
 from survey.models import FormItem, Question, Rating, Stimulus, Study, Translation
 from survey.participant import answering, joining
 from survey.studies import lifecycle, uploads
@@ -452,7 +452,7 @@ def test_a_plan_quotes_the_study_as_it_stands_when_it_is_frozen(
     draft: Study, researcher: Any
 ) -> None:
     """And counts who has rated by then."""
-    preregistration.write(draft, {"hypotheses": "More is better."})
+    freezing.write(draft, {"hypotheses": "More is better."})
 
     def meanwhile() -> None:
         Study.objects.filter(pk=draft.pk).update(scale_points=9)
@@ -460,7 +460,7 @@ def test_a_plan_quotes_the_study_as_it_stands_when_it_is_frozen(
 
     race = Meanwhile(meanwhile)
     with before_its_transaction(race):
-        row = preregistration.freeze(draft, by=researcher)
+        row = freezing.freeze(draft, by=researcher)
     assert race.happened
     assert row.plan["study"]["scale_points"] == 9 and row.ratings_before == 1
 

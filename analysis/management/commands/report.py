@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--exclude", action="append", metavar="PARTICIPANT")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from analysis.reports import compute
+        from analysis.reports.compute import compute
 
         study = study_of(options["study"], options["study_version"])
         folder: Path = options["out"]

@@ -23,7 +23,7 @@ from django.urls import reverse
 from tqdm import tqdm
 
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
-from analysis.reports import build
+from analysis.reports.compute import build
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
 from generation.services import add_source_image, queue_experiment, reap, retry_renders
 from nstlab.core.broker import BrokerUnavailable

@@ -1,254 +1,43 @@
-"""Asking for a report and computing one.
+"""Computing a report: its tables, charts and what a paper must say about them.
 
-The web process asks; a worker of the `report` queue computes, because pandas and
-SciPy stay out of the web process.
+In a worker or a command only: pandas, SciPy and matplotlib stay out of the web process.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import platform
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Collection
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.db import connection, transaction
-from django.db.models import Count, Max, Q
 from django.utils import timezone
 from PIL import Image
-from redis.exceptions import RedisError
-from rq import Worker
-from rq.exceptions import NoSuchJobError
-from rq.job import Job, JobStatus
 
-from analysis import preregistration
 from analysis.exports import RATINGS_LONG, own_factors
-from analysis.models import Bundle, Preregistration, Report
+from analysis.models import Preregistration
+from analysis.preregistration import freezing, record
+from analysis.preregistration.plan import options_of, pairs_of
 from analysis.scales import scale_of
 from generation.services import picture_bytes
-from nstlab.core import broker
 from nstlab.core.factor_names import notes_of
 from nstlab.core.version import software
-from survey.models import Participant, Study, Trial
-from survey.planning import goal_of
+from survey.models import Study
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.stats import report as stats
     from analysis.stats.frame import Ratings
+from analysis.reports.method_text import INTERVALS, sampling_sentence, scale_sentence
+from analysis.reports.snapshot import fingerprint, one_reading
 
 log = logging.getLogger(__name__)
 
 LEVEL = 0.95
-# Counts what a report consists of: an older one is not shown for a newer program.
-FORMAT = 6
 # Pictures that are read for the charts; more would not be seen there.
 MOST_PICTURES = 200
-
-
-def fingerprint(study: Study) -> str:
-    """Names the state of a study's data, cheaply: it changes when any row counts anew.
-
-    A trial is answered once, with all its ratings, and answers go only with their
-    person: by a withdrawal, or with the row. Who comes anew has a greater key.
-    """
-    answered = Trial.objects.filter(
-        participant__study=study, answered_at__isnull=False
-    ).count()
-    people = Participant.objects.filter(study=study).aggregate(
-        n=Count("pk"),
-        last=Max("pk"),
-        withdrawn=Count("pk", filter=Q(status=Participant.Status.WITHDRAWN)),
-    )
-    excluded = list(
-        Participant.objects.filter(study=study, excluded=True)
-        .order_by("pk")
-        .values_list("pk", "exclusion_reason")
-    )
-    plan = preregistration.frozen(study)
-    fixed = plan.sha256 if plan is not None else ""
-    state = [FORMAT, study.version, study.title, answered, people, excluded, fixed]
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-
-# What begins a transaction that sees one state of the data. SQLite's other
-# transactions here take the lock for writing and would keep answers out meanwhile.
-SNAPSHOT = {
-    "sqlite": "BEGIN",
-    "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-}
-
-
-@contextmanager
-def one_reading() -> Iterator[None]:
-    """Every query inside sees the data as the first one finds them; nothing is written.
-
-    Inside another transaction it is that one which decides what is seen.
-    """
-    if not transaction.get_autocommit():
-        yield
-        return
-    transaction.set_autocommit(False)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(SNAPSHOT[connection.vendor])
-        yield
-    finally:
-        transaction.rollback()
-        transaction.set_autocommit(True)
-
-
-def request_report(
-    study: Study, *, include_simulated: bool = False, by: Any = None
-) -> Report:
-    """The report on the study's present data: found, being computed, or asked for.
-
-    While one is queued or being computed it is the one, whatever has changed since it
-    was asked for: people may answer faster than any is computed. One that is new stands
-    in the history as asked for `by` somebody.
-    """
-    if (found := _found(study, include_simulated)) is not None:
-        carry(found)
-        return found
-    with transaction.atomic():
-        report, is_new = Report.objects.get_or_create(
-            study=study,
-            fingerprint=fingerprint(study),
-            include_simulated=include_simulated,
-        )
-        if is_new:
-            if by is not None:
-                said = "A report on its present data asked for."
-                LogEntry.objects.log_actions(
-                    by.pk, [study], CHANGE, change_message=said, single_object=True
-                )
-            transaction.on_commit(partial(_enqueue, report))
-    return report
-
-
-def _found(study: Study, include_simulated: bool) -> Report | None:
-    """Done on the present data, else under way, else failed on them."""
-    rows = Report.objects.filter(study=study, include_simulated=include_simulated)
-    waiting = Q(state=Report.State.QUEUED)
-    ended = rows.filter(fingerprint=fingerprint(study)).exclude(waiting).first()
-    if ended is not None and ended.state == Report.State.DONE:
-        return ended
-    return rows.filter(waiting).first() or ended
-
-
-def last_shown(study: Study, *, include_simulated: bool) -> Report | None:
-    """The last report that has anything to show, on whichever data."""
-    return (
-        Report.objects.filter(
-            study=study,
-            include_simulated=include_simulated,
-            state=Report.State.DONE,
-            method__n_ratings__gt=0,
-        )
-        .order_by("-finished_at")
-        .first()
-    )
-
-
-def answers_since(report: Report) -> int:
-    """Answers that count and have come since the report's data were read."""
-    people = Participant.objects.filter(
-        study=report.study_id, pilot=False, excluded=False
-    )
-    if not report.include_simulated:
-        people = people.filter(simulated=False)
-    return Trial.objects.filter(
-        participant__in=people, answered_at__gt=report.read_at
-    ).count()
-
-
-def again(report: Report) -> bool:
-    """Queue a report that failed or got lost once more."""
-    if not report.next_attempt():
-        return False
-    report.refresh_from_db()
-    _enqueue(report)
-    return True
-
-
-def forget_withdrawn(study: Study, **_: Any) -> None:
-    """After a withdrawal nothing is kept that was computed from the deleted answers.
-
-    Reports and bundles of the study go, also those being computed, and the reports
-    are asked for anew on what is left.
-    """
-    reports = Report.objects.filter(study=study)
-    kinds = set(reports.values_list("include_simulated", flat=True))
-    reports.delete()
-    for bundle in Bundle.objects.filter(study=study):
-        storage, name = bundle.file.storage, bundle.file.name
-        bundle.delete()
-        if name:
-            storage.delete(name)
-    for include_simulated in sorted(kinds):
-        request_report(study, include_simulated=include_simulated)
-
-
-def request_bundle(study: Study, *, by: Any, **options: bool) -> Bundle:
-    """Ask for the open-science bundle of a study's present data."""
-    with transaction.atomic():
-        bundle = Bundle.objects.create(study=study, asked_by=by, **options)
-        transaction.on_commit(partial(_enqueue, bundle))
-    return bundle
-
-
-def carry(row: Report | Bundle) -> None:
-    """Queue a report or bundle once more that the queue has lost."""
-    if row.state != row.State.QUEUED or _carried(row):
-        return
-    if isinstance(row, Report):
-        again(row)
-    else:
-        _enqueue(row)
-
-
-def _enqueue(row: Report | Bundle) -> None:
-    task = "compute_report" if isinstance(row, Report) else "make_bundle"
-    try:
-        broker.queue("report").enqueue(
-            f"analysis.tasks.{task}",
-            row.pk,
-            job_id=row.job_id,
-            job_timeout=1800,
-            result_ttl=3600,
-            failure_ttl=7 * 24 * 3600,
-            description=f"{type(row).__name__} of {row.study}",
-        )
-    except (RedisError, OSError):
-        log.warning("The broker is away; %s waits for the next look at it.", row)
-
-
-def _carried(row: Report | Bundle) -> bool:
-    queue = broker.queue("report")
-    try:
-        job = Job.fetch(
-            row.job_id, connection=queue.connection, serializer=queue.serializer
-        )
-        return job.get_status(refresh=False) in {JobStatus.QUEUED, JobStatus.STARTED}
-    except NoSuchJobError:
-        return False
-    except (RedisError, OSError):
-        return True  # nothing can be queued now; look again later
-
-
-def worker_present() -> bool:
-    """Whether any worker listens to the `report` queue, as far as the broker knows."""
-    try:
-        return Worker.count(queue=broker.queue("report")) > 0
-    except (RedisError, OSError):
-        return False
 
 
 def build(
@@ -273,7 +62,7 @@ def build(
         step=float(scale.step),
         include_simulated=include_simulated,
     )
-    plan = preregistration.frozen(study)
+    plan = freezing.frozen(study)
     options = _options(plan, chosen)
     renamed = notes_of(own_factors(study))
     if study.method == Study.Method.PAIRS:
@@ -312,12 +101,12 @@ def build(
 def _options(plan: Preregistration | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """Options of the statistics: the lab's own, what was pre-registered, what was asked
     for by name."""
-    return {"level": LEVEL, **preregistration.options_of(plan), **chosen}
+    return {"level": LEVEL, **options_of(plan), **chosen}
 
 
 def _planned_in_vain(plan: Preregistration | None) -> list[str]:
     """What a plan for pairs names that nothing can be done with."""
-    screen = preregistration.options_of(plan).get("screen", "none")
+    screen = options_of(plan).get("screen", "none")
     if screen == "none":
         return []
     return [
@@ -336,7 +125,7 @@ def _add_planned(
     from analysis.stats.planned import is_planned, planned_contrasts
     from analysis.stats.report import screened_out, without
 
-    pairs = preregistration.pairs_of(plan)
+    pairs = pairs_of(plan)
     planned = plan.plan["contrasts"]
     table, notes = planned_contrasts(
         without(ratings, set(screened_out(ratings, options))).without_references,
@@ -349,7 +138,7 @@ def _add_planned(
     every = report.tables["contrasts.csv"]
     report.tables["contrasts.csv"] = every.assign(planned=is_planned(every, pairs))
     report.summary["notes"] += notes
-    report.summary["preregistration"] = preregistration.statement(plan)
+    report.summary["preregistration"] = record.statement(plan)
 
 
 def _codes(study: Study) -> list[str]:
@@ -398,7 +187,7 @@ def _pairs_report(
             "choices": len(rows),
             "left_out": ratings.left_out,
         },
-        "notes": notes + _planned_in_vain(preregistration.frozen(study)),
+        "notes": notes + _planned_in_vain(freezing.frozen(study)),
     }
     return Report(tables, summary, {"ratings_long.csv": RATINGS_LONG})
 
@@ -482,7 +271,7 @@ def _computed(
         study, include_simulated=include_simulated, shared=shared, **chosen
     )
     files = report_files(report)
-    plan = preregistration.frozen(study)
+    plan = freezing.frozen(study)
     options = Options(**_options(plan, chosen))
     subject = charts.Subject.of(
         report, factors=varied(study, ratings), thumbnails=thumbnails(study, pictures)
@@ -528,7 +317,7 @@ def _computed(
             "too_many_refused": ratings.too_many_refused,
             "simulated": include_simulated,
             "notes": report.summary.get("notes", []),
-            "preregistration": plan and preregistration.statement(plan),
+            "preregistration": plan and record.statement(plan),
             "versions": stats_versions() | {"matplotlib": version("matplotlib")},
         },
     }
@@ -542,63 +331,6 @@ def stats_versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{it: version(it) for it in names},
     }
-
-
-SCALES = {
-    5: "1 bad – 5 excellent",
-    9: "1 bad – 9 excellent",
-    11: "0 to 10, 1 bad – 9 excellent",
-}
-INTERVALS = {
-    "t": "Student t on n − 1 degrees of freedom, not clipped",
-    "z": "normal, 1.96 standard errors at 95 %, not clipped",
-    "percentile": "percentile bootstrap over ratings",
-    "bca": "BCa bootstrap over ratings",
-    "binomial": "bounded binomial",
-    "pairs": "± 1.96 standard errors of a bootstrap over participants",
-}
-
-
-def scale_sentence(study: Study) -> str:
-    """How people answered, as a paper says it."""
-    if (scale := scale_of(study)).stated:
-        return f"{scale} (ratings of others, imported)"
-    match study.method:
-        case Study.Method.DCR:
-            return "1 very annoying – 5 imperceptible (DCR, ITU-T P.910)"
-        case Study.Method.PAIRS:
-            ties = "with ties" if study.tie_allowed else "forced choice"
-            return f"the better of two pictures, {ties} (paired comparison, P.910)"
-        case Study.Method.ACR_HR:
-            return f"{SCALES[study.scale_points]} (ACR with hidden reference, P.910)"
-    return f"{SCALES[study.scale_points]} (ACR, ITU-T P.910)"
-
-
-def sampling_sentence(study: Study) -> str:
-    """What must be said about intervals that people were asked for until they were
-    narrow; empty where a study did not sample so.
-
-    The coverage is that of docs/reference/benchmarks.md.
-    """
-    if (goal := goal_of(study)) is None:
-        return ""
-    level = f"{goal.level:.0%}".replace("%", " %")
-    return (
-        f"Sampled by precision: each picture was shown until its {level} interval was "
-        f"± {goal.half_width:g} or narrower, from {goal.minimum} ratings on and looked "
-        f"at every {goal.step}. Intervals at such a stop are slightly too narrow at "
-        "the ends of the scale: in simulations those of 95 % covered 94 to 96 % in its "
-        "middle, and 90 to 93 % where most people say the lowest or the highest."
-    )
-
-
-def last_took(study: Study) -> float | None:
-    """Seconds from asking for the study's last report to its end."""
-    done = Report.objects.filter(study=study, state=Report.State.DONE)
-    times = done.order_by("-pk").values_list("created_at", "finished_at").first()
-    if times is None or times[1] is None:
-        return None
-    return float((times[1] - times[0]).total_seconds())
 
 
 def report_files(report: stats.Report) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""What the report page shows, read from the files a worker has computed."""
+"""What the page of a report shows, read from the files that a worker has computed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from analysis import preregistration
 from analysis.models import Report
 from analysis.monitor import words
+from analysis.reports.method_text import method_sentences
 from analysis.stats.flags import MEANINGS
 from survey.models import Study
 
@@ -256,39 +256,3 @@ def _fixed(cell: str, digits: int = 2) -> str:
 
 def between(low: str, high: str) -> str:
     return f"{float(low):.2f} – {float(high):.2f}" if low and high else ""
-
-
-def counts_sentence(method: Mapping[str, Any]) -> str:
-    """How many answers about how many stimuli, by how many people."""
-    counted = f"{method['n_ratings']} {method.get('answers', 'ratings')}"
-    shown = [f"{method['n_stimuli']} stimuli"]
-    if references := method.get("n_references"):
-        shown.append(f"{references} hidden reference{'s' if references > 1 else ''}")
-    people = f"{method['n_participants']} participants"
-    return f"{counted} of {' and '.join(shown)} by {people}."
-
-
-def method_sentences(method: Mapping[str, Any]) -> Iterable[str]:
-    """The method line: everything a paper must say about the numbers."""
-    if not method:
-        return
-    yield f"Scale: {method['scale']}."
-    yield counts_sentence(method)
-    yield f"Interval: {method['interval']}, level {method['level']}."
-    if sampling := method.get("sampling"):
-        yield sampling
-    yield f"Screening: {method['screening']}."
-    repeats = {"mean": "averaged", "votes": "counted one by one"}[method["repeats"]]
-    yield f"Several answers of one person to one stimulus: {repeats}."
-    if left_out := method.get("left_out"):
-        reasons = ", ".join(f"{n} of {why} participants" for why, n in left_out.items())
-        yield f"Ratings left out: {reasons}."
-    yield from preregistration.sentences(method.get("preregistration"))
-    if method.get("simulated"):
-        yield "Simulated participants are included."
-    versions = method.get("versions", {})
-    if versions:
-        names = ", ".join(f"{name} {number}" for name, number in versions.items())
-        # Twelve digits name a commit; the files have all of them.
-        names = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}", r"\1", names)
-        yield f"Computed with {names}."

@@ -1,0 +1,178 @@
+"""Asking for a report or a bundle, which a worker of the `report` queue computes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import transaction
+from django.db.models import Q
+from redis.exceptions import RedisError
+from rq import Worker
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
+
+from analysis.models import Bundle, Report
+from nstlab.core import broker
+from survey.models import Participant, Study, Trial
+
+if TYPE_CHECKING:
+    pass
+from analysis.reports.compute import log
+from analysis.reports.snapshot import fingerprint
+
+
+def request_report(
+    study: Study, *, include_simulated: bool = False, by: Any = None
+) -> Report:
+    """The report on the study's present data: found, being computed, or asked for.
+
+    While one is queued or being computed it is the one, whatever has changed since it
+    was asked for: people may answer faster than any is computed. One that is new stands
+    in the history as asked for `by` somebody.
+    """
+    if (found := _found(study, include_simulated)) is not None:
+        carry(found)
+        return found
+    with transaction.atomic():
+        report, is_new = Report.objects.get_or_create(
+            study=study,
+            fingerprint=fingerprint(study),
+            include_simulated=include_simulated,
+        )
+        if is_new:
+            if by is not None:
+                said = "A report on its present data asked for."
+                LogEntry.objects.log_actions(
+                    by.pk, [study], CHANGE, change_message=said, single_object=True
+                )
+            transaction.on_commit(partial(_enqueue, report))
+    return report
+
+
+def _found(study: Study, include_simulated: bool) -> Report | None:
+    """Done on the present data, else under way, else failed on them."""
+    rows = Report.objects.filter(study=study, include_simulated=include_simulated)
+    waiting = Q(state=Report.State.QUEUED)
+    ended = rows.filter(fingerprint=fingerprint(study)).exclude(waiting).first()
+    if ended is not None and ended.state == Report.State.DONE:
+        return ended
+    return rows.filter(waiting).first() or ended
+
+
+def last_shown(study: Study, *, include_simulated: bool) -> Report | None:
+    """The last report that has anything to show, on whichever data."""
+    return (
+        Report.objects.filter(
+            study=study,
+            include_simulated=include_simulated,
+            state=Report.State.DONE,
+            method__n_ratings__gt=0,
+        )
+        .order_by("-finished_at")
+        .first()
+    )
+
+
+def answers_since(report: Report) -> int:
+    """Answers that count and have come since the report's data were read."""
+    people = Participant.objects.filter(
+        study=report.study_id, pilot=False, excluded=False
+    )
+    if not report.include_simulated:
+        people = people.filter(simulated=False)
+    return Trial.objects.filter(
+        participant__in=people, answered_at__gt=report.read_at
+    ).count()
+
+
+def again(report: Report) -> bool:
+    """Queue a report that failed or got lost once more."""
+    if not report.next_attempt():
+        return False
+    report.refresh_from_db()
+    _enqueue(report)
+    return True
+
+
+def forget_withdrawn(study: Study, **_: Any) -> None:
+    """After a withdrawal nothing is kept that was computed from the deleted answers.
+
+    Reports and bundles of the study go, also those being computed, and the reports
+    are asked for anew on what is left.
+    """
+    reports = Report.objects.filter(study=study)
+    kinds = set(reports.values_list("include_simulated", flat=True))
+    reports.delete()
+    for bundle in Bundle.objects.filter(study=study):
+        storage, name = bundle.file.storage, bundle.file.name
+        bundle.delete()
+        if name:
+            storage.delete(name)
+    for include_simulated in sorted(kinds):
+        request_report(study, include_simulated=include_simulated)
+
+
+def request_bundle(study: Study, *, by: Any, **options: bool) -> Bundle:
+    """Ask for the open-science bundle of a study's present data."""
+    with transaction.atomic():
+        bundle = Bundle.objects.create(study=study, asked_by=by, **options)
+        transaction.on_commit(partial(_enqueue, bundle))
+    return bundle
+
+
+def carry(row: Report | Bundle) -> None:
+    """Queue a report or bundle once more that the queue has lost."""
+    if row.state != row.State.QUEUED or _carried(row):
+        return
+    if isinstance(row, Report):
+        again(row)
+    else:
+        _enqueue(row)
+
+
+def _enqueue(row: Report | Bundle) -> None:
+    task = "compute_report" if isinstance(row, Report) else "make_bundle"
+    try:
+        broker.queue("report").enqueue(
+            f"analysis.tasks.{task}",
+            row.pk,
+            job_id=row.job_id,
+            job_timeout=1800,
+            result_ttl=3600,
+            failure_ttl=7 * 24 * 3600,
+            description=f"{type(row).__name__} of {row.study}",
+        )
+    except (RedisError, OSError):
+        log.warning("The broker is away; %s waits for the next look at it.", row)
+
+
+def _carried(row: Report | Bundle) -> bool:
+    queue = broker.queue("report")
+    try:
+        job = Job.fetch(
+            row.job_id, connection=queue.connection, serializer=queue.serializer
+        )
+        return job.get_status(refresh=False) in {JobStatus.QUEUED, JobStatus.STARTED}
+    except NoSuchJobError:
+        return False
+    except (RedisError, OSError):
+        return True  # nothing can be queued now; look again later
+
+
+def worker_present() -> bool:
+    """Whether any worker listens to the `report` queue, as far as the broker knows."""
+    try:
+        return Worker.count(queue=broker.queue("report")) > 0
+    except (RedisError, OSError):
+        return False
+
+
+def last_took(study: Study) -> float | None:
+    """Seconds from asking for the study's last report to its end."""
+    done = Report.objects.filter(study=study, state=Report.State.DONE)
+    times = done.order_by("-pk").values_list("created_at", "finished_at").first()
+    if times is None or times[1] is None:
+        return None
+    return float((times[1] - times[0]).total_seconds())
