@@ -27,6 +27,7 @@ from PIL import Image
 from analysis.stats.frame import as_numbers, proposed_kind
 from analysis.stats.report import Report
 from analysis.stats.writing import csv_text
+from generation.engine.factors import FACTORS, FIRST_IN_CHARTS, short_label
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -63,12 +64,6 @@ STYLE: Any = {
     "figure.constrained_layout.w_pad": 0.08,
     "savefig.facecolor": "white",
 }
-SHORT = {
-    "alpha": "α", "beta": "β", "tv_weight": "TV", "content_layer": "content layer",
-    "style_layers": "style layers",
-}  # fmt: skip
-# Which two factors a reader wants to see crossed first.
-FIRST = ("content_layer", "alpha", "style_layers", "tv_weight", "objective")
 SCREENS = {
     "none": "nobody left out", "bt500": "BT.500", "bt500_reference":
     "BT.500, reference code", "p913": "P.913", "pearson": "Pearson, one pass",
@@ -155,9 +150,9 @@ class Subject:
         if pair:
             words.append(" × ".join(pair))
         words += [
-            f"{SHORT.get(name, name)} {level(row[name])}"
-            if name not in ("content_layer", "style_layers")
-            else level(row[name])
+            level(row[name])
+            if name in FACTORS and FACTORS[name].is_layers
+            else f"{short_label(name)} {level(row[name])}"
             for name in has
             if name not in ("content", "style")
         ]
@@ -181,8 +176,8 @@ def level(value: Any) -> str:
 
 def crossed(factors: Sequence[str]) -> list[tuple[str, str]]:
     """The pairs of factors worth crossing, at most MOST_FACTOR_PAIRS, best first."""
-    rank = {name: place for place, name in enumerate(FIRST)}
-    ordered = sorted(factors, key=lambda name: rank.get(name, len(FIRST)))
+    rank = {name: place for place, name in enumerate(FIRST_IN_CHARTS)}
+    ordered = sorted(factors, key=lambda name: rank.get(name, len(rank)))
     return list(combinations(ordered, 2))[:MOST_FACTOR_PAIRS]
 
 
@@ -734,7 +729,7 @@ def _title(title: str, question: str) -> str:
 
 
 def _word(factor: str) -> str:
-    return SHORT.get(factor, factor.replace("_", " "))
+    return short_label(factor).replace("_", " ")
 
 
 def _without(chart: Chart, sentence: str) -> Chart:
@@ -913,7 +908,9 @@ def _levels(column: pd.Series) -> list[Any]:
 
 def _ordered(table: pd.DataFrame, name: str) -> bool:
     """Whether a line between two levels means something: numbers, depths."""
-    return name == "content_layer" or proposed_kind(name, table[name]) == "numeric"
+    if name in FACTORS and FACTORS[name].kind == "ordered":
+        return True
+    return proposed_kind(name, table[name]) == "numeric"
 
 
 def _examples(table: pd.DataFrame, pair: tuple[str, str]) -> dict[tuple[Any, Any], str]:

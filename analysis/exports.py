@@ -16,15 +16,12 @@ from typing import Any
 from analysis.models import Import
 from analysis.scales import scale_by_origin, scale_of
 from analysis.stats.cells import csv_cell
+from generation.engine.factors import column_names
 from nstlab.core.factor_names import TAKEN_BY_PAIRS, columns_of
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study, Trial
 
-PARAMETERS = (
-    "content", "style", "content_layer", "style_layers", "alpha", "beta", "tv_weight",
-    "objective", "network", "pooling", "weights", "start", "size", "evaluations",
-    "seed",
-)  # fmt: skip
+PARAMETERS = column_names()
 
 LOSSES = ("content_loss", "style_loss", "tv_loss")
 

@@ -15,10 +15,11 @@ from analysis.exports import (
     ratings_rows,
 )
 from analysis.models import Import
+from generation.engine.factors import FACTORS
 from survey.models import Study
 
 # What a study may vary on purpose; the other parameters describe how it was painted.
-FACTORS = tuple(name for name in PARAMETERS if name != "seed")
+CONDITIONS = tuple(name for name in PARAMETERS if not FACTORS[name].replicate)
 
 
 def ratings_frame(study: Study, *, shared: bool = False) -> pd.DataFrame:

@@ -190,6 +190,7 @@ def rated(account: Any, ratings: int) -> dict[str, Any]:
 
     from django.utils import timezone
 
+    from generation.engine.factors import column_values
     from generation.models import Render
     from survey.models import Item, Participant, Rating, Stimulus, Study, Trial
 
@@ -203,7 +204,7 @@ def rated(account: Any, ratings: int) -> dict[str, Any]:
         Stimulus(
             study=study, render=render, picture=render.picture.name, width=48,
             height=32, pixel_sha256="0" * 64,
-            parameters=render.render_settings().columns()
+            parameters=column_values(render.render_settings())
             | {"content": "red", "style": "blue"},
         )
         for render in made

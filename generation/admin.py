@@ -15,7 +15,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from generation import desk
-from generation.contact_sheet.layout import factor_label, level_text
+from generation.contact_sheet.layout import level_text
+from generation.engine.factors import factor_label
 from generation.forecast import check_room, duration, forecast, number_of_renders
 from generation.forms import (
     ExperimentForm,

@@ -45,7 +45,8 @@ from generation.contact_sheet.figure import (
     write_pdf,
     write_png,
 )
-from generation.contact_sheet.layout import MOST_CELLS, Block, factor_label, level_text
+from generation.contact_sheet.layout import MOST_CELLS, Block, level_text
+from generation.engine.factors import factor_label
 from generation.forecast import (
     Forecast,
     NoRoom,

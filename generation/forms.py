@@ -8,12 +8,13 @@ from typing import Any
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
+from django.utils.functional import lazy
 
 from generation.engine.errors import ImageRefused
+from generation.engine.factors import setting_names
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import NETWORK_LAYERS
 from generation.grid import (
-    SETTINGS,
     ImpossibleGrid,
     PicturePair,
     axes_text,
@@ -239,6 +240,15 @@ class PairFormSet(forms.BaseInlineFormSet):
             removal.widget.attrs["aria-label"] = "Delete this pair"
 
 
+def _about_further_settings() -> str:
+    return (
+        "One a line, each with one or more levels: seed = 0, 1, 2 paints replicates; "
+        "style_layers = conv1_1, conv1_1|conv2_1 compares sets of layers; alpha = 1 "
+        "with beta = 0 reconstructs the content. A line takes the place of the field "
+        f"of the same name. Settings: {', '.join(setting_names())}."
+    )
+
+
 class ExperimentForm(forms.ModelForm):
     content_layer = forms.MultipleChoiceField(
         label="Content layers",
@@ -262,13 +272,7 @@ class ExperimentForm(forms.ModelForm):
     )
     more_axes = AxesField(
         label="Further settings",
-        help_text=(
-            "One a line, each with one or more levels: seed = 0, 1, 2 paints "
-            "replicates; style_layers = conv1_1, conv1_1|conv2_1 compares sets of "
-            "layers; alpha = 1 with beta = 0 reconstructs the content. A line takes "
-            "the place of the field of the same name. Settings: "
-            f"{', '.join(SETTINGS)}."
-        ),
+        help_text=lazy(_about_further_settings, str)(),
     )
 
     contents = TilesField(

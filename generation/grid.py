@@ -9,34 +9,19 @@ as `conv1_1|conv2_1`, or `conv1_1=0.3|conv2_1=0.7` with weights; `none` is no la
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from generation.engine.errors import SettingsError
+from generation.engine.factors import FACTORS, setting_names
 from generation.engine.objectives import OBJECTIVES
-from generation.engine.settings import Layers, RenderSettings, request_digest
+from generation.engine.settings import LAYERS, Layers, RenderSettings, request_digest
 from generation.engine.weights import named_with_input
 
 MOST_RENDERS = 20_000
 
 Axes = Mapping[str, Sequence[Any]]
-
-LABELS = {"content_layer": "content layer", "alpha_beta": "α/β", "alpha": "α",
-          "beta": "β", "tv_weight": "TV weight"}  # fmt: skip
-_KINDS = {each.name: type(each.default) for each in fields(RenderSettings)}
-_KINDS |= {"alpha": float, "content_layer": str, "style_layers": str}
-SETTINGS = tuple(_KINDS)
-
-# What a setting needs in order to matter: without it, each level of that setting
-# would paint the same picture again.
-_MATTERS: dict[str, tuple[str, Callable[[RenderSettings], bool]]] = {
-    "seed": ("start is noise or blend", lambda it: it.start in ("noise", "blend")),
-    "blend": ("start is blend", lambda it: it.start == "blend"),
-    "learning_rate": ("optimiser is adam", lambda it: it.optimiser == "adam"),
-    "content_layer": ("α is above 0", lambda it: it.alpha > 0),
-    "style_layers": ("β is above 0", lambda it: it.beta > 0),
-}
 
 
 class ImpossibleGrid(ValueError):
@@ -132,7 +117,7 @@ def _check_axes(pairs: Sequence[PicturePair], all_axes: Iterable[Axes]) -> None:
             if isinstance(levels, str) or not isinstance(levels, Sequence):
                 raise ImpossibleGrid(f"The levels of {name} must be a list.")
             if not levels:
-                missing.append(LABELS.get(name, name))
+                missing.append(FACTORS[name].label or name)
         if "alpha_beta" not in axes and "alpha" not in axes:
             missing.append("α/β")
         elif "alpha_beta" in axes and ("alpha" in axes or "beta" in axes):
@@ -146,10 +131,11 @@ def _check_axes(pairs: Sequence[PicturePair], all_axes: Iterable[Axes]) -> None:
 
 
 def _check_name(name: str) -> None:
-    if name not in SETTINGS and name != "alpha_beta":
+    known = setting_names()
+    if name not in known and name != "alpha_beta":
         raise ImpossibleGrid(
             f"There is no setting {name!r}; an axis is one of alpha_beta, "
-            f"{', '.join(SETTINGS)}."
+            f"{', '.join(known)}."
         )
 
 
@@ -162,14 +148,20 @@ def _size(axes: Axes) -> int:
 
 def _conditions(axes: Axes, fixed: Mapping[str, Any]) -> list[RenderSettings]:
     """The settings of every combination of levels, each once."""
-    varied = [name for name in _MATTERS if len(axes.get(name, ())) > 1]
+    # Each level of a setting that does nothing would paint the same picture again.
+    varied = [
+        FACTORS[name]
+        for name, levels in axes.items()
+        if FACTORS[name].where and len(levels) > 1
+    ]
     mattered = set()
     conditions: dict[RenderSettings, None] = {}
     try:
         for values in _combinations(axes, fixed):
             settings = _settings(values)
-            for name in varied:
-                if _MATTERS[name][1](settings):
+            for factor in varied:
+                name = factor.name
+                if factor.matters(settings):
                     mattered.add(name)
                 else:
                     first = _settings({**values, name: axes[name][0]})
@@ -177,11 +169,11 @@ def _conditions(axes: Axes, fixed: Mapping[str, Any]) -> list[RenderSettings]:
             conditions.setdefault(settings)
     except SettingsError as refused:
         raise ImpossibleGrid(str(refused)) from refused
-    for name in varied:
-        if name not in mattered:
+    for factor in varied:
+        if factor.name not in mattered:
             raise ImpossibleGrid(
-                f"Levels of {LABELS.get(name, name)} change nothing here: every one "
-                f"would paint the same picture. It matters where {_MATTERS[name][0]}."
+                f"Levels of {factor.label or factor.name} change nothing here: every "
+                f"one would paint the same picture. It matters where {factor.where}."
             )
     return list(conditions)
 
@@ -195,7 +187,7 @@ def _settings(values: Mapping[str, Any]) -> RenderSettings:
     values = dict(values)
     if "alpha_beta" in values:
         values |= {"alpha": values.pop("alpha_beta"), "beta": 1.0}
-    for name in ("content_layer", "style_layers"):
+    for name in LAYERS:
         if isinstance(values.get(name), str):
             values[name] = _layers(name, values[name], values.get("objective", "paper"))
     settings = RenderSettings(**values)
@@ -255,7 +247,7 @@ def axes_text(axes: Axes) -> str:
 
 
 def _level(name: str, word: str) -> Any:
-    kind = float if name == "alpha_beta" else _KINDS.get(name, str)
+    kind = FACTORS[name].values if name in FACTORS else str
     if kind is int:
         try:
             return int(word)

@@ -26,6 +26,7 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
+from generation.engine.factors import column_values
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import (
     NETWORK_LAYERS,
@@ -612,6 +613,12 @@ class Render(models.Model):
         )
 
     @classmethod
+    def lookup(cls, factor: str) -> str:
+        """Where a query finds a factor: in its own column, or among the settings."""
+        kept = {column.name for column in cls._meta.concrete_fields}
+        return factor if factor in kept else f"settings__{factor}"
+
+    @classmethod
     def from_cell(cls, cell: Cell, *, experiment: Experiment) -> Render:
         return cls(
             experiment=experiment,
@@ -619,7 +626,11 @@ class Render(models.Model):
             style_id=cell.style,
             digest=cell.digest,
             settings=cell.settings.to_dict(),
-            **cell.settings.columns(),
+            **{
+                name: value
+                for name, value in column_values(cell.settings).items()
+                if cls.lookup(name) == name
+            },
         )
 
     def take_picture_of(self, other: Render) -> None:

@@ -206,10 +206,10 @@ def _made(study: Study, ratings: Ratings) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from analysis.frames import FACTORS
+    from analysis.frames import CONDITIONS
 
     shown = _shown(ratings)
-    columns = {name: name for name in FACTORS} | own_factors(study)
+    columns = {name: name for name in CONDITIONS} | own_factors(study)
     rows = study.stimuli.order_by("pk").values_list("code", "parameters")
     made = {code: of for code, of in rows if code in shown}
     values = [[of.get(name) for name in columns] for of in made.values()]

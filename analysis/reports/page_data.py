@@ -17,6 +17,7 @@ from analysis.models import Report
 from analysis.monitor import words
 from analysis.reports.method_text import method_sentences
 from analysis.stats.flags import MEANINGS
+from generation.engine.factors import FACTORS
 from survey.models import Study
 
 MOST_ROWS = 500  # of a table on a page; its CSV has all
@@ -203,12 +204,13 @@ def _mos_row(
 
 def made(row: Mapping[str, str]) -> str:
     """How a stimulus was made, as far as its study says."""
-    signs = {"alpha": "α", "beta": "β", "tv_weight": "TV"}
-    parts = [row.get("content_layer", "")]
-    for name, sign in signs.items():
-        if row.get(name):
-            parts.append(f"{sign} {short(row[name])}")
-    return " · ".join(filter(None, parts))
+    said = {name: each for name, each in FACTORS.items() if each.line and row.get(name)}
+    return " · ".join(
+        row[name]
+        if each.kind != "number"
+        else f"{each.abbreviation} {short(row[name])}"
+        for name, each in said.items()
+    )
 
 
 def short(cell: str) -> str:

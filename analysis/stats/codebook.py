@@ -1,4 +1,7 @@
-"""What every column of the report's files means: (type, unit, description)."""
+"""What every column of the report's files means: (type, unit, description).
+
+What a factor of the lab's own renders means stands in `generation.engine.factors`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from generation.engine.factors import FACTORS
+
 SCORE = "rating points"
 SHARE = "0–1"
 
 COLUMNS: dict[str, tuple[str, str, str]] = {
     "a": ("text", "", "First of the two compared; differences are a - b"),
-    "alpha": ("number", "", "Content weight α of the render"),
     "b": ("text", "", "Second of the two compared"),
-    "beta": ("number", "", "Style weight β of the render"),
     "bias": ("number", SCORE, "How far the person rates above the panel (recovery)"),
     "bias_se": ("number", SCORE, "Standard error of bias"),
     "bootstrap_n": ("integer", "", "Bootstrap resamples behind the row"),
@@ -38,8 +41,6 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "column": ("text", "", "Column of the refused cell"),
     "comparisons": ("number", "", "Comparisons it was part of"),
     "consensus": ("number", SHARE, "Tastle–Wierman: 1 unanimous, 0 split at the ends"),
-    "content": ("text", "", "Content image"),
-    "content_layer": ("text", "", "Layer of the content loss"),
     "content_loss": ("number", "", "Content loss of the finished render"),
     "d": ("integer", "", "Coefficients of the mapping (1 without)"),
     "device_class": ("text", "", "phone, tablet, desktop or unknown"),
@@ -57,7 +58,6 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "effect": ("text", "", "position, fatigue, speed, time_of_day; or factors"),
     "estimate": ("number", SCORE, "Estimate (speed: log ms; CLMM: log odds)"),
     "estimator": ("text", "", "ml, firth (bias-reduced: ml is not finite) or prior"),
-    "evaluations": ("integer", "", "Function evaluations of the optimiser"),
     "excluded": ("boolean", "", "Left out of the tables of this report"),
     "exclusion_reason": ("text", "", "Why"),
     "displayed_scale": ("number", "", "CSS pixels per picture pixel, as far as known"),
@@ -114,9 +114,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "n_raters": ("integer", "people", "People behind the statistic"),
     "n_ratings": ("integer", "ratings", "Ratings behind the row"),
     "n_stimuli": ("integer", "stimuli", "Stimuli behind the row"),
-    "network": ("text", "", "Network of the losses"),
     "note": ("text", "", "What the statistic rests on, or why it is empty"),
-    "objective": ("text", "", "Objective of the render"),
     "outlier_ratio": ("number", SHARE, "Share of MOS off by more than their interval"),
     "p": ("number", SHARE, "Two-sided p of t (or z), not corrected"),
     "p_gob": ("number", SHARE, "Share of answers in the two best of five (%GoB)"),
@@ -143,7 +141,6 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "plcc": ("number", "-1–1", "Pearson's r of mapped metric and MOS"),
     "plcc_high": ("number", "-1–1", "Upper end (Fisher's z)"),
     "plcc_low": ("number", "-1–1", "Lower end (Fisher's z)"),
-    "pooling": ("text", "", "Pooling of the network"),
     "prior": ("number", "", "Wins added each way to every pair of a group"),
     "q1": ("number", SCORE, "First quartile (type 7)"),
     "q3": ("number", SCORE, "Third quartile (type 7)"),
@@ -177,21 +174,16 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "se_clustered": ("number", SCORE, "Standard error clustered by participant"),
     "second": ("text", "", "The second picture of a pair"),
     "seconds": ("number", "s", "When the answer was stored, since this person's start"),
-    "seed": ("integer", "", "Seed of the render"),
     "share_fast": ("number", SHARE, "Share of answers under the speed threshold"),
     "share_modal": ("number", SHARE, "Share of the person's most frequent rating"),
     "side": ("text", "", "Where the first picture of a pair stood"),
     "simulated": ("boolean", "", "The participant is a program"),
-    "size": ("integer", "px", "Size of the render"),
     "srocc": ("number", "-1–1", "Spearman's ρ of raw metric and MOS"),
     "srocc_p": ("number", SHARE, "Its two-sided p"),
-    "start": ("text", "", "Starting image of the render"),
     "statistic": ("text", "", "Name of the statistic"),
     "stimulus": ("text", "", "Pseudonym of the stimulus"),
     "study": ("text", "", "Title of the study"),
     "study_version": ("integer", "", "Version of the study that the person saw"),
-    "style": ("text", "", "Style image"),
-    "style_layers": ("text", "", "Layers of the style loss, joined by |"),
     "style_loss": ("number", "", "Style loss of the finished render"),
     "t": ("number", "", "Paired t"),
     "factor_kind": ("text", "", "Numeric (a slope), ordered or nominal (names)"),
@@ -200,10 +192,8 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "traps_total": ("integer", "trials", "Catch trials answered"),
     "trial": ("integer", "", "Place of the trial in the person's session, from 1"),
     "tv_loss": ("number", "", "Total variation of the finished render"),
-    "tv_weight": ("number", "", "Weight of the total variation"),
     "value": ("text", "", "Value of the statistic, or the refused cell as it was"),
     "weight_share": ("number", SHARE, "Share of all weight in the likelihood"),
-    "weights": ("text", "", "Weights of the network"),
     "wilcoxon_w_plus": ("number", "", "Sum of Pratt ranks of positive differences"),
     "wins": ("number", "", "Comparisons won, ties half each"),
     "z_outliers": ("number", "", "z of the two outlier ratios"),
@@ -230,6 +220,9 @@ def codebook(files: Mapping[str, Sequence[str]]) -> pd.DataFrame:
 def describe(column: str) -> dict[str, str]:
     """Type, unit and description of a column."""
     meaning = COLUMNS.get(column)
+    factor = FACTORS.get(column)
+    if meaning is None and factor is not None and factor.column:
+        meaning = factor.type_name, factor.unit, factor.description
     if meaning is None:
         for pattern, (kind, unit, text) in PATTERNS.items():
             match = re.fullmatch(pattern, column)

@@ -17,29 +17,21 @@ from generation.contact_sheet.layout import (
     PAIR,
     PICTURES,
     Block,
-    Factor,
     Layout,
+    SheetFactor,
     arrange,
-    factor_label,
     factors,
     level_text,
 )
+from generation.engine.factors import FACTORS, RATIO, factor_label, sheet_order
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render, SourceImage
 from generation.services import THUMBNAIL_SIDE
 
-# The columns that a factor may be, in the order of the paper's grid.
-COLUMNS = (
-    "content", "style", "content_layer", "alpha", "beta", "tv_weight", "style_layers",
-    "objective", "network", "pooling", "weights", "start", "size", "evaluations",
-    "seed",
-)  # fmt: skip
-# Axes under another name than their column's.
-_COLUMN_OF = {"alpha_beta": "alpha"}
 CHOICES = ("rows", "columns", "facets")
 # What a cell needs of its render; the long columns stay where they are.
 SHOWN = (
-    "status", "reason", "picture", "preview", "progress", "weights", "experiment",
-    "content", "style", "content_layer", "alpha", "beta", "tv_weight", "size",
+    "status", "reason", "picture", "preview", "progress", "experiment", "size",
+    *(name for name, each in FACTORS.items() if each.listed or each.line),
 )  # fmt: skip
 
 
@@ -49,7 +41,7 @@ class Sheet:
     level."""
 
     experiment: Experiment
-    found: dict[str, Factor]
+    found: dict[str, SheetFactor]
     layout: Layout
     fixed: dict[str, Any]
 
@@ -64,13 +56,14 @@ class Sheet:
 def read_sheet(experiment: Experiment, chosen: QueryDict) -> Sheet:
     """Lay an experiment's renders out as a query string says, in three queries."""
     renders = experiment.renders.order_by()
+    columns = [name for name in sheet_order() if Render.lookup(name) == name]
     extremes = renders.aggregate(
-        **{f"low_{name}": Min(name) for name in COLUMNS},
-        **{f"high_{name}": Max(name) for name in COLUMNS},
+        **{f"low_{name}": Min(name) for name in columns},
+        **{f"high_{name}": Max(name) for name in columns},
     )
-    lows = {name: extremes[f"low_{name}"] for name in COLUMNS}
-    varied = [name for name in COLUMNS if lows[name] != extremes[f"high_{name}"]]
-    paths = _paths(experiment, varied)
+    lows = {name: extremes[f"low_{name}"] for name in columns}
+    varied = [name for name in columns if lows[name] != extremes[f"high_{name}"]]
+    paths = _paths(experiment, columns, varied)
     rows = sorted(renders.values_list("pk", *paths.values()), key=itemgetter(0))
     keys, *values = list(zip(*rows, strict=True)) or [()]
     ratio = lows["beta"] == 1 and "beta" not in varied
@@ -79,7 +72,7 @@ def read_sheet(experiment: Experiment, chosen: QueryDict) -> Sheet:
             name: [_hashable(value) for value in each] if "__" in paths[name] else each
             for name, each in zip(paths, values, strict=False)
         },
-        {"alpha": "α/β"} if ratio else {},
+        {"alpha": factor_label(RATIO)} if ratio else {},
     )
     layout = arrange(
         keys,
@@ -88,11 +81,13 @@ def read_sheet(experiment: Experiment, chosen: QueryDict) -> Sheet:
         columns=chosen.get("columns"),
         facets=chosen.get("facets", ""),
     )
-    fixed = {name: lows[name] for name in COLUMNS if name not in varied}
+    fixed = {name: lows[name] for name in columns if name not in varied}
     return Sheet(experiment, found, layout, fixed)
 
 
-def _paths(experiment: Experiment, varied: Sequence[str]) -> dict[str, str]:
+def _paths(
+    experiment: Experiment, columns: Sequence[str], varied: Sequence[str]
+) -> dict[str, str]:
     """Where each factor is read: its column, or inside the settings for what has no
     column and for layers whose weights are an axis."""
     own = Pair.objects.filter(experiment=experiment).values_list("axes", flat=True)
@@ -100,10 +95,10 @@ def _paths(experiment: Experiment, varied: Sequence[str]) -> dict[str, str]:
     paths = {name: name for name in varied}
     for each in axes:
         for name, levels in each.items():
-            column = _COLUMN_OF.get(name, name)
-            if column not in COLUMNS or any("=" in str(level) for level in levels):
+            column = "alpha" if name == RATIO else name
+            if column not in columns or any("=" in str(level) for level in levels):
                 paths[column] = f"settings__{name}"
-    order = {name: place for place, name in enumerate(COLUMNS)}
+    order = {name: place for place, name in enumerate(columns)}
     names = sorted(paths, key=lambda name: order.get(name, len(order)))
     return {name: paths[name] for name in names}
 
@@ -197,7 +192,9 @@ def tables(sheet: Sheet, blocks: Sequence[Block]) -> list[Table]:
 class Names:
     """Levels in words; pictures by their titles, read for these renders only."""
 
-    def __init__(self, found: Mapping[str, Factor], renders: Iterable[Render]) -> None:
+    def __init__(
+        self, found: Mapping[str, SheetFactor], renders: Iterable[Render]
+    ) -> None:
         wanted = {key for each in renders for key in (each.content_id, each.style_id)}
         self.pictures = SourceImage.objects.only("title").in_bulk(wanted)
 
@@ -206,7 +203,7 @@ class Names:
         return " × ".join(map(str, both))
 
     def heading(
-        self, factor: Factor | None, level: Any, *, named: bool = False
+        self, factor: SheetFactor | None, level: Any, *, named: bool = False
     ) -> Heading:
         if factor is None:
             return Heading("")
@@ -217,7 +214,7 @@ class Names:
         text = level_text(level)
         return Heading(f"{factor.label} {text}" if named else text)
 
-    def of(self, some: Iterable[Factor], index: int) -> str:
+    def of(self, some: Iterable[SheetFactor], index: int) -> str:
         """A render's levels of some factors in words, its pictures first."""
         by_name = {factor.name: factor for factor in some}
         if pair := by_name.pop(PAIR, None):
@@ -287,17 +284,15 @@ def settings_text(sheet: Sheet) -> str:
         [fixed[name] for name in ("content", "style") if fixed.get(name)]
     )
     if fixed.get("beta") == 1:
-        fixed["alpha_beta"] = fixed.pop("alpha", None)
+        fixed[RATIO] = fixed.pop("alpha", None)
     said = []
     for name, value in fixed.items():
         if value is None:
             continue
         if name in ("content", "style"):
             said.append(f"{factor_label(name)} {pictures[value]}")
-        elif name == "size":
-            said.append(f"{value} px")
-        elif name == "evaluations":
-            said.append(f"{value} evaluations")
+        elif FACTORS[name].behind:
+            said.append(f"{value} {FACTORS[name].behind}")
         else:
             said.append(f"{factor_label(name)} {level_text(value)}")
     return " · ".join(said)

@@ -12,24 +12,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from generation.grid import LABELS
+from generation.engine.factors import FACTORS, factor_label
 
 PAIR = "pair"
 PICTURES = ("content", "style", PAIR)
-LAYERS = ("content_layer", "style_layers")
 # A table is cut after so many columns, a page after so many cells.
 MOST_COLUMNS = 12
 MOST_ALONE = 6
 MOST_CELLS = 120
 
-_LABELS = LABELS | {
-    "content": "content image", "style": "style image", PAIR: "pair",
-    "content_layer": "content layer",
-}  # fmt: skip
-
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class SheetFactor:
     """One thing that varies: its levels in the sheet's order, and every render's own,
     in the order of the renders."""
 
@@ -37,11 +31,6 @@ class Factor:
     label: str
     levels: tuple[Hashable, ...]
     values: tuple[Hashable, ...]
-
-
-def factor_label(name: str) -> str:
-    """A factor's name as a person reads it."""
-    return _LABELS.get(name, name.replace("_", " "))
 
 
 def level_text(level: Any) -> str:
@@ -57,7 +46,7 @@ def level_text(level: Any) -> str:
 
 def factors(
     columns: Mapping[str, Sequence[Hashable]], labels: Mapping[str, str] | None = None
-) -> dict[str, Factor]:
+) -> dict[str, SheetFactor]:
     """What varies among renders, of columns with one value for each of them.
 
     Numbers and layers are put in order; everything else stays as it came. Content and
@@ -69,15 +58,16 @@ def factors(
         levels = tuple(dict.fromkeys(values))
         if len(levels) > 1:
             if name not in PICTURES and (
-                name in LAYERS or all(isinstance(it, int | float) for it in levels)
+                (name in FACTORS and FACTORS[name].is_layers)
+                or all(isinstance(it, int | float) for it in levels)
             ):
                 levels = tuple(sorted(levels, key=_key))
             label = labels.get(name) or factor_label(name)
-            found[name] = Factor(name, label, levels, tuple(values))
+            found[name] = SheetFactor(name, label, levels, tuple(values))
     if {"content", "style"} <= found.keys():
         both = tuple(zip(found["content"].values, found["style"].values, strict=True))
         levels = tuple(dict.fromkeys(both))
-        found[PAIR] = Factor(PAIR, factor_label(PAIR), levels, both)
+        found[PAIR] = SheetFactor(PAIR, factor_label(PAIR), levels, both)
     return found
 
 
@@ -85,12 +75,12 @@ def _key(level: Any) -> Any:
     return str(level) if isinstance(level, str | tuple) else level
 
 
-def _together(*some: Factor | None) -> int:
+def _together(*some: SheetFactor | None) -> int:
     """How many different renders these factors tell apart."""
     return len(set(zip(*(each.values for each in some if each), strict=True)))
 
 
-def usual(found: Mapping[str, Factor]) -> tuple[str, str]:
+def usual(found: Mapping[str, SheetFactor]) -> tuple[str, str]:
     """The rows and columns that show a grid best; an empty name for neither.
 
     Two settings are the paper's Figure 4.1; one meets the pictures; none leaves
@@ -140,10 +130,10 @@ class Layout:
     `rest` are factors that tell none apart here, to be said in the cells."""
 
     keys: Sequence[int]
-    rows: Factor | None
-    columns: Factor | None
-    facets: tuple[Factor, ...]
-    rest: tuple[Factor, ...]
+    rows: SheetFactor | None
+    columns: SheetFactor | None
+    facets: tuple[SheetFactor, ...]
+    rest: tuple[SheetFactor, ...]
 
     @cached_property
     def _cells(self) -> dict[tuple[Hashable, ...], dict[Any, list[int]]]:
@@ -215,7 +205,7 @@ class Layout:
         return before, order[place + 1] if place + 1 < len(order) else None
 
 
-def _present(factor: Factor | None, levels: set[Any]) -> tuple[Hashable, ...]:
+def _present(factor: SheetFactor | None, levels: set[Any]) -> tuple[Hashable, ...]:
     if factor is None:
         return (None,)
     return tuple(level for level in factor.levels if level in levels)
@@ -230,7 +220,7 @@ def _cut(levels: tuple[Hashable, ...], most: int) -> list[tuple[Hashable, ...]]:
 
 def arrange(
     keys: Sequence[int],
-    found: Mapping[str, Factor],
+    found: Mapping[str, SheetFactor],
     *,
     rows: str | None = None,
     columns: str | None = None,
@@ -268,7 +258,7 @@ def arrange(
 
 
 def _named(
-    found: Mapping[str, Factor], name: str, *taken: Factor | None
-) -> Factor | None:
+    found: Mapping[str, SheetFactor], name: str, *taken: SheetFactor | None
+) -> SheetFactor | None:
     factor = found.get(name)
     return None if factor in taken else factor

@@ -10,24 +10,18 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
 from generation.engine.errors import EngineError, ImageRefused, SettingsError
+from generation.engine.factors import FACTORS, column_values, setting_names
 from generation.engine.images import MIN_SIDE, open_picture, pixel_sha256
 from generation.engine.objectives import AS_PUBLISHED, CAFFE_VGG19, OBJECTIVES
 from generation.engine.settings import (
-    COLOURS,
-    FITS,
     LAYERS,
-    NETWORK_LAYERS,
-    OPTIMISERS,
-    POOLINGS,
-    PRECISIONS,
-    RESAMPLES,
     STARTS,
     Layers,
     RenderSettings,
@@ -90,43 +84,6 @@ picture's folder, unless --content, --style and --start name them.
 ALPHA = 0.01
 SPEC = ("pairs", "contents", "styles", "settings", "factors")
 MOST_THREADS = 1024
-
-_CHOICES = {
-    "network": tuple(NETWORK_LAYERS),
-    "pooling": POOLINGS,
-    "objective": tuple(OBJECTIVES),
-    "fit": FITS,
-    "resample": RESAMPLES,
-    "optimiser": OPTIMISERS,
-    "precision": PRECISIONS,
-    "colour": COLOURS,
-}
-_HELP = {
-    "network": "the convolutional network",
-    "weights": "imagenet, imagenet-v1, random:SEED, or a file with a VGG state dict",
-    "pooling": "how blocks are joined",
-    "content_layer": "LAYER[=WEIGHT],… read after the ReLU, LAYER:pre before it",
-    "style_layers": "the same for style; left out: the paper's five, the objective's "
-    "weights; none: no layers",
-    "alpha": "weight of content",
-    "beta": "weight of style",
-    "tv_weight": "weight of total variation",
-    "objective": "the convention",
-    "start": "noise, content, style, blend, or a picture's path",
-    "blend": "share of noise in the start blend",
-    "seed": "of the noise",
-    "size": "pixels: side of the square, or long side with --fit aspect",
-    "fit": "square ignores the aspect ratio",
-    "style_scale": "the style's size as a multiple of --size",
-    "resample": "the filter that resizes pictures of another size",
-    "optimiser": "scipy is L-BFGS-B restarted every 20 evaluations",
-    "learning_rate": "Adam's, in grey levels",
-    "evaluations": "the budget",
-    "pyramid": "levels from coarse to fine, which share the budget",
-    "precision": "tf32 and bf16 need a GPU",
-    "colour": "luminance keeps the content's colours; histogram gives the style "
-    "picture the content's colour statistics",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -246,20 +203,21 @@ def _add_weights_input(parser: Any) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser, *, alpha: str) -> None:
     group = parser.add_argument_group("settings")
-    defaults = {each.name: each.default for each in fields(RenderSettings)}
-    for name, text in _HELP.items():
+    for name in setting_names():
+        factor = FACTORS[name]
         flag = "--" + name.replace("_", "-")
         flags = [flag.rstrip("s") + "s", flag.rstrip("s")] if name in LAYERS else [flag]
-        default = alpha if name == "alpha" else defaults[name]
-        kind = type(default) if isinstance(default, int | float) else str
+        default = alpha if name == "alpha" else factor.default
         group.add_argument(
             *flags,
             dest=name,
-            type=float if name == "alpha" else kind,
-            choices=_CHOICES.get(name),
+            type=factor.values,
+            choices=factor.closed_choices,
             # Asked for twice, layers are asked for together.
             action="append" if name in LAYERS else "store",
-            help=text if name == "style_layers" else f"{text} [{_shown(default)}]",
+            help=factor.help
+            if default is None
+            else f"{factor.help} [{_shown(default)}]",
         )
     _add_weights_input(group)
     group.add_argument(
@@ -294,7 +252,7 @@ def layers(text: str, objective: str, field: str) -> Layers:
 
 def _settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
     """Settings from options, then defaults; `--weights` and `--start` may be files."""
-    given = {name: getattr(options, name) for name in _HELP}
+    given = {name: getattr(options, name) for name in setting_names()}
     values = {name: value for name, value in given.items() if value is not None}
     objective = values.get("objective", "paper")
     if options.as_published:
@@ -649,7 +607,7 @@ def _write_table(path: Path, outs: Mapping[Path, _Cell], folder: Path) -> None:
     rows = []
     for out, cell in outs.items():
         settings = cell.settings
-        usual = settings.columns()
+        usual = column_values(settings)
         others = {
             name: value
             for name, value in settings.to_dict().items()

@@ -313,24 +313,6 @@ class RenderSettings:
         """The sha256 of the canonical JSON, as 64 hex digits."""
         return _sha256(self.canonical_json())
 
-    def columns(self) -> dict[str, str | float | int]:
-        """The factors under the column names that tables and exports use."""
-        return {
-            "content_layer": "|".join(layer for layer, _ in self.content_layer),
-            "style_layers": "|".join(layer for layer, _ in self.style_layers),
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "tv_weight": self.tv_weight,
-            "objective": self.objective,
-            "network": self.network,
-            "pooling": self.pooling,
-            "weights": self.weights,
-            "start": self.start,
-            "size": self.size,
-            "evaluations": self.evaluations,
-            "seed": self.seed,
-        }
-
 
 def request_digest(
     settings: RenderSettings, *, content_sha256: str, style_sha256: str

@@ -15,6 +15,7 @@ from django.db import models, transaction
 from django.db.models import Q, QuerySet
 from PIL import Image
 
+from generation.engine.factors import column_values
 from generation.engine.images import is_bare_png, pixel_sha256, png_bytes
 from generation.models import Render, SourceImage
 from generation.pictures.decoding import DecodedPicture, DecoderBusy, decode
@@ -190,7 +191,7 @@ def as_stimulus(study: Study, render: Render) -> Stimulus:
         parameters={
             "content": render.content.title,
             "style": render.style.title,
-            **render.render_settings().columns(),
+            **column_values(render.render_settings()),
         },
     )
 

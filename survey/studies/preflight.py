@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.urls import reverse
 
+from generation.engine.factors import FACTORS
 from generation.models import Render, SourceImage
 from survey import planning
 from survey.design import DesignError, student_t
@@ -48,7 +49,8 @@ MOST_RIGHTS = 10
 
 # What a picture's parameters hold that a study does not vary on purpose.
 NO_FACTORS = {
-    "seed", "file", "label", "content_loss", "style_loss", "tv_loss",
+    "file", "label", "content_loss", "style_loss", "tv_loss",
+    *(name for name, each in FACTORS.items() if each.replicate),
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from generation.engine.factors import column_values
 from generation.engine.settings import (
     NETWORK_LAYERS,
     RenderSettings,
@@ -117,7 +118,7 @@ def test_it_gives_equal_requests_one_digest_and_others_another() -> None:
 
 
 def test_it_names_its_columns_as_the_tables_do() -> None:
-    columns = RenderSettings(alpha=0.01).columns()
+    columns = column_values(RenderSettings(alpha=0.01))
 
     assert columns["content_layer"] == "conv3_1"
     assert columns["style_layers"] == "conv1_1|conv2_1|conv3_1|conv4_1|conv5_1"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from generation.engine.factors import setting_names
 from generation.engine.settings import NETWORK_LAYERS
 from generation.grid import (
     MOST_RENDERS,
-    SETTINGS,
     Cell,
     ImpossibleGrid,
     PicturePair,
@@ -92,7 +92,7 @@ LEVELS: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", setting_names())
 def test_every_setting_of_the_engine_can_be_an_axis(setting: str) -> None:
     fixed = {
         "weights": "random:0",

@@ -22,7 +22,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from generation.contact_sheet.layout import factor_label, level_text
+from generation.contact_sheet.layout import PICTURES, level_text
+from generation.engine.factors import column_names, factor_label
 from generation.models import Experiment, Render
 from nstlab.core.admin import count_of
 from survey.models import Study
@@ -37,25 +38,6 @@ MOST_SHOWN = 300
 """Pictures of a page to choose from; filters find the others."""
 
 MOST_EXPERIMENTS = 50
-
-# A render's factors as its columns call them; only those that vary are filters.
-FACTORS = {
-    "content": "content__title",
-    "style": "style__title",
-    "content_layer": "content_layer",
-    "style_layers": "style_layers",
-    "alpha": "alpha",
-    "beta": "beta",
-    "tv_weight": "tv_weight",
-    "objective": "objective",
-    "network": "network",
-    "pooling": "pooling",
-    "weights": "weights",
-    "start": "start",
-    "size": "size",
-    "evaluations": "evaluations",
-    "seed": "seed",
-}
 
 HALF_WIDTHS = (0.5, 0.4, 0.3, 0.25, 0.2)
 """On five points: what the table of people needed shows."""
@@ -177,15 +159,19 @@ class Picker:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        columns = ("pk", *FACTORS.values())
-        found = self.renders.order_by("pk").values_list(*columns)
-        return [dict(zip(("pk", *FACTORS), row, strict=True)) for row in found]
+        names = column_names()
+        paths = [
+            f"{name}__title" if name in PICTURES else Render.lookup(name)
+            for name in names
+        ]
+        found = self.renders.order_by("pk").values_list("pk", *paths)
+        return [dict(zip(("pk", *names), row, strict=True)) for row in found]
 
     @cached_property
     def factors(self) -> list[dict[str, Any]]:
         """The filters: factors that vary, with their levels in order."""
         varied = []
-        for name in FACTORS:
+        for name in column_names():
             levels = sorted({row[name] for row in self.rows})
             if len(levels) > 1:
                 texts = [level_text(level) for level in levels]
@@ -223,7 +209,7 @@ class Picker:
                     if isinstance(row[name], str)
                     else f"{factor_label(name)} {level_text(row[name])}"
                     for name in varied
-                    if name not in ("content", "style")
+                    if name not in PICTURES
                 ),
                 "chosen": row["pk"] in self.chosen,
             }
@@ -258,7 +244,7 @@ def _picker(request: HttpRequest, experiment: Experiment, known: set[int]) -> Pi
         keys = [*sent.getlist("render"), *sent.get("elsewhere", "").split(",")]
         wanted = {int(key) for key in keys if key.isdecimal() and len(key) < 19}
         known = wanted & set(ready.values_list("pk", flat=True))
-    only = {name: sent.get(f"only-{name}", "") for name in FACTORS}
+    only = {name: sent.get(f"only-{name}", "") for name in column_names()}
     picker = Picker(ready, known, only)
     picker.act(sent.get("act", ""))
     return picker

@@ -1,0 +1,419 @@
+"""One table of what can vary between renders. Pure: no Django, no torch.
+
+Whatever names, describes or orders a factor asks here: the command line, the grid's
+axes, the experiment's form, contact sheets, the study wizard, CSV columns with their
+codebook, bundles and charts. A factor's one name is that of the setting, of the field
+of a form, of the key in JSON and of the column of a table.
+
+A new factor is a row here beside the setting that the engine reads. Only a factor that
+lists are to be filtered by needs a column of the database too; every other one is
+found in the settings that a render keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal
+
+from generation.engine.objectives import OBJECTIVES
+from generation.engine.settings import (
+    COLOURS,
+    FITS,
+    LAYERS,
+    NETWORK_LAYERS,
+    OPTIMISERS,
+    POOLINGS,
+    PRECISIONS,
+    RESAMPLES,
+    STARTS,
+    RenderSettings,
+)
+
+# An axis of a grid that sets two settings: α to its level, β to 1.
+RATIO = "alpha_beta"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """One thing that can vary between renders.
+
+    | field | meaning |
+    | --- | --- |
+    | name | of the setting, the form's field, the JSON key and the CSV column |
+    | kind | `number`; `ordered`, whose levels have an order without being numbers;
+      `nominal`, names only |
+    | values | the type of a level: `float`, `int` or `str` |
+    | label | its name on pages; left out: `name` without underscores |
+    | short | its name on charts and in lines with little room; left out: the label |
+    | unit | of its numbers, as the codebook says it |
+    | behind | the word behind a level in a line of settings, where a label before it
+      would be clumsy: `300 px` |
+    | meaning | one phrase for codebooks and documents |
+    | help | one phrase for the command line |
+    | hint | one sentence below its field on the experiment's form |
+    | choices | the levels there are, each with what a form shows for it |
+    | open | whether there are other levels than the choices |
+    | where | in which renders its levels make a difference, left out: in all |
+    | matters | whether they do in one with these settings |
+    | column | whether tables and exports have a column of it |
+    | replicate | whether its levels repeat a condition instead of making another |
+    | levels | what the experiment's form calls its list of levels, if it has one |
+    | place | line and place of its field among the fixed settings of that form |
+    | listed | whether lists of pictures show it |
+    | line | whether the line that says how a picture was made has it |
+    """
+
+    name: str
+    kind: Literal["number", "ordered", "nominal"] = "nominal"
+    values: type[float] | type[int] | type[str] = str
+    label: str = ""
+    short: str = ""
+    unit: str = ""
+    behind: str = ""
+    meaning: str = ""
+    help: str = ""
+    hint: str = ""
+    choices: Callable[[], Mapping[str, str]] | None = None
+    open: bool = False
+    where: str = ""
+    matters: Callable[[RenderSettings], bool] = lambda _: True
+    column: bool = False
+    replicate: bool = False
+    levels: str = ""
+    place: tuple[int, int] | None = None
+    listed: bool = False
+    line: bool = False
+
+    @property
+    def words(self) -> str:
+        """Its name as a person reads it."""
+        return self.label or self.name.replace("_", " ")
+
+    @property
+    def abbreviation(self) -> str:
+        """Its name where there is little room."""
+        return self.short or self.words
+
+    @property
+    def description(self) -> str:
+        """What it is, for a codebook."""
+        return self.meaning or self.help[:1].upper() + self.help[1:]
+
+    @property
+    def type_name(self) -> str:
+        """The type of its column, as a codebook calls it."""
+        return {float: "number", int: "integer", str: "text"}[self.values]
+
+    @property
+    def closed_choices(self) -> tuple[str, ...] | None:
+        """All levels there are, None where they cannot be listed."""
+        return tuple(self.choices()) if self.choices and not self.open else None
+
+    @property
+    def is_setting(self) -> bool:
+        """Whether the engine has a setting of it; pictures and α/β are none."""
+        return self.name in _defaults()
+
+    @property
+    def is_layers(self) -> bool:
+        """Whether a level is a set of the network's layers."""
+        return self.name in LAYERS
+
+    @property
+    def default(self) -> Any:
+        """The engine's own level, None where one must be given."""
+        return _defaults().get(self.name)
+
+
+def _plain(names: Iterable[str]) -> Callable[[], dict[str, str]]:
+    return lambda: {name: name for name in names}
+
+
+def _defaults() -> dict[str, Any]:
+    """The engine's settings in their order, each with its default or None."""
+    return {
+        each.name: None if each.default is MISSING else each.default
+        for each in fields(RenderSettings)
+    }
+
+
+# In the order of a CSV's columns.
+_ROWS = (
+    Factor(
+        name="content",
+        label="content image",
+        short="content",
+        meaning="Content image",
+        column=True,
+        listed=True,
+    ),
+    Factor(
+        name="style",
+        label="style image",
+        short="style",
+        meaning="Style image",
+        column=True,
+        listed=True,
+    ),
+    Factor(
+        name="content_layer",
+        kind="ordered",
+        label="content layer",
+        meaning="Layer of the content loss",
+        help="LAYER[=WEIGHT],… read after the ReLU, LAYER:pre before it",
+        hint="Each ticked layer is a level of the grid.",
+        where="α is above 0",
+        matters=lambda it: it.alpha > 0,
+        column=True,
+        levels="Content layers",
+        listed=True,
+        line=True,
+    ),
+    Factor(
+        name="style_layers",
+        meaning="Layers of the style loss, joined by |",
+        help="the same for style; left out: the paper's five, the objective's weights; "
+        "none: no layers",
+        where="β is above 0",
+        matters=lambda it: it.beta > 0,
+        column=True,
+    ),
+    Factor(
+        name=RATIO,
+        kind="number",
+        values=float,
+        label="α/β",
+        meaning="Ratio of the weights: α is the level, β is 1",
+        hint="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
+        levels="Ratio α/β",
+    ),
+    Factor(
+        name="alpha",
+        kind="number",
+        values=float,
+        label="α",
+        meaning="Content weight α of the render",
+        help="weight of content",
+        column=True,
+        listed=True,
+        line=True,
+    ),
+    Factor(
+        name="beta",
+        kind="number",
+        values=float,
+        label="β",
+        meaning="Style weight β of the render",
+        help="weight of style",
+        column=True,
+        line=True,
+    ),
+    Factor(
+        name="tv_weight",
+        kind="number",
+        values=float,
+        label="TV weight",
+        short="TV",
+        meaning="Weight of the total variation",
+        help="weight of total variation",
+        hint="Levels, as 0, 1.",
+        column=True,
+        levels="TV weights",
+        listed=True,
+        line=True,
+    ),
+    Factor(
+        name="objective",
+        meaning="Objective of the render",
+        help="the convention",
+        choices=lambda: {
+            name: f"{name}: {each.source}" for name, each in OBJECTIVES.items()
+        },
+        column=True,
+        place=(3, 3),
+    ),
+    Factor(
+        name="network",
+        meaning="Network of the losses",
+        help="the convolutional network",
+        choices=lambda: {name: name.replace("vgg", "VGG-") for name in NETWORK_LAYERS},
+        column=True,
+        place=(3, 2),
+    ),
+    Factor(
+        name="pooling",
+        meaning="Pooling of the network",
+        help="how blocks are joined",
+        choices=lambda: (
+            _plain(POOLINGS)()
+            | {"max": "max, as the paper", "average": "average, as Gatys"}
+        ),
+        column=True,
+        place=(2, 1),
+    ),
+    Factor(
+        name="weights",
+        meaning="Weights of the network",
+        help="imagenet, imagenet-v1, random:SEED, or a file with a VGG state dict",
+        hint="imagenet (VGG-16), imagenet-v1, file:SHA256 (manage.py weights add "
+        "FILE) or random:SEED.",
+        column=True,
+        place=(3, 1),
+        listed=True,
+    ),
+    Factor(
+        name="start",
+        meaning="Starting image of the render",
+        help="noise, content, style, blend, or a picture's path",
+        choices=lambda: (
+            _plain(STARTS[:-1])()
+            | {
+                "noise": "white noise, as the paper",
+                "content": "content image",
+                "style": "style image",
+                "blend": "noise and content mixed",
+            }
+        ),
+        open=True,
+        column=True,
+        place=(2, 2),
+    ),
+    Factor(
+        name="size",
+        kind="number",
+        values=int,
+        unit="px",
+        behind="px",
+        meaning="Size of the render",
+        help="pixels: side of the square, or long side with --fit aspect",
+        hint="Side of the square picture, in pixels.",
+        column=True,
+        place=(1, 1),
+    ),
+    Factor(
+        name="evaluations",
+        kind="number",
+        values=int,
+        behind="evaluations",
+        meaning="Function evaluations of the optimiser",
+        help="the budget",
+        column=True,
+        place=(1, 2),
+    ),
+    Factor(
+        name="seed",
+        kind="number",
+        values=int,
+        meaning="Seed of the render",
+        help="of the noise",
+        where="start is noise or blend",
+        matters=lambda it: it.start in ("noise", "blend"),
+        column=True,
+        replicate=True,
+        place=(1, 3),
+    ),
+    Factor(
+        name="blend",
+        kind="number",
+        values=float,
+        help="share of noise in the start blend",
+        where="start is blend",
+        matters=lambda it: it.start == "blend",
+    ),
+    Factor(
+        name="fit",
+        help="square ignores the aspect ratio",
+        choices=_plain(FITS),
+    ),
+    Factor(
+        name="style_scale",
+        kind="number",
+        values=float,
+        help="the style's size as a multiple of --size",
+    ),
+    Factor(
+        name="resample",
+        help="the filter that resizes pictures of another size",
+        choices=_plain(RESAMPLES),
+    ),
+    Factor(
+        name="optimiser",
+        help="scipy is L-BFGS-B restarted every 20 evaluations",
+        choices=_plain(OPTIMISERS),
+    ),
+    Factor(
+        name="learning_rate",
+        kind="number",
+        values=float,
+        help="Adam's, in grey levels",
+        where="optimiser is adam",
+        matters=lambda it: it.optimiser == "adam",
+    ),
+    Factor(
+        name="pyramid",
+        kind="number",
+        values=int,
+        help="levels from coarse to fine, which share the budget",
+    ),
+    Factor(
+        name="precision",
+        help="tf32 and bf16 need a GPU",
+        choices=_plain(PRECISIONS),
+    ),
+    Factor(
+        name="colour",
+        help="luminance keeps the content's colours; histogram gives the style "
+        "picture the content's colour statistics",
+        choices=_plain(COLOURS),
+    ),
+)
+
+FACTORS: dict[str, Factor] = {row.name: row for row in _ROWS}
+
+# Of several that vary, those that make the rows and columns of a contact sheet first,
+# and those that a reader of a report wants to see crossed first. All others follow.
+FIRST_ON_SHEETS = ("content", "style", "content_layer", "alpha", "beta", "tv_weight")
+FIRST_IN_CHARTS = ("content_layer", "alpha", "style_layers", "tv_weight", "objective")
+
+
+def column_names() -> tuple[str, ...]:
+    """The factors that tables and exports have a column of, in its order."""
+    return tuple(name for name, each in FACTORS.items() if each.column)
+
+
+def sheet_order() -> tuple[str, ...]:
+    """The same in the order in which contact sheets take them."""
+    return tuple(dict.fromkeys((*FIRST_ON_SHEETS, *column_names())))
+
+
+def setting_names() -> tuple[str, ...]:
+    """The factors that are settings of the engine, in the engine's order."""
+    return tuple(_defaults())
+
+
+def factor_label(name: str) -> str:
+    """What pages call a factor; one of a study's own has its name."""
+    known = FACTORS.get(name)
+    return known.words if known else name.replace("_", " ")
+
+
+def short_label(name: str) -> str:
+    """What charts call a factor, and lines with little room."""
+    known = FACTORS.get(name)
+    return known.abbreviation if known else name
+
+
+def column_values(settings: RenderSettings) -> dict[str, str | float | int]:
+    """The levels of all factors with a column, but those of the two pictures.
+
+    Layers are joined by `|`.
+    """
+    values = {}
+    for name in column_names():
+        if FACTORS[name].is_setting:
+            value = getattr(settings, name)
+            if FACTORS[name].is_layers:
+                value = "|".join(layer for layer, _ in value)
+            values[name] = value
+    return values
