@@ -47,9 +47,8 @@ from analysis.reports.request import (
     last_took,
     request_bundle,
     request_report,
-    worker_present,
 )
-from nstlab.core import access
+from nstlab.core import access, jobs
 from nstlab.core.admin import ReadOnlyAdmin
 from nstlab.core.outages import sentence_of
 from survey.models import Participant, Study
@@ -198,7 +197,7 @@ class ReportAdmin(ReadOnlyAdmin):
             "study": study,
             "asked": asked,
             "last_took": last_took(study),
-            "worker_present": worker_present(),
+            "worker_present": jobs.workers_of("report") > 0,
         }
 
     def _report_context(

@@ -9,9 +9,10 @@ from typing import Any
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import CharField, QuerySet
+from django.db.models import CharField, Q, QuerySet
 from django.db.models.functions import Cast
 
+from nstlab.core.transitions import move
 from survey import planning
 from survey.models import Participant
 
@@ -36,9 +37,7 @@ def exclude(participant: Participant, *, reason: str, by: Any) -> None:
         raise CannotExclude(f"The reason may have {longest} characters, not more.")
     if participant.status == Participant.Status.WITHDRAWN:
         raise CannotExclude(f"{participant} has withdrawn; there are no answers left.")
-    moved = Participant.objects.filter(pk=participant.pk, excluded=False).update(
-        excluded=True, exclusion_reason=reason
-    )
+    moved = move(participant, Q(excluded=False), excluded=True, exclusion_reason=reason)
     if not moved:
         raise CannotExclude(f"{participant} is excluded already.")
     _recount(participant)
@@ -49,9 +48,7 @@ def exclude(participant: Participant, *, reason: str, by: Any) -> None:
 def lift(participant: Participant, *, by: Any) -> None:
     """Count this person again. Raises CannotExclude if they were not excluded."""
     reason = participant.exclusion_reason
-    moved = Participant.objects.filter(pk=participant.pk, excluded=True).update(
-        excluded=False, exclusion_reason=""
-    )
+    moved = move(participant, Q(excluded=True), excluded=False, exclusion_reason="")
     if not moved:
         raise CannotExclude(f"{participant} is not excluded.")
     _recount(participant)

@@ -13,6 +13,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from nstlab.core.transitions import move
 from survey.models import Study
 
 # Reports of a study that are kept, done and failed ones each.
@@ -62,12 +63,11 @@ class Report(models.Model):
     def __str__(self) -> str:
         return f"{self.study}, {self.created_at:%Y-%m-%d %H:%M}"
 
+    queue = "report"
+
     @property
     def job_id(self) -> str:
         return f"report-{self.pk}-{self.attempt}"
-
-    def _move(self, leaving: Q, **columns: Any) -> bool:
-        return bool(Report.objects.filter(leaving, pk=self.pk).update(**columns))
 
     def finish(
         self,
@@ -84,7 +84,8 @@ class Report(models.Model):
         Where there is a done one on the same data, that one stays and this one goes.
         """
         with transaction.atomic():
-            done = self._move(
+            done = move(
+                self,
                 Q(state=self.State.QUEUED),
                 state=self.State.DONE,
                 charts=charts,
@@ -104,7 +105,7 @@ class Report(models.Model):
                 self.delete()
                 return False
             same.delete()
-            self._move(Q(), fingerprint=fingerprint)
+            move(self, Q(), fingerprint=fingerprint)
             ReportFile.objects.bulk_create(
                 ReportFile(report=self, name=name, data=data)
                 for name, data in files.items()
@@ -119,7 +120,8 @@ class Report(models.Model):
 
     def fail(self, reason: str, traceback: str) -> bool:
         """queued → failed; the oldest failures make room."""
-        failed = self._move(
+        failed = move(
+            self,
             Q(state=self.State.QUEUED),
             state=self.State.FAILED,
             reason=reason,
@@ -131,7 +133,8 @@ class Report(models.Model):
 
     def next_attempt(self) -> bool:
         """queued or failed → queued once more, by whoever comes first."""
-        return self._move(
+        return move(
+            self,
             Q(attempt=self.attempt) & ~Q(state=self.State.DONE),
             state=self.State.QUEUED,
             attempt=F("attempt") + 1,
@@ -273,6 +276,8 @@ class Bundle(models.Model):
     def __str__(self) -> str:
         return f"{self.study}, {self.created_at:%Y-%m-%d %H:%M}"
 
+    queue = "report"
+
     @property
     def job_id(self) -> str:
         return f"bundle-{self.pk}"
@@ -281,20 +286,25 @@ class Bundle(models.Model):
         """queued → done; a file that comes too late is not kept."""
         storage = self.file.storage
         name = storage.save(bundle_path(self, ""), file)
-        done = Bundle.objects.filter(pk=self.pk, state=self.State.QUEUED).update(
-            state=self.State.DONE, file=name, sha256=sha256, finished_at=timezone.now()
+        done = move(
+            self,
+            Q(state=self.State.QUEUED),
+            state=self.State.DONE,
+            file=name,
+            sha256=sha256,
+            finished_at=timezone.now(),
         )
         if not done:
             storage.delete(name)
-        return bool(done)
+        return done
 
     def fail(self, reason: str, traceback: str) -> bool:
         """queued → failed."""
-        return bool(
-            Bundle.objects.filter(pk=self.pk, state=self.State.QUEUED).update(
-                state=self.State.FAILED,
-                reason=reason,
-                traceback=traceback,
-                finished_at=timezone.now(),
-            )
+        return move(
+            self,
+            Q(state=self.State.QUEUED),
+            state=self.State.FAILED,
+            reason=reason,
+            traceback=traceback,
+            finished_at=timezone.now(),
         )

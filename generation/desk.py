@@ -56,7 +56,6 @@ from generation.forecast import (
     forecast,
     megabytes,
     renders_are,
-    workers_present,
 )
 from generation.forms import PictureTiles, PresetForm
 from generation.grid import ImpossibleGrid
@@ -71,6 +70,7 @@ from generation.services import (
     experiment_from_preset,
     retry_renders,
 )
+from nstlab.core.jobs import workers_of
 
 MOST_COMPARED = 6
 MOST_REPRODUCTIONS = 5
@@ -373,7 +373,7 @@ def _time_left(experiment: Experiment) -> dict[str, Any]:
         count * evaluations * rates.per_evaluation(network, size)
         for network, size, evaluations, count in left.annotate(count=Count("pk"))
     )
-    workers = workers_present()
+    workers = workers_of("render")
     return {"workers": workers, "left": duration(seconds / max(1, workers))}
 
 
@@ -488,7 +488,7 @@ def _reproductions(row: Render) -> dict[str, Any]:
     return {
         "reproductions": found,
         "being_reproduced": any(each.ended_at is None for each in found),
-        "workers": any(not each.worker for each in found) and workers_present(),
+        "workers": any(not each.worker for each in found) and workers_of("render"),
     }
 
 

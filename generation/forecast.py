@@ -13,13 +13,11 @@ from typing import Any
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db.models import F, QuerySet, Sum
-from redis.exceptions import RedisError
-from rq import Worker
 
 from generation.engine.settings import RenderSettings
 from generation.grid import Cell, ImpossibleGrid
 from generation.models import Experiment, Render
-from nstlab.core import broker
+from nstlab.core.jobs import workers_of
 
 # One VGG-16 evaluation at 300 × 300 pixels on two CPU cores; other sizes by area.
 GUESSED_SECONDS_AT_300 = 0.92
@@ -86,14 +84,6 @@ class Rates:
         if not others:
             return known
         return f"{known}, scaled by area to {', '.join(map(str, others))} pixels"
-
-
-def workers_present() -> int:
-    """How many workers wait for renders; 0 also while the broker is away."""
-    try:
-        return Worker.count(queue=broker.queue("render"))
-    except (RedisError, OSError):
-        return 0
 
 
 # Bytes ------------------------------------------------------------------------
@@ -211,7 +201,7 @@ def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> For
         evaluations=sum(each.evaluations for each in new),
         seconds=sum(rates.seconds(each) for each in new),
         source=rates.source({(each.network, each.size) for each in new}),
-        workers=workers_present(),
+        workers=workers_of("render"),
         bytes=sum(most_bytes(each.size**2) for each in new),
     )
 

@@ -44,6 +44,7 @@ from generation.grid import (
 )
 from nstlab.core.access import Owned, visible
 from nstlab.core.storage import patiently
+from nstlab.core.transitions import move
 
 log = logging.getLogger(__name__)
 
@@ -410,30 +411,30 @@ class Batch(models.Model):
         A worker that lost its lease may be followed by another under a new attempt,
         never under the same.
         """
-        return bool(
-            Batch.objects.filter(pk=self.pk, attempt=attempt, token=None).update(
-                token=token, lease_until=lease_end()
-            )
+        return move(
+            self,
+            Q(attempt=attempt, token=None),
+            token=token,
+            lease_until=lease_end(),
         )
 
     def renew(self, token: uuid.UUID) -> bool:
         """Keep the claim for another lease; False if it was taken away."""
-        return bool(
-            Batch.objects.filter(pk=self.pk, token=token).update(
-                lease_until=lease_end()
-            )
-        )
+        return move(self, Q(token=token), lease_until=lease_end())
 
     def release(self, token: uuid.UUID) -> None:
         """Let go of a batch whose every row has ended."""
-        Batch.objects.filter(pk=self.pk, token=token).update(over=True)
+        move(self, Q(token=token), over=True)
 
     def next_attempt(self, seen: int) -> bool:
         """Open the attempt after `seen`; False if somebody else already did."""
-        return bool(
-            Batch.objects.filter(pk=self.pk, attempt=seen, over=False).update(
-                attempt=F("attempt") + 1, token=None, lease_until=None, sent_at=None
-            )
+        return move(
+            self,
+            Q(attempt=seen, over=False),
+            attempt=F("attempt") + 1,
+            token=None,
+            lease_until=None,
+            sent_at=None,
         )
 
 
@@ -651,19 +652,12 @@ class Render(models.Model):
 
     # Transitions. Each returns whether it happened.
 
-    def _move(self, leaving: Q, **columns: Any) -> bool:
-        moved = Render.objects.filter(leaving, pk=self.pk).update(**columns)
-        if moved:
-            for name, value in columns.items():
-                if not isinstance(value, F):
-                    setattr(self, name, value)
-        return bool(moved)
-
     def begin(self, *, token: uuid.UUID, worker: str) -> bool:
         """queued → running, for the worker that holds `token`."""
         if self.status == self.Status.QUEUED:
             self._delete_worker_files()
-        return self._move(
+        return move(
+            self,
             Q(status=self.Status.QUEUED),
             status=self.Status.RUNNING,
             token=token,
@@ -685,8 +679,11 @@ class Render(models.Model):
         `preview` is the name of a file that `save_preview` has written.
         """
         columns: dict[str, Any] = {"preview": preview} if preview else {}
-        return self._move(
-            Q(status=self.Status.RUNNING, token=token), progress=progress, **columns
+        return move(
+            self,
+            Q(status=self.Status.RUNNING, token=token),
+            progress=progress,
+            **columns,
         )
 
     def save_preview(self, token: uuid.UUID, jpeg: bytes) -> str:
@@ -741,7 +738,8 @@ class Render(models.Model):
     def _end(self, token: uuid.UUID, status: Status, **columns: Any) -> bool:
         # One that fails may have written a picture that no row took.
         untidy = bool(self.preview) or status == self.Status.FAILED
-        ended = self._move(
+        ended = move(
+            self,
             Q(status=self.Status.RUNNING, token=token),
             status=status,
             finished_at=timezone.now(),
@@ -763,19 +761,21 @@ class Render(models.Model):
         """running → queued after its worker died, or → failed after too many tries."""
         claimed = Q(status=self.Status.RUNNING, token=self.token)
         if self.attempt >= settings.NSTLAB_MAX_ATTEMPTS:
-            return self._move(
+            return move(
+                self,
                 claimed,
                 status=self.Status.FAILED,
                 reason=f"{reason} This was attempt {self.attempt}, the last; look at "
                 "the worker's log, then retry.",
                 finished_at=timezone.now(),
             )
-        return self._move(claimed, status=self.Status.QUEUED, reason=reason)
+        return move(self, claimed, status=self.Status.QUEUED, reason=reason)
 
     def lose_picture(self, name: str) -> bool:
         """done → failed, when the file `name` of its picture is gone; what was compared
         with it goes too."""
-        lost = self._move(
+        lost = move(
+            self,
             Q(status=self.Status.DONE, picture=name),
             status=self.Status.FAILED,
             picture="",
@@ -788,7 +788,8 @@ class Render(models.Model):
 
     def retry(self) -> bool:
         """failed, refused or cancelled → queued, without a batch, counting from 0."""
-        return self._move(
+        return move(
+            self,
             Q(status__in=self.RETRIABLE),
             status=self.Status.QUEUED,
             batch=None,
@@ -805,7 +806,7 @@ class Render(models.Model):
         row = Render.objects.filter(idle, pk=self.pk, token__isnull=False).first()
         if row is not None:
             row._delete_worker_files()
-            row._move(idle & Q(token=row.token), token=None, preview="")
+            move(row, idle & Q(token=row.token), token=None, preview="")
 
     def _delete_worker_files(self) -> None:
         """Delete what was written under the row's token, but for its own picture."""
@@ -856,6 +857,8 @@ class Reproduction(models.Model):
     def __str__(self) -> str:
         return self.job_id
 
+    queue = "render"
+
     @property
     def job_id(self) -> str:
         return f"reproduction-{self.pk}"
@@ -869,8 +872,7 @@ class Reproduction(models.Model):
         return "more than 99.9 %" if 99.9 < share < 100 else f"{share:.1f} %"
 
     def _while_open(self, **columns: Any) -> bool:
-        rows = Reproduction.objects.filter(pk=self.pk, ended_at=None)
-        return bool(rows.update(**columns))
+        return move(self, Q(ended_at=None), **columns)
 
     def show_progress(self, evaluations: int, worker: str) -> bool:
         """Say how far it is; False if it has been ended."""

@@ -8,7 +8,6 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, zip_longest
 from typing import Any
@@ -18,11 +17,9 @@ from django.core.files import File
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
-from redis.exceptions import RedisError
-from rq.exceptions import NoSuchJobError
-from rq.job import Job, JobStatus
+from rq.job import Job
 
-from generation.forecast import Rates, check_room, most_bytes, workers_present
+from generation.forecast import Rates, check_room, most_bytes
 from generation.grid import Axes, overridden
 from generation.models import (
     Batch,
@@ -38,7 +35,7 @@ from generation.models import (
 from generation.pictures.decoding import DecodedPicture, decode
 from generation.presets import Preset, fixed_settings
 from generation.queueing.reproduction import end_lost
-from nstlab.core import broker
+from nstlab.core import jobs
 
 log = logging.getLogger(__name__)
 
@@ -253,7 +250,7 @@ def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Bat
                 experiment=experiment,
                 urgent=len(renders) <= URGENT_RENDERS,
                 expected_seconds=cost,
-                timeout_seconds=max(900, int(40 * cost)),
+                timeout_seconds=jobs.timeout_for(cost),
             )
             for cost in seconds
         ),
@@ -311,7 +308,7 @@ def feed() -> int:
     unclaimed = Batch.objects.filter(over=False, sent_at__isnull=False, token=None)
     there = Counter(unclaimed.values_list("experiment__owner", "urgent"))
     # Enough that no worker waits for the next call, which comes after each batch.
-    window = 4 + 2 * workers_present()
+    window = 4 + 2 * jobs.workers_of("render")
     room = {line: window - there[line] for line in lines if there[line] < window}
     if not room:
         return 0
@@ -337,26 +334,17 @@ def feed() -> int:
 
 def send(batches: Sequence[Batch]) -> None:
     """Hand batches to the broker; if it is away they wait for the next `feed`."""
-    try:
-        for name in RENDER_QUEUES:
-            queue = broker.queue(name)
-            queue.enqueue_many(
-                [
-                    queue.prepare_data(
-                        "generation.queueing.tasks.render_batch",
-                        args=[batch.pk, batch.attempt],
-                        job_id=batch.job_id,
-                        timeout=batch.timeout_seconds,
-                        result_ttl=3600,
-                        failure_ttl=7 * 24 * 3600,
-                        description=f"{batch.experiment}: {batch.job_id}",
-                    )
-                    for batch in batches
-                    if batch.queue == name
-                ]
-            )
-    except (RedisError, OSError):
-        log.warning("The broker is away; %d batches wait for it.", len(batches))
+    orders = [
+        jobs.Order(
+            batch,
+            task="generation.queueing.tasks.render_batch",
+            args=(batch.pk, batch.attempt),
+            timeout=batch.timeout_seconds,
+            description=f"{batch.experiment}: {batch.job_id}",
+        )
+        for batch in sorted(batches, key=lambda it: RENDER_QUEUES.index(it.queue))
+    ]
+    if not jobs.send(orders):
         Batch.objects.filter(pk__in=[batch.pk for batch in batches], token=None).update(
             sent_at=None
         )
@@ -401,11 +389,11 @@ def reap() -> int:
     ).update(over=True)
     try:
         sent = current.filter(lease_until=None, sent_at__isnull=False)
-        for batch in _lost(list(sent), now):
+        for batch in jobs.lost(sent, at_work=_has_just_begun):
             again += abandon(batch, "The queue had lost it.")
         forget_old_jobs(now)
         end_lost()
-    except (RedisError, OSError):
+    except jobs.AWAY:
         log.warning("The broker is away; what it held waits for it.")
     idle = Render.objects.exclude(status=Render.Status.RUNNING)
     for render in idle.filter(token__isnull=False):
@@ -437,34 +425,8 @@ def _gather_strays() -> int:
     )
 
 
-def _lost(batches: Sequence[Batch], now: dt.datetime) -> list[Batch]:
-    """Batches that were sent and not claimed, and that no job will bring to a worker.
-
-    One that is on its way this very moment may be among them; its job then finds a
-    newer attempt and does nothing.
-    """
-    lost = []
-    for name in RENDER_QUEUES:
-        queue = broker.queue(name)
-        mine = [batch for batch in batches if batch.queue == name]
-        if not mine:
-            continue
-        listed = set(queue.job_ids)
-        jobs = Job.fetch_many(
-            [batch.job_id for batch in mine],
-            connection=queue.connection,
-            serializer=queue.serializer,
-        )
-        for batch, job in zip(mine, jobs, strict=True):
-            if job is None or not (job.id in listed or _is_starting(job, now)):
-                lost.append(batch)
-    return lost
-
-
-def _is_starting(job: Job, now: dt.datetime) -> bool:
-    """Whether a worker has taken the job and not had the time to claim its batch."""
-    if job.get_status(refresh=False) != JobStatus.STARTED:
-        return False
+def _has_just_begun(job: Job, now: dt.datetime) -> bool:
+    """Whether its worker may not have had the time to claim the batch."""
     begun = (job.started_at or now).replace(tzinfo=dt.UTC)
     return now - begun < 3 * (lease_end() - now)
 
@@ -472,17 +434,12 @@ def _is_starting(job: Job, now: dt.datetime) -> bool:
 def forget_old_jobs(now: dt.datetime) -> None:
     """Take jobs out of the broker whose batch is over or has a newer attempt.
 
-    RQ lists the job of a killed worker as started until its own, much longer lease
-    has run out. A batch that has just ended is left to the worker that ended it.
+    A batch that has just ended is left to the worker that ended it.
     """
     for name in RENDER_QUEUES:
-        queue = broker.queue(name)
-        registry = queue.started_job_registry
-        started = registry.get_job_and_execution_ids(cleanup=False)
-        executions = {job_id: f"{job_id}:{execution}" for job_id, execution in started}
         found = {
             job_id: (int(parts["pk"]), int(parts["attempt"]))
-            for job_id in {*queue.job_ids, *executions}
+            for job_id in jobs.present(name)
             if (parts := JOB_ID.fullmatch(job_id))
         }
         current = set(
@@ -490,13 +447,4 @@ def forget_old_jobs(now: dt.datetime) -> None:
             .filter(Q(over=False) | Q(lease_until__gt=now))
             .values_list("pk", "attempt")
         )
-        for job_id, key in found.items():
-            if key in current:
-                continue
-            if job_id in executions:
-                queue.connection.zrem(registry.key, executions[job_id])
-            queue.remove(job_id)
-            with suppress(NoSuchJobError):
-                Job.fetch(
-                    job_id, connection=queue.connection, serializer=queue.serializer
-                ).delete()
+        jobs.discard(name, [it for it, key in found.items() if key not in current])

@@ -13,10 +13,8 @@ from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis.exceptions import RedisError
-from rq import Worker
 
-from nstlab.core import broker
+from nstlab.core import broker, jobs
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +62,7 @@ def workers_by_queue() -> dict[str, int] | None:
     """How many workers listen to each queue; None while the broker is away."""
     if not broker.answers(settings.BROKER):
         return None
-    try:
-        return {
-            name: Worker.count(queue=broker.queue(name)) for name in settings.RQ_QUEUES
-        }
-    except (RedisError, OSError):
-        return None
+    return jobs.workers_by_queue(settings.RQ_QUEUES)
 
 
 def storage_is_writable() -> bool:

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from generation.models import Experiment, Render, random_png_name
 from nstlab.core.access import Owned
+from nstlab.core.transitions import move
 
 DROPPED_AFTER = dt.timedelta(hours=2)
 """Who has been silent for this long has left; an answer brings them back."""
@@ -401,12 +402,10 @@ class Study(Owned):
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _move(self, leaving: set[str], to: str, **columns: Any) -> bool:
-        moved = Study.objects.filter(pk=self.pk, state__in=leaving).update(
-            state=to, **columns
-        )
+        moved = move(self, Q(state__in=leaving), state=to, **columns)
         if moved:
             self.refresh_from_db()
-        return bool(moved)
+        return moved
 
     def pilot(self) -> bool:
         """draft → piloting."""

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from analysis.models import Preregistration, Report
 from analysis.preregistration.plan import factors_of, sha256_of
+from nstlab.core.transitions import move
 from survey.methods import method_of
 from survey.models import Rating, Study, Trial
 from survey.refusals import CannotOpen
@@ -85,8 +87,7 @@ def ratings_so_far(study: Study) -> int:
 
 def _move(row: Preregistration, **columns: Any) -> None:
     """Write columns of what is not frozen; nobody else writes them."""
-    open_rows = Preregistration.objects.filter(pk=row.pk, frozen_at=None)
-    if not open_rows.update(**columns):
+    if not move(row, Q(frozen_at=None), **columns):
         raise CannotFreeze(
             "It is frozen, and nothing of it can be changed. A new version of the "
             "study gets one of its own."

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import Q
-from redis.exceptions import RedisError
-from rq import Worker
-from rq.exceptions import NoSuchJobError
-from rq.job import Job, JobStatus
 
 from analysis.models import Bundle, Report
-from nstlab.core import broker
-from survey.models import Participant, Study, Trial
-
-if TYPE_CHECKING:
-    pass
-from analysis.reports.compute import log
 from analysis.reports.snapshot import fingerprint
+from nstlab.core import jobs
+from survey.models import Participant, Study, Trial
 
 
 def request_report(
@@ -47,7 +38,7 @@ def request_report(
                 LogEntry.objects.log_actions(
                     by.pk, [study], CHANGE, change_message=said, single_object=True
                 )
-            transaction.on_commit(partial(_enqueue, report))
+            _enqueue(report)
     return report
 
 
@@ -118,14 +109,19 @@ def request_bundle(study: Study, *, by: Any, **options: bool) -> Bundle:
     """Ask for the open-science bundle of a study's present data."""
     with transaction.atomic():
         bundle = Bundle.objects.create(study=study, asked_by=by, **options)
-        transaction.on_commit(partial(_enqueue, bundle))
+        _enqueue(bundle)
     return bundle
 
 
 def carry(row: Report | Bundle) -> None:
     """Queue a report or bundle once more that the queue has lost."""
-    if row.state != row.State.QUEUED or _carried(row):
+    if row.state != row.State.QUEUED:
         return
+    try:
+        if not jobs.lost([row]):
+            return
+    except jobs.AWAY:
+        return  # nothing can be queued now; look again later
     if isinstance(row, Report):
         again(row)
     else:
@@ -133,40 +129,18 @@ def carry(row: Report | Bundle) -> None:
 
 
 def _enqueue(row: Report | Bundle) -> None:
+    """Send its job after the commit. If the broker is away then, the row waits for the
+    next look at it, which is `carry`."""
     task = "compute_report" if isinstance(row, Report) else "make_bundle"
-    try:
-        broker.queue("report").enqueue(
-            f"analysis.tasks.{task}",
-            row.pk,
-            job_id=row.job_id,
-            job_timeout=1800,
-            result_ttl=3600,
-            failure_ttl=7 * 24 * 3600,
+    jobs.send_after_commit(
+        jobs.Order(
+            row,
+            task=f"analysis.tasks.{task}",
+            args=(row.pk,),
+            timeout=1800,
             description=f"{type(row).__name__} of {row.study}",
         )
-    except (RedisError, OSError):
-        log.warning("The broker is away; %s waits for the next look at it.", row)
-
-
-def _carried(row: Report | Bundle) -> bool:
-    queue = broker.queue("report")
-    try:
-        job = Job.fetch(
-            row.job_id, connection=queue.connection, serializer=queue.serializer
-        )
-        return job.get_status(refresh=False) in {JobStatus.QUEUED, JobStatus.STARTED}
-    except NoSuchJobError:
-        return False
-    except (RedisError, OSError):
-        return True  # nothing can be queued now; look again later
-
-
-def worker_present() -> bool:
-    """Whether any worker listens to the `report` queue, as far as the broker knows."""
-    try:
-        return Worker.count(queue=broker.queue("report")) > 0
-    except (RedisError, OSError):
-        return False
+    )
 
 
 def last_took(study: Study) -> float | None:

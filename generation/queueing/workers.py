@@ -10,23 +10,17 @@ from typing import Any
 
 import torch  # noqa: F401
 from django.db import connections
-from rq import Worker
 from rq.job import Job
-from rq.queue import Queue
 
 import generation.queueing.tasks  # noqa: F401
 from generation.models import Batch, Reproduction
 from generation.queueing.reproduction import KILLED
 from generation.services import abandon, feed
-from nstlab.core.processes import die_with_parent
+from nstlab.core.workers import LabWorker
 
 
-class RenderWorker(Worker):
+class RenderWorker(LabWorker):
     """Settles the rows of a horse that was killed, since RQ calls nothing then."""
-
-    def main_work_horse(self, job: Job, queue: Queue) -> None:
-        die_with_parent()
-        super().main_work_horse(job, queue)
 
     def handle_work_horse_killed(
         self, job: Job, retpid: int, ret_val: int, rusage: Any

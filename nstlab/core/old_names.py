@@ -1,7 +1,7 @@
 """Names that stored things were written with before, and what they are called now.
 
-Pictures, checkpoints, grids and bundles outlive the names in them: whoever reads one
-asks here, and nowhere else is an old name known.
+Pictures, checkpoints, grids, bundles and waiting jobs outlive the names in them: who
+reads one asks here, and nowhere else is an old name known.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ Value = TypeVar("Value")
 
 # Settings of a render, until engine version 6.
 SETTINGS = {"content_layers": "content_layer"}
+# Tasks, as jobs that wait in the broker may name them.
+TASKS = {
+    "generation.tasks.render_batch": "generation.queueing.tasks.render_batch",
+    "generation.tasks.reproduce_render": "generation.queueing.tasks.reproduce_render",
+}
 
 
 def renamed(values: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, Value]:

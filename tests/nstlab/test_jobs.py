@@ -1,0 +1,139 @@
+"""Jobs on their way: found or lost, and done although their task has a new name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import django_rq
+import pytest
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils.module_loading import import_string
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from generation.models import Batch, Experiment, Render
+from generation.queueing.reproduction import reproduce
+from generation.services import queue_experiment, reap
+from nstlab.core import jobs, old_names
+from nstlab.core.transitions import move
+from nstlab.core.workers import give_new_name
+
+pytestmark = [pytest.mark.broker, pytest.mark.django_db(transaction=True)]
+
+
+def under_its_old_name(job_id: str, old: str) -> Job:
+    """A waiting job as the broker holds it since before its task was renamed."""
+    queue = django_rq.get_queue("render")
+    job = Job.fetch(job_id, connection=queue.connection, serializer=queue.serializer)
+    assert job.args, "read before they are written again"
+    job.func_name = old
+    job.save()
+    return job
+
+
+def test_what_was_queued_under_an_old_name_is_painted_and_not_failed(
+    experiment: Experiment, queues: None
+) -> None:
+    from generation.queueing.workers import RenderWorker
+
+    queue_experiment(experiment)
+    for batch in Batch.objects.all():
+        under_its_old_name(batch.job_id, "generation.tasks.render_batch")
+    assert reap() == 0, "it is the batch's job still"
+    high, usual = django_rq.get_queue("render-high"), django_rq.get_queue("render")
+
+    def work() -> None:
+        RenderWorker(
+            [high, usual], connection=usual.connection, serializer=JSONSerializer
+        ).work(burst=True, logging_level="ERROR")
+
+    work()
+    assert {each.status for each in experiment.renders.all()} == {"done"}
+    render = experiment.renders.earliest("pk")
+    assert reproduce(render)
+    row = render.reproductions.get()
+    under_its_old_name(row.job_id, "generation.tasks.reproduce_render")
+    work()
+    row.refresh_from_db()
+    assert row.pixel_sha256 == render.pixel_sha256
+    for queue in (high, usual):
+        assert queue.failed_job_registry.count == 0
+
+
+def test_every_old_name_of_a_task_has_a_function(queues: None) -> None:
+    import inspect
+
+    for new in old_names.TASKS.values():
+        assert inspect.isfunction(import_string(new)), new
+
+
+def test_a_job_that_is_no_json_does_not_stop_the_worker_that_looks_at_it(
+    queues: None,
+) -> None:
+    strange = django_rq.get_queue("render").enqueue("os.getpid")
+    pickled = b"\x80\x04K\x01."
+    strange.connection.hset(strange.key, "data", pickled)
+    strange.refresh()
+    give_new_name(strange)
+    assert strange.connection.hget(strange.key, "data") == pickled
+
+
+def test_a_job_is_found_in_line_in_hand_and_at_work_and_else_is_lost(
+    queues: None,
+) -> None:
+    row = SimpleNamespace(queue="report", job_id="thing-1")
+    order = jobs.Order(row, task="os.getpid", args=(), timeout=9, description="")
+    assert jobs.lost([row]) == [row]
+    assert jobs.send([order])
+    assert jobs.lost([row]) == []
+    queue = django_rq.get_queue("report")
+    job = queue.fetch_job("thing-1")
+    assert (job.result_ttl, job.failure_ttl, job.timeout) == (3600, 7 * 24 * 3600, 9)
+    # As a worker of one queue takes it: first into its hands, then it begins.
+    queue.connection.lmove(queue.key, queue.intermediate_queue_key)
+    assert jobs.lost([row]) == []
+    queue.intermediate_queue.remove("thing-1")
+    assert jobs.lost([row]) == [row], "its worker was killed before it began"
+    job.set_status(JobStatus.STARTED)
+    now = dt.datetime.now(dt.UTC)
+    job.heartbeat(now, 600)
+    assert jobs.lost([row]) == []
+    job.heartbeat(now - dt.timedelta(minutes=4), 600)
+    assert jobs.lost([row]) == [row]
+
+
+def test_a_job_is_sent_when_its_row_is_committed_and_not_after_a_rollback(
+    queues: None,
+) -> None:
+    row = SimpleNamespace(queue="report", job_id="thing-1")
+    order = jobs.Order(row, task="os.getpid", args=(), timeout=9, description="")
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        jobs.send_after_commit(order)
+        raise ZeroDivisionError
+    assert jobs.present("report") == set()
+    with transaction.atomic():
+        jobs.send_after_commit(order)
+        assert jobs.present("report") == set()
+    assert jobs.present("report") == {"thing-1"}
+    jobs.discard("report", ["thing-1", "never-there"])
+    assert jobs.lost([row]) == [row]
+
+
+def test_of_two_that_move_a_row_one_does(
+    make_experiment: Callable[..., Any],
+) -> None:
+    batch = Batch.objects.create(experiment=make_experiment())
+    other = Batch.objects.get(pk=batch.pk)
+    token = uuid.uuid4()
+    assert move(batch, Q(token=None), token=token, attempt=F("attempt") + 1)
+    assert not move(other, Q(token=None), token=uuid.uuid4())
+    assert (batch.token, batch.attempt) == (token, 1), "what the database counts is old"
+    assert other.token is None
+    other.refresh_from_db()
+    assert (other.token, other.attempt) == (token, 2)
+    assert not Render.objects.exists()
