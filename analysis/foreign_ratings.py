@@ -28,11 +28,12 @@ from analysis.bundle.read import (
     reason_of,
 )
 from analysis.models import Import
-from analysis.scales import FIELDS, BrokenScale, Scale
+from analysis.scales import FIELDS
 from analysis.stats.cells import unguarded
 from nstlab.core.csv_files import number
 from nstlab.core.factor_names import columns_of, notes_of, why_not
-from survey.methods.acr import SCALES
+from survey.methods import USUAL
+from survey.methods.scales import BrokenScale, Scale
 from survey.models import (
     Participant,
     Question,
@@ -87,7 +88,8 @@ def import_ratings(
     then nothing was written.
     """
     if scale_points is not None and scale is None:
-        scale = min(SCALES[scale_points]), max(SCALES[scale_points])
+        words = USUAL.scales[scale_points]
+        scale = min(words), max(words)
     frame, ratings = _read(path, scale=scale, step=step, rows=rows, leave_out=leave_out)
     try:
         points = _scale(ratings)
@@ -95,6 +97,7 @@ def import_ratings(
         usual = _points_of(points)
         study = Study(
             title=title,
+            method=USUAL.name,
             scale_points=usual or 5,
             state=Study.State.CLOSED,
             owner=owner,
@@ -192,8 +195,8 @@ def _scale(ratings: Ratings) -> Scale:
 
 def _points_of(scale: Scale) -> int | None:
     """The points of the lab's own scale that it is, if it is one."""
-    for points, numbers in SCALES.items():
-        if scale.ends == (min(numbers), max(numbers), 1):
+    for points, words in USUAL.scales.items():
+        if scale.ends == (min(words), max(words), 1):
             return points
     return None
 

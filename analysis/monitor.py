@@ -25,9 +25,10 @@ from django.db.models import (
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from analysis.scales import Scale, scale_of
+from analysis.scales import scale_of
 from analysis.stats.flags import FAST_MS, RATERS
 from survey.design import VoteSums, assess, half_width
+from survey.methods.scales import Scale
 from survey.models import Participant, Rating, Study, Trial
 from survey.planning import goal_of
 

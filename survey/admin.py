@@ -25,6 +25,7 @@ from nstlab.core.admin import (
     count_of,
     picture_tag,
 )
+from survey.methods import SETTINGS
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -98,8 +99,7 @@ class StudyAdmin(OwnedAdmin):
     fieldsets = [
         (None, {"fields": ["title", "experiment", "all_renders", "state", "link",
                            "qr_code"]}),
-        ("What is asked", {"fields": ["method", "question", "scale_points",
-                                      "tie_allowed", "pairs_within"]}),
+        ("What is asked", {"fields": ["method", "question", *SETTINGS]}),
         ("What participants read", {"fields": ["language", "welcome", "consent",
                                                "thanks"]}),
         ("Needed before opening", {"fields": ["controller", "contact",

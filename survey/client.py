@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Protocol
 
+from survey.methods import USUAL, Method
+from survey.methods.base import Quality
+
 
 @dataclass(frozen=True)
 class Page:
@@ -83,24 +86,23 @@ def form_of(page: Page) -> Form:
     return reader.form
 
 
-Choose = Callable[[str], int]
-
-
 def play(
     carrier: Carrier,
     address: str,
     *,
-    choose: Choose,
+    choose: Quality,
+    method: Method = USUAL,
     join_with: dict[str, str] | None = None,
     most_trials: int = 10_000,
     before_answer: Callable[[], None] = lambda: None,
 ) -> int:
     """Take part from the welcome page to the thanks page; returns the answers given.
 
-    `choose` gets the code of the stimulus shown and returns a number on the scale;
-    of two pictures the one with the greater number is chosen. Every other form is
-    sent with its first option. Answers at most `most_trials` trials, then leaves like
-    somebody who closes the browser. `before_answer` is called before each answer.
+    `choose` gets the code of a stimulus that is shown and returns how good it is, in
+    numbers of the scale; what that makes of the answers offered is for `method` to say,
+    by which the study asks. Every other form is sent with its first option. Answers at
+    most `most_trials` trials, then leaves like somebody who closes the browser.
+    `before_answer` is called before each answer.
     """
     page = carrier.get(address)
     if "/join/" in page.html:
@@ -117,7 +119,8 @@ def play(
         if _at(page, "rate") and form.choices:
             if given == most_trials:
                 return given
-            sent |= {name: _answer(form, values, choose)
+            shown = _shown(form)
+            sent |= {name: method.simulated(values, shown, choose)
                      for name, values in form.choices.items()}  # fmt: skip
             before_answer()
             given += 1
@@ -133,18 +136,12 @@ def _at(page: Page, name: str) -> bool:
     return page.status < 400 and page.url.rstrip("/").endswith(f"/{name}")
 
 
-def _answer(form: Form, values: list[str], choose: Choose) -> str:
+def _shown(form: Form) -> list[str]:
+    """The codes of a trial's stimuli, from left to right."""
     shown = [stimulus_at(source) for source in form.pictures if "/picture/" in source]
     if not shown:
         raise SurveyBroken("A trial shows no picture.")
-    if "left" in values:
-        left, right = (choose(code) for code in shown)
-        if left == right and "tie" in values:
-            return "tie"
-        return "left" if left >= right else "right"
-    # With a reference beside it, the picture in question is the last one.
-    wanted = choose(shown[-1])
-    return min(values, key=lambda value: abs(int(value) - wanted))
+    return shown
 
 
 def stimulus_at(source: str) -> str:

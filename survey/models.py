@@ -22,6 +22,7 @@ from django.utils import timezone
 from generation.models import Experiment, Render, random_png_name
 from nstlab.core.access import Owned
 from nstlab.core.transitions import move
+from survey import methods
 
 DROPPED_AFTER = dt.timedelta(hours=2)
 """Who has been silent for this long has left; an answer brings them back."""
@@ -123,16 +124,22 @@ class Study(Owned):
         max_length=10, choices=State, default=State.DRAFT, editable=False
     )
 
-    # What is asked
-    method = models.CharField(max_length=10, choices=Method, default=Method.ACR)
+    # What is asked: how, and the settings of that method (survey.methods.SETTINGS)
+    method = models.CharField(
+        max_length=methods.LONGEST_NAME,
+        choices=methods.method_choices,
+        default=methods.USUAL.name,
+    )
     scale_points = models.PositiveSmallIntegerField(
         "points of the scale",
-        choices=[(5, "5"), (9, "9"), (11, "11 (0 to 10)")],
+        choices=methods.scale_choices,
         default=5,
-        help_text="ACR and ACR-HR; DCR has five.",
+        help_text=methods.SETTINGS["scale_points"],
     )
     tie_allowed = models.BooleanField(
-        "no difference may be answered", default=False, help_text="Pairs only."
+        "no difference may be answered",
+        default=False,
+        help_text=methods.SETTINGS["tie_allowed"],
     )
     pairs_within = models.CharField(
         "pairs are", max_length=10, choices=PairsWithin, default=PairsWithin.CONTENT
@@ -150,10 +157,7 @@ class Study(Owned):
         default="en",
         help_text="Of the texts below; others can be added as translations.",
     )
-    welcome = models.TextField(
-        "welcome text",
-        default="You will see pictures one by one and say how good you find each.",
-    )
+    welcome = models.TextField("welcome text", default=methods.USUAL.welcome)
     consent = models.TextField(
         "consent text",
         default="I am taking part of my own free will. I can stop at any time. My "
@@ -311,19 +315,13 @@ class Study(Owned):
             wrong["block_by"] = "Blocks need the factor that makes them."
         if self.apart and self.order == self.Order.WILLIAMS:
             wrong["apart"] = "A Latin square fixes every neighbour."
-        if self.method == self.Method.PAIRS:
-            if self.target_half_width is not None:
-                wrong["target_half_width"] = "Pairs have no interval to watch."
-            if self.order == self.Order.BLOCKED:
-                wrong["order"] = "Pairs are not shown in blocks."
-        if self.method in {self.Method.DCR, self.Method.PAIRS} and (
-            self.scale_points != 5
-        ):
-            wrong["scale_points"] = "Only ACR has other scales than five points."
+        # Of a method that nobody knows the field itself complains.
+        method = methods.METHODS.get(self.method, methods.USUAL)
+        wrong |= method.refusals(self)
         if self.one_touch and self.pk and self.further_questions.exists():
             wrong["one_touch"] = "With several questions people need Next."
-        if self.one_touch and self.scale_points > 10:
-            wrong["one_touch"] = "10 is two keys: on this scale people need Next."
+        if self.one_touch and (why := method.refuses_one_touch(self)):
+            wrong["one_touch"] = why
         if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
             wrong["closes_at"] = "It would close before it opens."
         if wrong:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from django.db.models import F
 from django.utils import timezone
@@ -27,7 +26,7 @@ from survey.design import (
     assess,
     plan_session,
 )
-from survey.methods import method_of
+from survey.methods import Method, method_of
 from survey.models import Item, Participant, Stimulus, Study, Trial
 
 FARTHEST = 5
@@ -78,21 +77,22 @@ def is_complete(study: Study) -> bool:
     return all(row[1] and assess(VoteSums(*row), goal).done for row in sums)
 
 
+def items_of(study: Study, stimuli: Sequence[Stimulus]) -> list[Item]:
+    """Unsaved items: everything a full session asks about these. Raises CannotAsk."""
+    asked = method_of(study).items(study, stimuli)
+    return [Item(study=study, stimulus=it, second=second) for it, second in asked]
+
+
 def check(study: Study, items: list[Item]) -> None:
     """Plan a session of `items` on paper.
 
     They need keys, of the database or others. Raises DesignError for a design that
     has no room.
     """
-    if study.stimuli.filter(gold_answer__isnull=False).exists():
-        if study.method == Study.Method.PAIRS:
-            raise DesignError("Pairs have no pictures with a known answer.")
-        low, high = method_of(study).scale(study)
-        outside = study.stimuli.filter(gold_answer__isnull=False).exclude(
-            gold_answer__range=(low, high)
-        )
-        if outside.exists():
-            raise DesignError(f"A known answer lies on the scale, {low} to {high}.")
+    answers = study.stimuli.order_by().values_list("gold_answer", flat=True)
+    known = {answer for answer in answers.distinct() if answer is not None}
+    if why := method_of(study).refuses_known(study, known):
+        raise DesignError(why)
     _planned(study, items, 0, 0)
 
 
@@ -146,19 +146,14 @@ def _factor(unit: Hashable, name: str) -> Hashable:
 
 
 def _training(study: Study) -> dict[Hashable, float]:
-    """Practice, worst first; for pairs each picture meets the next better one."""
+    """Practice, worst first."""
     shown = list(
         study.stimuli.filter(training_order__isnull=False)
         .select_related("reference")
         .order_by("training_order", "pk")
     )
-    if study.method == Study.Method.PAIRS:
-        return {_Practice(a, b): place for place, (a, b) in enumerate(pairwise(shown))}
-    compared = study.method == Study.Method.DCR
-    return {
-        _Practice(each, each.reference if compared else None): place
-        for place, each in enumerate(shown)
-    }
+    trials = method_of(study).practice(shown)
+    return {_Practice(*each): place for place, each in enumerate(trials)}
 
 
 def plan(participant: Participant, study: Study) -> None:
@@ -167,7 +162,7 @@ def plan(participant: Participant, study: Study) -> None:
     seed = study.seed ^ participant.seed
     draw = random.Random(f"{seed}/rows")  # noqa: S311 - a design, not a secret
     method = method_of(study)
-    answers = [choice.value for choice in method.choices(study) if choice.label]
+    answers = method.instructable(study)
     first: dict[Hashable, Trial] = {}
     trials: list[Trial] = []
     again: list[tuple[Trial, Hashable]] = []
@@ -181,10 +176,10 @@ def plan(participant: Participant, study: Study) -> None:
             break_before=each.break_before,
         )
         if isinstance(unit, Item):
-            method.place(trial, unit, heads=draw.random() < 0.5)
+            _place(trial, unit, method, heads=draw.random() < 0.5)
         elif isinstance(unit, _Practice):
             practice = Item(study=study, stimulus=unit.stimulus, second=unit.second)
-            method.place(trial, practice, heads=draw.random() < 0.5)
+            _place(trial, practice, method, heads=draw.random() < 0.5)
             trial.item = None
         elif isinstance(unit, _Check):
             _write_check(trial, unit, items, answers, draw, study)
@@ -204,6 +199,14 @@ def plan(participant: Participant, study: Study) -> None:
     decide(participant, study)
 
 
+def _place(trial: Trial, item: Item, method: Method, *, heads: bool) -> None:
+    """Write an item into a trial; `heads` is a drawn coin, for what is random."""
+    trial.item = item
+    trial.stimulus = item.stimulus
+    trial.second = item.second
+    trial.side = method.side(heads=heads)
+
+
 def _write_check(
     trial: Trial,
     unit: _Check,
@@ -215,11 +218,10 @@ def _write_check(
     if unit.stimulus is not None:
         trial.stimulus = unit.stimulus
         trial.expected = str(unit.stimulus.gold_answer)
-        if study.method == Study.Method.DCR:
-            trial.second = unit.stimulus.reference
+        trial.second = method_of(study).beside(unit.stimulus)
         return
     shown = draw.choice(items)
-    method_of(study).place(trial, shown, heads=draw.random() < 0.5)
+    _place(trial, shown, method_of(study), heads=draw.random() < 0.5)
     trial.item = None
     trial.expected = draw.choice(answers)
     trial.instructed = True
@@ -261,13 +263,13 @@ def _decide(trial: Trial, participant: Participant, study: Study) -> bool:
         original = Trial.objects.select_related("item").get(pk=trial.repeat_of_id)
         if original.item is None:
             return False
-        method.place(trial, original.item, heads=heads)
+        _place(trial, original.item, method, heads=heads)
         trial.item = None
     else:
         chosen = _least_rated(trial, participant, study, draw.randrange(2**32))
         if chosen is None:
             return False
-        method.place(trial, chosen, heads=heads)
+        _place(trial, chosen, method, heads=heads)
     trial.save(update_fields=["stimulus", "second", "side", "item"])
     return True
 

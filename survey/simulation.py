@@ -21,9 +21,7 @@ def true_values(study: Study, *, seed: int) -> dict[str, float]:
 
     Uniform over the middle three quarters of the scale: 1.5–4.5 on 1–5.
     """
-    low, high = method_of(study).scale(study)
-    if high - low < 2:  # pairs have no scale; qualities compare all the same
-        low, high = 1, 5
+    low, high = method_of(study).range_of_truth(study)
     margin = (high - low) / 8
     return {
         code: random.Random(f"{seed}:{pixels}").uniform(  # noqa: S311
@@ -65,6 +63,7 @@ def simulate(
             InProcess(host.lstrip("."), secure=settings.HTTPS),
             study.get_absolute_url(),
             choose=rater(truth, seed=seed, number=number),
+            method=method_of(study),
             join_with={"simulated": simulated_mark(study)},
         )
         on_finished()

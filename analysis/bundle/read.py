@@ -36,10 +36,11 @@ from analysis.bundle.fields import (
 )
 from analysis.models import Import
 from analysis.preregistration import record
-from analysis.scales import FIELDS, BrokenScale, Scale, scale_of
+from analysis.scales import FIELDS, scale_of
 from analysis.stats.cells import unguarded
 from generation.engine.errors import ImageRefused
 from generation.engine.images import open_picture, pixel_sha256
+from survey.methods.scales import BrokenScale, Scale
 from survey.models import (
     FormItem,
     Participant,

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from survey.methods.base import CannotAsk, Choice, Method
-from survey.models import Item, Stimulus, Study
+from survey.methods.base import Answers, Asking, CannotAsk, Choice, Method, P
 
 IMPAIRMENT = {
     5: pgettext_lazy("DCR scale", "Imperceptible"),
@@ -22,14 +21,21 @@ IMPAIRMENT = {
 class DCR(Method):
     """Each picture beside its content image, how much worse it is."""
 
+    name = "dcr"
+    label = "DCR: rate the change against the content image beside it"
     template = "survey/trials/dcr.html"
-    needs_references = True
     default_question = _("How do you find the change from the original to this one?")
+    needs_references = True
+    answers = Answers.RATINGS
 
-    def choices(self, study: Study) -> list[Choice]:
+    def choices(self, study: Asking) -> list[Choice]:
         return [Choice(str(number), label) for number, label in IMPAIRMENT.items()]
 
-    def items(self, study: Study, stimuli: Sequence[Stimulus]) -> list[Item]:
+    def beside(self, stimulus: P) -> P | None:
+        reference: P | None = stimulus.reference
+        return reference
+
+    def items(self, study: Asking, stimuli: Sequence[P]) -> list[tuple[P, P | None]]:
         rated = [it for it in stimuli if it.rated and not it.is_reference]
         checks = [
             it
@@ -43,4 +49,7 @@ class DCR(Method):
                 f"and in checks; {len(alone)} of {len(shown)} have none, the first is "
                 f"{alone[0]}."
             )
-        return [Item(study=study, stimulus=it, second=it.reference) for it in rated]
+        return [(it, self.beside(it)) for it in rated]
+
+    def described(self, study: Asking) -> str:
+        return "1 very annoying – 5 imperceptible (DCR, ITU-T P.910)"

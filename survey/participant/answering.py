@@ -114,10 +114,9 @@ def answer(
         if trial is None:
             raise NotYourTrial(_("This picture is not part of your session."))
         method = method_of(study)
-        offered = {choice.value for choice in method.choices(study)}
         names = ["overall", *(asked.name for asked in study.further_questions.all())]
         given = {name: answers.get(name, "") for name in names}
-        if not all(answer in offered for answer in given.values()):
+        if not all(method.accepts(study, answer) for answer in given.values()):
             raise NotOnTheScale(_("Please choose one of the answers offered."))
         if trial.answered_at is not None:
             _replay(study, trial, given, client_id)
@@ -126,9 +125,20 @@ def answer(
             raise StudyNotOpen(REFUSED_JOINING["closed"]())
         if trial is not current:
             raise NotThereYet(_("This picture comes later in your session."))
-        rows = [method.rating(study, trial, name, given[name]) for name in names]
-        for row in rows:
-            row.client_id, row.response_ms, row.rated_at = client_id, response_ms, now
+        scale = method.scale(study)
+        rows = [
+            Rating(
+                trial=trial,
+                question=name,
+                scale_min=scale.lowest,
+                scale_max=scale.highest,
+                client_id=client_id,
+                response_ms=response_ms,
+                rated_at=now,
+                **method.stored(trial, given[name]),
+            )
+            for name in names
+        ]
         Rating.objects.bulk_create(rows)
         Trial.objects.filter(pk=trial.pk).update(
             answered_at=now,
@@ -199,10 +209,5 @@ def _replay(
                     "You have already answered this picture with %(answer)s. The "
                     "first answer counts."
                 )
-                % {"answer": _spoken(study, first)}
+                % {"answer": method.spoken(study, first)}
             )
-
-
-def _spoken(study: Study, value: str) -> str:
-    choices = {choice.value: choice for choice in method_of(study).choices(study)}
-    return choices[value].spoken

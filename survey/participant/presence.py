@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
+from survey.methods import SETTINGS
 from survey.models import CHECKS, FormItem, Participant, Stimulus, Study, token_hash
 from survey.refusals import NotYourTrial, UnknownCode
 
@@ -56,9 +57,9 @@ WHILE_RATING = [
         f"study__{name}"
         for name in (
             "slug", "title", "welcome", "consent", "thanks", "language", "question",
-            "experiment", "state", "method", "scale_points", "tie_allowed", "seed",
-            "trials_each", "target_half_width", "reserve_minutes", "apart",
-            "one_touch", "fit_to_viewport", "ask_comment", "contact", "source",
+            "experiment", "state", "method", *SETTINGS, "seed", "trials_each",
+            "target_half_width", "reserve_minutes", "apart", "one_touch",
+            "fit_to_viewport", "ask_comment", "contact", "source",
             *(f"check_{name}" for name in CHECKS),
         )
     ),

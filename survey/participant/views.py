@@ -373,7 +373,7 @@ def _welcome(
             (code, translation.get_language_info(code)["name_local"])
             for code in languages_of(study)
         ],
-        count=study.trials_each or study.items.count(),
+        how_many=method_of(study).how_many(study.trials_each or study.items.count()),
     )
 
 
@@ -632,8 +632,6 @@ def _trial_context(
     participant: Participant, study: Study, trial: Trial, ahead: Trial | None
 ) -> dict[str, Any]:
     method = method_of(study)
-    choices = method.choices(study)
-    expected = next((it for it in choices if it.value == trial.expected), None)
     is_training = trial.kind == Trial.Kind.TRAINING
     return {
         "participant": participant,
@@ -641,10 +639,9 @@ def _trial_context(
         "pictures": _pictures(trial),
         "ahead": [it for it in (ahead.stimulus, ahead.second) if it] if ahead else [],
         "count": participant.planned,
-        "method_template": method.template,
-        "choices": choices,
-        "digits": study.method != Study.Method.PAIRS,
-        "instruction": expected.spoken if trial.instructed and expected else "",
+        "method": method,
+        "choices": method.choices(study),
+        "instruction": method.spoken(study, trial.expected) if trial.instructed else "",
         "training": is_training,
         "first_counted": 0 < participant.practice == trial.index - 1,
         "person": _outbox(participant),

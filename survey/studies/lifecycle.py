@@ -383,7 +383,7 @@ def _plan(study: Study) -> None:
         raise CannotOpen(f"“{study}” has no pictures: {why}.")
     try:
         study.full_clean()
-        items = method_of(study).items(study, stimuli)
+        items = planning.items_of(study, stimuli)
         if not items:
             raise CannotAsk("No picture is marked to be rated.")
         Item.objects.filter(study=study).delete()

@@ -245,7 +245,7 @@ def _items(study: Study, shown: list[Stimulus]) -> list[Item]:
     if method_of(study).needs_references:
         shown = [*shown, *_references_to_come(shown)]
     try:
-        items = method_of(study).items(study, shown)
+        items = planning.items_of(study, shown)
     except CannotAsk as refused:
         mend = "Choose other pictures, or another method."
         raise _CannotPlan(Remark(str(refused), True, mend, "question")) from refused
@@ -391,7 +391,7 @@ def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[R
         )
     else:
         yield Remark(text)
-    if study.method == Study.Method.PAIRS:
+    if not method_of(study).has_interval:
         return
     sd = typical_sd(study)
     wished = study.target_half_width or usual_half_width(study)
@@ -417,9 +417,9 @@ def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[R
         )
 
 
-def scale_steps(study: Study) -> int:
+def scale_steps(study: Study) -> float:
     """From the least to the greatest answer, in rating points."""
-    low, high = method_of(study).scale(study)
+    low, high = method_of(study).scale(study).bounds
     return high - low
 
 

@@ -12,6 +12,7 @@ from django.utils.text import capfirst
 
 from nstlab.core.admin import OwnColumnsForm
 from survey import presets
+from survey.methods import METHODS, SETTINGS, method_of
 from survey.models import Question, Stimulus, Study
 
 MOST_QUESTIONS = 2
@@ -77,8 +78,7 @@ class QuestionForm(StepForm):
     """How pictures are shown, and what is asked about them."""
 
     groups = [
-        ("How people answer", "", ["method", "scale_points", "tie_allowed",
-                                   "pairs_within"]),
+        ("How people answer", "", ["method", *SETTINGS]),
         ("What they are asked", "", ["question"]),
         (
             "Further questions",
@@ -91,7 +91,7 @@ class QuestionForm(StepForm):
 
     class Meta:
         model = Study
-        fields = ["method", "scale_points", "tie_allowed", "pairs_within", "question"]
+        fields = ["method", *SETTINGS, "question"]
         widgets = {"method": forms.RadioSelect}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -130,6 +130,10 @@ class QuestionForm(StepForm):
 
     def save(self, commit: bool = True) -> Study:
         study: Study = super().save(commit)
+        usual = METHODS[self.initial["method"]].welcome
+        if study.welcome == usual != method_of(study).welcome:
+            study.welcome = method_of(study).welcome
+            study.save(update_fields=["welcome"])
         asked = [
             (self.cleaned_data[f"name_{number}"], self.cleaned_data[f"text_{number}"])
             for number in range(1, MOST_QUESTIONS + 1)

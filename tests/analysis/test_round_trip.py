@@ -188,7 +188,7 @@ def test_a_pair_s_model_is_not_that_of_the_comparisons() -> None:
         trial = Trial.objects.create(
             participant=person, index=index, stimulus=one, second=other
         )
-        low, high = method_of(study).scale(study)
+        low, high = method_of(study).scale(study).bounds
         Rating.objects.create(
             trial=trial, choice="first", scale_min=low, scale_max=high
         )

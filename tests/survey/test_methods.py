@@ -151,7 +151,7 @@ def test_better_pictures_win_whatever_side_they_stand_on(
     quality = {code: worth[(code,)] for (code,) in worth}
     for _ in range(4):
         play(InProcess("testserver"), study.get_absolute_url(),
-             choose=lambda code: quality[code])  # fmt: skip
+             choose=lambda code: quality[code], method=method_of(study))  # fmt: skip
     for row in Rating.objects.select_related("trial__stimulus", "trial__second"):
         first, second = row.trial.stimulus, row.trial.second
         assert first is not None and second is not None
@@ -193,7 +193,8 @@ def test_every_method_is_played_from_the_door_to_the_thanks(
     study = make_study(method=method, repeats=1, instructed_catches=1, break_every=2)
     planned = study.items.count() + 2
     carrier = InProcess("testserver")
-    assert play(carrier, study.get_absolute_url(), choose=lambda code: 3) == planned
+    assert play(carrier, study.get_absolute_url(), choose=lambda code: 3,
+                method=method_of(study)) == planned  # fmt: skip
     assert Participant.objects.get().status == "finished"
     assert Rating.objects.count() == planned
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from nstlab.core.commands import owner_of
+from survey.methods import USUAL
 
 
 def _scale(text: str) -> tuple[float, float]:
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             help="else the columns scale_min and scale_max, else 1-5",
         )  # fmt: skip
         scale.add_argument(
-            "--scale-points", type=int, choices=[5, 9, 11],
+            "--scale-points", type=int, choices=sorted(USUAL.scales),
             help="5: 1–5, 9: 1–9, 11: 0–10",
         )  # fmt: skip
         parser.add_argument(

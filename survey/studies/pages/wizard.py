@@ -26,6 +26,7 @@ from generation.contact_sheet.layout import PICTURES, level_text
 from generation.engine.factors import column_names, factor_label
 from generation.models import Experiment, Render
 from nstlab.core.admin import count_of
+from survey.methods import method_of
 from survey.models import Study
 from survey.participant.views import COOKIE
 from survey.refusals import CannotOpen
@@ -412,7 +413,7 @@ def _forms(study: Study, step: str, sent: Any) -> tuple[StepForm, Any]:
 
 def _people_needed(request: HttpRequest, study: Study) -> dict[str, Any]:
     """How many people give which interval, for an SD that can be typed in."""
-    if study.method == Study.Method.PAIRS:
+    if not method_of(study).has_interval:
         return {}
     items = study.stimuli.filter(rated=True, is_reference=False).count()
     if not items:
