@@ -62,7 +62,7 @@ def _database(server: str) -> Iterator[str]:
 def open_study(*, pictures: int, **fields: Any) -> Any:
     """An open study of so many pictures of its own, 300 × 300 pixels each."""
     from survey.models import Stimulus, Study
-    from survey.studies import lifecycle
+    from survey.studies import copying, lifecycle
 
     study = Study.objects.create(
         title="Benchmark",
@@ -74,7 +74,7 @@ def open_study(*, pictures: int, **fields: Any) -> Any:
     for number in range(pictures):
         factors = {"content": f"content {number % 5}", "style": f"style {number // 5}"}
         stimulus = Stimulus(study=study, parameters=factors)
-        lifecycle.write_picture(stimulus, painting(number))
+        copying.write_picture(stimulus, painting(number))
         stimulus.save()
     lifecycle.open_study(study)
     return study

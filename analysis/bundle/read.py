@@ -51,7 +51,7 @@ from survey.models import (
     Trial,
     token_hash,
 )
-from survey.studies.lifecycle import (
+from survey.studies.copying import (
     discarding_files,
     keep_with_references,
     write_picture,

@@ -19,7 +19,8 @@ from survey.design import DesignError, student_t
 from survey.methods import CannotAsk, method_of
 from survey.models import Item, Participant, Stimulus, Study
 from survey.presets import P913_WORDS
-from survey.studies.lifecycle import as_stimulus, lacking, to_copy
+from survey.studies.copying import as_stimulus, to_copy
+from survey.studies.lifecycle import lacking
 from survey.studies.steps import FORMS, label_of
 from survey.study_texts import faults_of_forms, form_blocks
 

@@ -34,14 +34,13 @@ from nstlab.core import csv_files
 from nstlab.core.factor_names import refusals
 from survey.models import Stimulus, Study, Trial, Upload, UploadedPicture
 from survey.refusals import CannotOpen
-from survey.studies.lifecycle import (
+from survey.studies.copying import (
     MOST_AT_ONCE,
-    check_unfrozen,
     delete_unused,
     discarding_files,
-    hold_unfrozen,
     keep_picture,
 )
+from survey.studies.freezing import check_unfrozen, hold_unfrozen
 
 MOST_PICTURES = 5000
 MOST_BYTES = 64 * 1024 * 1024

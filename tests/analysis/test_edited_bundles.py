@@ -26,7 +26,7 @@ from analysis.preregistration.plan import options_of, pairs_of, sha256_of
 from analysis.reports import compute
 from generation.engine.images import open_picture
 from survey.models import FormItem, Participant, Question, Stimulus, Study, Trial
-from survey.studies.lifecycle import write_picture
+from survey.studies.copying import write_picture
 from tests.analysis.test_round_trip import gone, make_rated
 from tests.conftest import png
 

@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, expect
 from generation.models import Render
 from generation.services import queue_experiment
 from survey.models import Study
-from survey.studies.lifecycle import take_in
+from survey.studies.copying import copy_pictures
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import Readable
 from tests.e2e.test_researcher import log_in
@@ -72,7 +72,7 @@ def test_the_first_pages_can_be_read_and_used_by_everybody(
     page.goto(f"{desk_lab.base}/admin/nstlab/entry/")
     expect(page.get_by_role("cell", name="shared with eve")).to_be_visible()
     check("history")
-    take_in(
+    copy_pictures(
         Study.objects.create(
             title="Draft", experiment=study.experiment, owner=study.owner
         )

@@ -32,7 +32,7 @@ from generation.pictures.preparing import Wanted
 from nstlab.core.outages import FULL, sentence_of
 from survey.models import Study
 from survey.refusals import CannotOpen
-from survey.studies import lifecycle
+from survey.studies import copying
 from tests.conftest import png, put_on_wall
 
 pytestmark = pytest.mark.django_db
@@ -294,8 +294,8 @@ def test_a_content_image_waits_its_turn_to_become_a_reference(
     Path(content.picture.path).write_bytes(flat_png(*LARGE))
     study = Study.objects.create(title="S", experiment=experiment, method="dcr")
     with taken_turn(), pytest.raises(CannotOpen, match="Another picture is being read"):
-        lifecycle.take_in(study)
-    assert lifecycle.take_in(study) == 0
+        copying.copy_pictures(study)
+    assert copying.copy_pictures(study) == 0
     reference = study.stimuli.get(is_reference=True)
     assert (reference.width, reference.height) == (32, 32)
     with Image.open(reference.picture.open()) as picture:

@@ -12,7 +12,7 @@ from generation.models import Experiment, Render, SourceImage
 from generation.services import add_source_image
 from nstlab.models import Entry
 from survey.models import Study
-from survey.studies.lifecycle import new_version
+from survey.studies.versions import new_version
 from tests.analysis.test_exports import people_answer
 from tests.conftest import png
 

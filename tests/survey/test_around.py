@@ -31,7 +31,8 @@ from survey.participant import answering, joining, leaving, vision_checks
 from survey.refusals import CannotOpen
 from survey.signals import answers_withdrawn
 from survey.studies.invitations import invite
-from survey.studies.lifecycle import new_version, open_study, unfreeze
+from survey.studies.lifecycle import open_study, unfreeze
+from survey.studies.versions import new_version
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,8 @@ from django.utils.html import escape
 from survey.models import FormAnswer, FormItem, Item, Participant, Rating, Study
 from survey.participant import answering, joining, leaving
 from survey.refusals import CannotOpen, NotYourTrial, StudyNotOpen
-from survey.studies.lifecycle import new_version, open_study, pilot_study
+from survey.studies.lifecycle import open_study, pilot_study
+from survey.studies.versions import new_version
 
 pytestmark = pytest.mark.django_db
 

@@ -12,7 +12,7 @@ from PIL import Image
 from generation.models import Render
 from survey.models import Study
 from survey.refusals import CannotOpen
-from survey.studies import lifecycle
+from survey.studies import copying, lifecycle
 from survey.studies.pages import tools as desk_pages
 from tests.conftest import put_on_wall
 from tests.survey.test_racing import race
@@ -143,7 +143,7 @@ def test_looking_at_the_page_copies_nothing(desk: Any, draft: Study) -> None:
 
 
 def test_opening_takes_in_whatever_a_stopped_copying_left(draft: Study) -> None:
-    assert lifecycle.take_in(draft, 0.0) == 3
+    assert copying.copy_pictures(draft, 0.0) == 3
     lifecycle.open_study(draft)
     assert copied(draft) == keys(draft.experiment)
     assert draft.items.count() == 4
@@ -152,7 +152,7 @@ def test_opening_takes_in_whatever_a_stopped_copying_left(draft: Study) -> None:
 def test_every_picture_gets_its_reference_a_piece_at_a_time(draft: Study) -> None:
     draft.method = "dcr"
     draft.save()
-    left = [lifecycle.take_in(draft, 0.0) for _ in range(8)]
+    left = [copying.copy_pictures(draft, 0.0) for _ in range(8)]
     # The references are wanted as soon as there are pictures that lack them.
     assert left[-1] == 0 and 0 not in left[:-1]
     assert {
@@ -175,7 +175,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_stops_the_opening(
     assert "hx-post" not in page.content.decode()  # it does not try for ever
     # Without it, the study opens.
     rest = [pk for pk in keys(draft.experiment) if pk != second.pk]
-    lifecycle.choose_renders(draft, rest)
+    copying.choose_renders(draft, rest)
     lifecycle.open_study(draft)
     assert copied(draft) == rest
 
@@ -188,7 +188,7 @@ def test_a_file_with_metadata_is_stripped_and_named_by_its_pixels(
     default_storage.delete(name)
     with default_storage.open(name, "wb") as file:
         Image.new("RGB", (32, 32), (0, 90, 120)).save(file, "JPEG", comment="secret")
-    lifecycle.take_in(draft)
+    copying.copy_pictures(draft)
     stimulus = draft.stimuli.get(render=first)
     with stimulus.picture.open() as file:
         assert b"secret" not in file.read()
@@ -199,9 +199,9 @@ def test_what_two_tabs_copy_at_once_is_there_once(
 ) -> None:
     [render, *_] = draft.experiment.renders.order_by("pk")
     with django_capture_on_commit_callbacks(execute=True):
-        mine, other = (lifecycle._copy(draft, render) for _ in range(2))
-        lifecycle._keep(draft, [other])
-        lifecycle._keep(draft, [mine])
+        mine, other = (copying._copy(draft, render) for _ in range(2))
+        copying._keep(draft, [other])
+        copying._keep(draft, [mine])
     assert copied(draft) == [render.pk]
     there = [default_storage.exists(str(it.picture.name)) for it in (other, mine)]
     assert there == [True, False]
@@ -210,33 +210,33 @@ def test_what_two_tabs_copy_at_once_is_there_once(
 def test_what_was_taken_out_meanwhile_is_not_added(draft: Study) -> None:
     here = Study.objects.get(pk=draft.pk)
     first, second, *_ = draft.experiment.renders.order_by("pk")
-    copy = lifecycle._copy(here, first)
-    lifecycle.choose_renders(draft, [second.pk])
-    lifecycle._keep(here, [copy])
+    copy = copying._copy(here, first)
+    copying.choose_renders(draft, [second.pk])
+    copying._keep(here, [copy])
     assert copied(draft) == []
-    assert lifecycle.take_in(here) == 0
+    assert copying.copy_pictures(here) == 0
     assert copied(draft) == [second.pk]
 
 
 def test_what_opened_meanwhile_gets_no_more_pictures(draft: Study) -> None:
     here = Study.objects.get(pk=draft.pk)
-    lifecycle.choose_renders(draft, keys(draft.experiment)[:1])
-    copy = lifecycle._copy(here, draft.experiment.renders.order_by("pk")[1])
+    copying.choose_renders(draft, keys(draft.experiment)[:1])
+    copy = copying._copy(here, draft.experiment.renders.order_by("pk")[1])
     lifecycle.open_study(draft)
     with pytest.raises(CannotOpen, match="frozen"):
-        lifecycle._keep(here, [copy])
+        copying._keep(here, [copy])
     assert draft.stimuli.count() == 1
 
 
 def test_a_picture_painted_between_copying_and_opening_is_not_left_out(
     draft: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copying = lifecycle.take_in
+    copy_pictures = copying.copy_pictures
 
     def without_the_last(study: Study, seconds: float | None = None) -> int:
-        return copying(study, 0.0)
+        return copy_pictures(study, 0.0)
 
-    monkeypatch.setattr(lifecycle, "take_in", without_the_last)
+    monkeypatch.setattr(lifecycle, "copy_pictures", without_the_last)
     with pytest.raises(CannotOpen, match="lacks 3 pictures"):
         lifecycle.open_study(draft)
     draft.refresh_from_db()
@@ -246,7 +246,7 @@ def test_a_picture_painted_between_copying_and_opening_is_not_left_out(
 @pytest.mark.django_db(transaction=True)
 def test_copying_that_races_leaves_every_picture_once(draft: Study) -> None:
     def run() -> int:
-        return lifecycle.take_in(Study.objects.get(pk=draft.pk))
+        return copying.copy_pictures(Study.objects.get(pk=draft.pk))
 
     assert race(*[run] * 4) == [0] * 4
     assert sorted(copied(draft)) == keys(draft.experiment)

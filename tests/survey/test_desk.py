@@ -12,7 +12,7 @@ from django.test import Client
 from nstlab.roles import update_group
 from survey.models import Participant, Recruit, Study
 from survey.participant import joining
-from survey.studies import lifecycle
+from survey.studies import copying, lifecycle, versions
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +118,7 @@ def test_a_study_with_participants_cannot_be_deleted(desk: Any, study: Study) ->
 def test_a_draft_goes_with_its_pictures_and_leaves_those_of_its_versions(
     desk: Any, draft: Study, django_capture_on_commit_callbacks: Any
 ) -> None:
-    lifecycle.take_in(draft)
+    copying.copy_pictures(draft)
     own, shared = draft.stimuli.all()
     other = Study.objects.create(title="Other", owner=draft.owner)
     shared.pk, shared.study, shared.render = None, other, None
@@ -134,7 +134,7 @@ def test_a_draft_goes_with_its_pictures_and_leaves_those_of_its_versions(
 
 
 def test_drafts_are_deleted_from_the_list(desk: Any, draft: Study) -> None:
-    lifecycle.take_in(draft)
+    copying.copy_pictures(draft)
     asked = {"action": "delete_selected", "_selected_action": [draft.pk], "post": "yes"}
     desk.post("/admin/survey/study/", asked)
     assert not Study.objects.exists()
@@ -149,7 +149,7 @@ def test_a_picture_is_compared_with_a_content_image_of_its_own_study(
     for study in (draft, twin):
         study.method = Study.Method.DCR
         study.save()
-        lifecycle.take_in(study)
+        copying.copy_pictures(study)
     shown = draft.stimuli.filter(is_reference=False).first()
     theirs = twin.stimuli.get(is_reference=True)
     assert shown is not None and shown.reference is not None
@@ -224,7 +224,7 @@ def test_approvals_have_the_ids_of_the_versions_a_person_may_change(
     study: Study, make_account: Any
 ) -> None:
     recruit(study, "first-5f1")
-    later = lifecycle.new_version(study)
+    later = versions.new_version(study)
     lifecycle.open_study(later)
     recruit(later, "later-5f2")
     eve = make_account("eve", "Researcher")
@@ -258,7 +258,7 @@ def test_a_look_at_approvals_writes_no_history_and_a_download_does(
     desk: Any, study: Study
 ) -> None:
     recruit(study, "5f1")
-    later = lifecycle.new_version(study)
+    later = versions.new_version(study)
     address = f"/admin/survey/study/{later.pk}/approvals/"
     desk.get(address)
     assert not LogEntry.objects.exists()
@@ -325,7 +325,7 @@ def test_a_picture_is_marked_for_practice_until_its_study_opens(
 def test_of_an_open_study_the_list_of_pictures_is_text(
     desk: Any, draft: Study, study: Study
 ) -> None:
-    lifecycle.take_in(draft)
+    copying.copy_pictures(draft)
     page = "/admin/survey/stimulus/"
 
     def inputs(query: str) -> list[str]:

@@ -25,7 +25,7 @@ from django.test import Client
 from analysis.preregistration import freezing
 from survey.models import FormItem, Question, Rating, Stimulus, Study, Translation
 from survey.participant import answering, joining
-from survey.studies import lifecycle, uploads
+from survey.studies import copying, freezing, lifecycle, uploads
 from survey.studies.steps import STEPS
 from tests import holding
 from tests.conftest import png, put_on_wall
@@ -363,7 +363,7 @@ def draft(experiment: Any) -> Study:
         title="S", experiment=experiment, owner=experiment.owner,
         controller="x", contact="y", ethics_reference="z",
     )  # fmt: skip
-    lifecycle.take_in(study)
+    copying.copy_pictures(study)
     return study
 
 
@@ -432,7 +432,7 @@ def test_a_study_that_closes_while_its_limit_is_changed_stays_closed(
 def test_a_writer_that_holds_nothing_is_found_out(
     desk: Client, draft: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "hold_unfrozen", lambda study: study)
+    monkeypatch.setattr(freezing, "hold_unfrozen", lambda study: study)
     desk.post(f"/admin/survey/study/{draft.pk}/form-preset/")
     assert [said.partition(" ")[2] for said in holding.unheld] == ["adds FormItem"]
     holding.unheld.clear()

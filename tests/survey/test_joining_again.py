@@ -17,7 +17,8 @@ from django.utils import timezone
 from survey.models import FormItem, Invitation, Participant, Rating, Study, token_hash
 from survey.participant import answering, joining, leaving
 from survey.studies.invitations import invite
-from survey.studies.lifecycle import new_version, open_study
+from survey.studies.lifecycle import open_study
+from survey.studies.versions import new_version
 from tests.survey.test_coming_and_leaving import MOVED, text_of
 from tests.survey.test_racing import race
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from survey.models import Study
 from survey.refusals import CannotOpen
-from survey.studies.lifecycle import open_study, take_in
+from survey.studies.copying import copy_pictures
+from survey.studies.lifecycle import open_study
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db
@@ -49,7 +50,7 @@ def test_a_stimulus_has_the_losses_of_the_finest_levels_least_finite_total(
     ]
     experiment.renders.update(curve=curve)
     study = Study.objects.create(title="S", experiment=experiment, **REQUIRED)
-    take_in(study)
+    copy_pictures(study)
     stimulus = study.stimuli.first()
     assert stimulus is not None
     assert stimulus.parameters["content_loss"] == 1.0
@@ -75,7 +76,7 @@ def test_a_new_render_does_not_change_an_open_study(study: Study) -> None:
     experiment.save()
     put_on_wall_more(experiment)
     with pytest.raises(CannotOpen, match="frozen"):
-        take_in(study)
+        copy_pictures(study)
     assert study.stimuli.count() == 3
 
 

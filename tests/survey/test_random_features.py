@@ -9,7 +9,8 @@ import pytest
 
 from generation.models import Experiment
 from survey.models import Stimulus, Study
-from survey.studies.lifecycle import as_stimulus, new_version
+from survey.studies.copying import as_stimulus
+from survey.studies.versions import new_version
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.test import Client
 
 from survey.models import Participant, Recruit, Study
 from survey.studies import preflight
-from survey.studies.lifecycle import new_version
+from survey.studies.versions import new_version
 from tests.survey.test_coming_and_leaving import answer_all, join, text_of
 
 pytestmark = pytest.mark.django_db

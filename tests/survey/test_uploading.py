@@ -21,7 +21,7 @@ from generation.pictures.decoding import DecoderBusy, decode
 from survey import housekeeping
 from survey.models import Stimulus, Study, Upload
 from survey.refusals import CannotOpen
-from survey.studies import lifecycle, preflight, uploads
+from survey.studies import lifecycle, preflight, uploads, versions
 from survey.studies.pages import tools as desk_pages
 from survey.studies.uploads import UploadRefused, begin, go_on
 from tests.conftest import png
@@ -118,11 +118,11 @@ def test_a_new_version_waits_until_all_is_taken_in(own: Study) -> None:
     upload = begin(own, archive(), TABLE)
     assert go_on(upload, 0.0) == 4
     with pytest.raises(CannotOpen, match="are being taken in"):
-        lifecycle.new_version(own)
+        versions.new_version(own)
     assert Study.objects.get() == own
     assert go_on(upload) == 0
     Study.objects.filter(pk=own.pk).update(state=Study.State.OPEN)
-    assert is_whole(lifecycle.new_version(own))
+    assert is_whole(versions.new_version(own))
 
 
 def test_what_no_database_can_keep_is_refused_by_name(own: Study) -> None:

@@ -25,7 +25,7 @@ from nstlab.core.access import changeable
 from survey import presets
 from survey.models import Recruit, Study
 from survey.refusals import CannotOpen
-from survey.studies import lifecycle, uploads
+from survey.studies import copying, freezing, lifecycle, uploads, versions
 from survey.studies.invitations import invite
 from survey.studies.steps import STEPS
 
@@ -101,7 +101,7 @@ def version(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespon
     if request.method != "POST":
         return _back(study)
     try:
-        draft = lifecycle.new_version(study)
+        draft = versions.new_version(study)
     except CannotOpen as refused:
         messages.error(request, str(refused))
         return _back(study)
@@ -130,12 +130,12 @@ def go_on_copying(
 
     In the end that page does what `act` names, and leads to `step` of the wizard.
     """
-    if study.state not in lifecycle.UNFROZEN:
+    if study.state not in freezing.UNFROZEN:
         return None
     if act == "open" and lifecycle.lacking(study):
         return None  # it will be refused anyway
     try:
-        if not lifecycle.take_in(study, COPY_SECONDS):
+        if not copying.copy_pictures(study, COPY_SECONDS):
             return None
     except CannotOpen:
         pass  # the page says so
@@ -152,12 +152,12 @@ def take_in(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
     refused = ""
     if request.method == "POST":
         try:
-            if not lifecycle.take_in(study, COPY_SECONDS):
+            if not copying.copy_pictures(study, COPY_SECONDS):
                 return _taken_in(request, study, owner, step)
         except CannotOpen as error:
             refused = str(error)
-    left = lifecycle.left_to_take_in(study)
-    if study.state not in lifecycle.UNFROZEN or not (left or refused):
+    left = copying.left_to_copy(study)
+    if study.state not in freezing.UNFROZEN or not (left or refused):
         return _back(study, step)
     there = study.stimuli.count()
     context = {"there": there, "all": there + left, "refused": refused}
@@ -355,7 +355,7 @@ def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
     if request.method == "POST":
         try:
             with transaction.atomic():
-                new = presets.add_p913_form(lifecycle.hold_unfrozen(study))
+                new = presets.add_p913_form(freezing.hold_unfrozen(study))
                 owner.log_change(request, study, f"{new} of P.913's questions added.")
         except CannotOpen as refused:
             messages.error(request, str(refused))

@@ -30,7 +30,7 @@ from survey.methods import method_of
 from survey.models import Study
 from survey.participant.views import COOKIE
 from survey.refusals import CannotOpen
-from survey.studies import lifecycle, preflight
+from survey.studies import copying, freezing, lifecycle, preflight
 from survey.studies.invitations import invite
 from survey.studies.pages import tools
 from survey.studies.steps import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
@@ -58,7 +58,7 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
             raise PermissionDenied
         if step not in STEPS:
             raise Http404(f"The wizard has no step {step}.")
-        frozen = study.state not in lifecycle.UNFROZEN
+        frozen = study.state not in freezing.UNFROZEN
         if step != "review" and frozen and request.method != "POST":
             return _to(study, "review")
         pages = {"pictures": pictures, "review": review}
@@ -89,7 +89,7 @@ def _page(
     """A step with the bar of steps; a number says what must be mended on each."""
     found = preflight.remarks(study) if study is not None else []
     needs = Counter(remark.step for remark in found if remark.stops)
-    frozen = study is not None and study.state not in lifecycle.UNFROZEN
+    frozen = study is not None and study.state not in freezing.UNFROZEN
     bar = [
         {
             "title": title,
@@ -312,7 +312,7 @@ def _new_draft(
             **{name: getattr(mine, name) for name in habits if mine is not None},
         )
         if experiment is not None:
-            lifecycle.choose_renders(study, chosen)
+            copying.choose_renders(study, chosen)
         owner.log_addition(request, study, "Begun in the wizard.")
     return study
 
@@ -331,7 +331,7 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
     else:
         shown = study.stimuli.filter(render__isnull=False)
         known = {pk for pk in shown.values_list("render", flat=True) if pk is not None}
-        known |= set(lifecycle.to_copy(study).values_list("pk", flat=True))
+        known |= set(copying.to_copy(study).values_list("pk", flat=True))
     picker = _picker(request, experiment, known)
     if request.method == "POST" and request.POST.get("act", "save") == "save":
         if not picker.chosen:
@@ -341,7 +341,7 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
         else:
             try:
                 with transaction.atomic():
-                    lifecycle.choose_renders(study, picker.chosen)
+                    copying.choose_renders(study, picker.chosen)
                     _changed(request, study, owner, "pictures")
             except CannotOpen as refused:
                 messages.error(request, str(refused))
@@ -379,7 +379,7 @@ def fill_in(
     if request.method == "POST":
         try:
             with transaction.atomic():
-                held = lifecycle.hold_unfrozen(study)
+                held = freezing.hold_unfrozen(study)
                 form, used = _forms(held, step, request.POST)
                 if form.is_valid() and (used is None or used.is_valid()):
                     held = form.save()
@@ -461,7 +461,7 @@ def review(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
     pilots = study.participants.filter(pilot=True).count()
     return _page(
         request, study, owner, "review", may_open=may_open, pilots=pilots,
-        unfrozen=study.state in lifecycle.UNFROZEN,
+        unfrozen=study.state in freezing.UNFROZEN,
         address=request.build_absolute_uri(study.get_absolute_url()),
     )  # fmt: skip
 
