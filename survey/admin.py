@@ -39,16 +39,16 @@ from survey.models import (
 )
 from survey.participant.leaving import settle_dropped
 from survey.refusals import CannotOpen
-from survey.studies import copying, freezing, lifecycle, preflight, uploads
+from survey.studies import copying, lifecycle, locks, preflight, uploads
+from survey.studies.forms import STEPS
 from survey.studies.pages import tools, wizard
-from survey.studies.steps import STEPS
 
 
 class FrozenWithStudyMixin:
     """Rows that open with their study's draft and freeze with it."""
 
     def _unfrozen(self, study: Study | None) -> bool:
-        return study is None or study.state in freezing.UNFROZEN
+        return study is None or study.state in locks.UNFROZEN
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._unfrozen(obj) and request.user.has_perm("survey.change_study")
@@ -124,7 +124,7 @@ class StudyAdmin(OwnedAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         """Once nothing can be added, only of what there is some."""
-        if obj is None or obj.state in freezing.UNFROZEN:
+        if obj is None or obj.state in locks.UNFROZEN:
             return self.inlines
         return [
             inline
@@ -162,7 +162,7 @@ class StudyAdmin(OwnedAdmin):
         """With what stands against opening, and what to do next."""
         context = dict(extra_context or {})
         study = self.get_object(request, object_id)
-        if study is not None and study.state not in freezing.UNFROZEN:
+        if study is not None and study.state not in locks.UNFROZEN:
             joined = study.participants.filter(pilot=False, simulated=False)
             context["joined"] = joined.exists()
         elif study is not None:
@@ -206,7 +206,7 @@ class StudyAdmin(OwnedAdmin):
         if held is None or not self.has_change_permission(request, held):
             return ""  # which is answered as ever
         frozen = {*self._named()} - {*self.never_frozen, *self.readonly_fields}
-        if held.state in freezing.UNFROZEN or frozen.isdisjoint(request.POST):
+        if held.state in locks.UNFROZEN or frozen.isdisjoint(request.POST):
             return ""
         return (
             f"“{held}” was changed after you loaded this page. It is "
@@ -221,7 +221,7 @@ class StudyAdmin(OwnedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Once a study is open its texts and its design are frozen."""
-        if obj is None or obj.state in freezing.UNFROZEN:
+        if obj is None or obj.state in locks.UNFROZEN:
             return self.readonly_fields
         return [name for name in self._named() if name not in self.never_frozen]
 
@@ -422,7 +422,7 @@ class StimulusAdmin(SaysRandomWeightsMixin):
             return False
         if obj is None:
             return True
-        unfrozen = obj.study.state in freezing.UNFROZEN
+        unfrozen = obj.study.state in locks.UNFROZEN
         return unfrozen and may_change(request.user, obj.study)
 
     def changeform_view(
@@ -444,7 +444,7 @@ class StimulusAdmin(SaysRandomWeightsMixin):
 
     def _say_frozen(self, request: HttpRequest, study: Study) -> bool:
         """Tell whoever might change the pictures of a study that they are frozen."""
-        if study.state in freezing.UNFROZEN or not may_change(request.user, study):
+        if study.state in locks.UNFROZEN or not may_change(request.user, study):
             return False
         said = f"“{study}” is {study.state_in_words}: its pictures are frozen, and "
         messages.error(request, said + "what you chose for them was not saved.")
@@ -477,7 +477,7 @@ class StimulusAdmin(SaysRandomWeightsMixin):
         request.__dict__["_editable"] = editable = {
             study.pk
             for study in studies
-            if study.state in freezing.UNFROZEN and may_change(request.user, study)
+            if study.state in locks.UNFROZEN and may_change(request.user, study)
         }
         if not editable:
             listed.list_editable = ()

@@ -8,7 +8,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
-from survey.studies.holding import check_all_uploaded, hold, hold_people
 
 from analysis.models import Preregistration, Report
 from analysis.preregistration.plan import factors_of, sha256_of
@@ -16,6 +15,7 @@ from nstlab.core.transitions import move
 from survey.methods import method_of
 from survey.models import Rating, Study, Trial
 from survey.refusals import CannotOpen
+from survey.studies.locks import check_all_uploaded, hold, hold_people
 
 
 class CannotFreeze(Exception):

@@ -22,7 +22,7 @@ from generation.services import picture_bytes
 from survey.methods import method_of
 from survey.models import Stimulus, Study, Trial
 from survey.refusals import CannotOpen
-from survey.studies.freezing import UNFROZEN, check_unfrozen, hold, hold_unfrozen
+from survey.studies.locks import UNFROZEN, check_unfrozen, hold, hold_unfrozen
 
 MOST_CHOSEN = 1000
 

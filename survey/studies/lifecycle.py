@@ -13,7 +13,7 @@ from survey.methods import CannotAsk
 from survey.models import Item, Study
 from survey.refusals import CannotOpen
 from survey.studies.copying import copy_pictures, delete_unused, left_to_copy
-from survey.studies.freezing import (
+from survey.studies.locks import (
     UNFROZEN,
     check_all_uploaded,
     check_unfrozen,

@@ -20,8 +20,8 @@ from survey.methods import CannotAsk, method_of
 from survey.models import Item, Participant, Stimulus, Study
 from survey.presets import P913_WORDS
 from survey.studies.copying import as_stimulus, to_copy
+from survey.studies.forms import FORMS, label_of
 from survey.studies.lifecycle import lacking
-from survey.studies.steps import FORMS, label_of
 from survey.study_texts import faults_of_forms, form_blocks
 
 SECONDS_A_TRIAL = 9.0

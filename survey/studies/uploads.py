@@ -40,7 +40,7 @@ from survey.studies.copying import (
     discarding_files,
     keep_picture,
 )
-from survey.studies.freezing import check_unfrozen, hold_unfrozen
+from survey.studies.locks import check_unfrozen, hold_unfrozen
 
 MOST_PICTURES = 5000
 MOST_BYTES = 64 * 1024 * 1024

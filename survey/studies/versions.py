@@ -8,7 +8,7 @@ from django.db import models, transaction
 
 from survey.models import Stimulus, Study
 from survey.refusals import CannotOpen
-from survey.studies.freezing import UNFROZEN, check_all_uploaded
+from survey.studies.locks import UNFROZEN, check_all_uploaded
 
 _OWN = ("id", "version", "state", "created_at", "opened_at", "closed_at",
         "withdrawn_count", "purged_count")  # fmt: skip

@@ -25,8 +25,8 @@ from django.test import Client
 from analysis.preregistration import freezing
 from survey.models import FormItem, Question, Rating, Stimulus, Study, Translation
 from survey.participant import answering, joining
-from survey.studies import copying, freezing, lifecycle, uploads
-from survey.studies.steps import STEPS
+from survey.studies import copying, lifecycle, locks, uploads
+from survey.studies.forms import STEPS
 from tests import holding
 from tests.conftest import png, put_on_wall
 from tests.nstlab.test_people import desk_routes
@@ -432,7 +432,7 @@ def test_a_study_that_closes_while_its_limit_is_changed_stays_closed(
 def test_a_writer_that_holds_nothing_is_found_out(
     desk: Client, draft: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(freezing, "hold_unfrozen", lambda study: study)
+    monkeypatch.setattr(locks, "hold_unfrozen", lambda study: study)
     desk.post(f"/admin/survey/study/{draft.pk}/form-preset/")
     assert [said.partition(" ")[2] for said in holding.unheld] == ["adds FormItem"]
     holding.unheld.clear()

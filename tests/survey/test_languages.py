@@ -20,7 +20,7 @@ from survey.methods.acr import FIVE
 from survey.methods.dcr import IMPAIRMENT
 from survey.models import FormAnswer, FormItem, Study, Translation
 from survey.presets import add_p913_form
-from survey.studies.freezing import hold
+from survey.studies.locks import hold
 from survey.studies.preflight import remarks
 from tests.survey import messages
 

@@ -12,9 +12,9 @@ from survey.client import InProcess, play
 from survey.models import Participant, Stimulus, Study, Trial
 from survey.refusals import CannotOpen
 from survey.studies.copying import choose_renders
+from survey.studies.forms import FORMS, STEPS
 from survey.studies.lifecycle import pilot_study, throw_pilot_away
 from survey.studies.preflight import remarks, step_of
-from survey.studies.steps import FORMS, STEPS
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

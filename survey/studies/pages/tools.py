@@ -25,9 +25,9 @@ from nstlab.core.access import changeable
 from survey import presets
 from survey.models import Recruit, Study
 from survey.refusals import CannotOpen
-from survey.studies import copying, freezing, lifecycle, uploads, versions
+from survey.studies import copying, lifecycle, locks, uploads, versions
+from survey.studies.forms import STEPS
 from survey.studies.invitations import invite
-from survey.studies.steps import STEPS
 
 MOST_INVITATIONS = 5000
 COPY_SECONDS = 1.0
@@ -130,7 +130,7 @@ def go_on_copying(
 
     In the end that page does what `act` names, and leads to `step` of the wizard.
     """
-    if study.state not in freezing.UNFROZEN:
+    if study.state not in locks.UNFROZEN:
         return None
     if act == "open" and lifecycle.lacking(study):
         return None  # it will be refused anyway
@@ -157,7 +157,7 @@ def take_in(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
         except CannotOpen as error:
             refused = str(error)
     left = copying.left_to_copy(study)
-    if study.state not in freezing.UNFROZEN or not (left or refused):
+    if study.state not in locks.UNFROZEN or not (left or refused):
         return _back(study, step)
     there = study.stimuli.count()
     context = {"there": there, "all": there + left, "refused": refused}
@@ -355,7 +355,7 @@ def form_preset(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
     if request.method == "POST":
         try:
             with transaction.atomic():
-                new = presets.add_p913_form(freezing.hold_unfrozen(study))
+                new = presets.add_p913_form(locks.hold_unfrozen(study))
                 owner.log_change(request, study, f"{new} of P.913's questions added.")
         except CannotOpen as refused:
             messages.error(request, str(refused))

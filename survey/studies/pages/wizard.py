@@ -30,10 +30,10 @@ from survey.methods import method_of
 from survey.models import Study
 from survey.participant.views import COOKIE
 from survey.refusals import CannotOpen
-from survey.studies import copying, freezing, lifecycle, preflight
+from survey.studies import copying, lifecycle, locks, preflight
+from survey.studies.forms import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
 from survey.studies.invitations import invite
 from survey.studies.pages import tools
-from survey.studies.steps import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
 
 MOST_SHOWN = 300
 """Pictures of a page to choose from; filters find the others."""
@@ -58,7 +58,7 @@ def urls(owner: ModelAdmin) -> list[URLPattern]:
             raise PermissionDenied
         if step not in STEPS:
             raise Http404(f"The wizard has no step {step}.")
-        frozen = study.state not in freezing.UNFROZEN
+        frozen = study.state not in locks.UNFROZEN
         if step != "review" and frozen and request.method != "POST":
             return _to(study, "review")
         pages = {"pictures": pictures, "review": review}
@@ -89,7 +89,7 @@ def _page(
     """A step with the bar of steps; a number says what must be mended on each."""
     found = preflight.remarks(study) if study is not None else []
     needs = Counter(remark.step for remark in found if remark.stops)
-    frozen = study is not None and study.state not in freezing.UNFROZEN
+    frozen = study is not None and study.state not in locks.UNFROZEN
     bar = [
         {
             "title": title,
@@ -379,7 +379,7 @@ def fill_in(
     if request.method == "POST":
         try:
             with transaction.atomic():
-                held = freezing.hold_unfrozen(study)
+                held = locks.hold_unfrozen(study)
                 form, used = _forms(held, step, request.POST)
                 if form.is_valid() and (used is None or used.is_valid()):
                     held = form.save()
@@ -461,7 +461,7 @@ def review(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
     pilots = study.participants.filter(pilot=True).count()
     return _page(
         request, study, owner, "review", may_open=may_open, pilots=pilots,
-        unfrozen=study.state in freezing.UNFROZEN,
+        unfrozen=study.state in locks.UNFROZEN,
         address=request.build_absolute_uri(study.get_absolute_url()),
     )  # fmt: skip
 

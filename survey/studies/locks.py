@@ -1,4 +1,9 @@
-"""Hold a study while it is read, checked and written; say what is frozen."""
+"""Hold the rows of a study while they are read, checked and written; in which order.
+
+Whoever answers holds their own row, then items, then the study, so whoever changes more
+of them holds people before items before the study: in another order the two would wait
+for each other.
+"""
 
 from __future__ import annotations
 
