@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import analysis.charts
+import analysis.charts.registry
 import analysis.frames
 import analysis.stats.mos
 import analysis.tasks  # noqa: F401

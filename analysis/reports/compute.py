@@ -49,7 +49,7 @@ def build(
     `analysis.stats.report.Options`; ValueError says which cannot be. Imports pandas:
     call it in a worker or a command only.
     """
-    from analysis.charts import crossed
+    from analysis.charts.factor_pairs import crossed
     from analysis.frames import ratings_frame
     from analysis.stats import report as stats
     from analysis.stats.frame import validate
@@ -263,7 +263,8 @@ def _computed(
     pictures: Collection[str] | None,
     chosen: dict[str, Any],
 ) -> dict[str, Any]:
-    from analysis import charts
+    from analysis.charts import registry
+    from analysis.charts.subject import Subject
     from analysis.frames import ratings_long_sha256
     from analysis.stats.report import Options
 
@@ -273,10 +274,10 @@ def _computed(
     files = report_files(report)
     plan = freezing.frozen(study)
     options = Options(**_options(plan, chosen))
-    subject = charts.Subject.of(
+    subject = Subject.of(
         report, factors=varied(study, ratings), thumbnails=thumbnails(study, pictures)
     )
-    drawn = charts.draw_all(subject)
+    drawn = registry.draw_all(subject)
     for chart in drawn:
         files |= chart.files()
     counted = _counted(ratings)
@@ -346,7 +347,7 @@ def thumbnails(
 
     `only` these stimuli, or all of them.
     """
-    from analysis.charts import thumbnail
+    from analysis.charts.drawing import thumbnail
 
     found = {}
     for stimulus in study.stimuli.exclude(picture="")[:MOST_PICTURES]:

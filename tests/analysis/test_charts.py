@@ -12,7 +12,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from analysis import charts
+from analysis.charts import registry
+from analysis.charts.drawing import LABEL_LINE, Chart, wrapped
+from analysis.charts.factor_pairs import has_order, heat_map, levels_in_order
+from analysis.charts.mos import caterpillar
+from analysis.charts.subject import Subject
 from analysis.stats import report as stats
 from analysis.stats.frame import validate
 
@@ -41,12 +45,12 @@ def panel(people: int = 8, **constant: Any) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def subject(frame: pd.DataFrame, **changes: Any) -> charts.Subject:
+def subject(frame: pd.DataFrame, **changes: Any) -> Subject:
     factors = ("content_layer", "alpha")
     options = stats.Options(by=(*factors, "content_layer,alpha"), resamples=50)
     report = stats.build(validate(frame), options)
     thumbnails = {f"s{n}": Image.new("RGB", (9, 6), (60 * n, 0, 0)) for n in range(4)}
-    return charts.Subject.of(report, factors=factors, thumbnails=thumbnails, **changes)
+    return Subject.of(report, factors=factors, thumbnails=thumbnails, **changes)
 
 
 def parsed(svg: str) -> Any:
@@ -54,11 +58,11 @@ def parsed(svg: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> dict[str, charts.Chart]:
-    return {chart.name: chart for chart in charts.draw_all(subject(panel()))}
+def drawn() -> dict[str, Chart]:
+    return {chart.name: chart for chart in registry.draw_all(subject(panel()))}
 
 
-def test_every_chart_of_the_report_is_drawn(drawn: dict[str, charts.Chart]) -> None:
+def test_every_chart_of_the_report_is_drawn(drawn: dict[str, Chart]) -> None:
     assert list(drawn) == [
         "mos", "ratings", "heat_content_layer_alpha", "lines_content_layer_alpha",
         "contrasts", "raters", "sos", "screening",
@@ -71,7 +75,7 @@ def test_every_chart_of_the_report_is_drawn(drawn: dict[str, charts.Chart]) -> N
         }  # fmt: skip
 
 
-def test_an_svg_is_a_picture_and_nothing_else(drawn: dict[str, charts.Chart]) -> None:
+def test_an_svg_is_a_picture_and_nothing_else(drawn: dict[str, Chart]) -> None:
     for chart in drawn.values():
         root = parsed(chart.svg)
         assert root.tag.endswith("svg") and root.get("viewBox")
@@ -83,9 +87,9 @@ def test_an_svg_is_a_picture_and_nothing_else(drawn: dict[str, charts.Chart]) ->
 
 
 def test_the_same_tables_give_the_same_bytes_and_no_date(
-    drawn: dict[str, charts.Chart],
+    drawn: dict[str, Chart],
 ) -> None:
-    for again in charts.draw_all(subject(panel())):
+    for again in registry.draw_all(subject(panel())):
         assert again.svg == drawn[again.name].svg
         assert again.png == drawn[again.name].png
         assert "dc:date" not in again.svg
@@ -94,7 +98,7 @@ def test_the_same_tables_give_the_same_bytes_and_no_date(
 
 
 def test_what_is_drawn_is_in_the_charts_own_table(
-    drawn: dict[str, charts.Chart],
+    drawn: dict[str, Chart],
 ) -> None:
     frame = panel()
     mos = frame.groupby("stimulus")["rating"].mean()
@@ -116,7 +120,7 @@ def test_what_is_drawn_is_in_the_charts_own_table(
 
 
 def test_levels_of_factors_come_before_the_many_pairs_of_stimuli(
-    drawn: dict[str, charts.Chart],
+    drawn: dict[str, Chart],
 ) -> None:
     families = [text.split(":")[0] for text in drawn["contrasts"].table["family"]]
     assert families == ["alpha", "content_layer", *["stimulus"] * 6] or families == [
@@ -132,11 +136,9 @@ def test_a_cell_holds_its_picture_or_one_of_several(several: bool) -> None:
         frame = pd.concat([frame, again])
     with_pictures = subject(frame)
     table = with_pictures.table("mos_by_condition.csv")
-    chart = charts.heat_map(with_pictures, table, LAYER_ALPHA)
-    bare = charts.heat_map(
-        charts.Subject(
-            with_pictures.tables, factors=with_pictures.factors, thumbnails={}
-        ),
+    chart = heat_map(with_pictures, table, LAYER_ALPHA)
+    bare = heat_map(
+        Subject(with_pictures.tables, factors=with_pictures.factors, thumbnails={}),
         table,
         LAYER_ALPHA,
     )
@@ -160,7 +162,7 @@ LAYER_ALPHA = ("content_layer", "alpha")
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(frame: pd.DataFrame) -> None:
-    for chart in charts.draw_all(subject(frame)):
+    for chart in registry.draw_all(subject(frame)):
         if chart.missing:
             assert chart.missing.endswith(".") and not chart.files()
         else:
@@ -169,7 +171,7 @@ def test_what_cannot_be_drawn_is_a_sentence(frame: pd.DataFrame) -> None:
 
 def test_no_ratings_at_all_are_sentences_throughout() -> None:
     empty = {"mos_by_stimulus.csv": pd.DataFrame(columns=["stimulus", "n", "mos"])}
-    found = charts.draw_all(charts.Subject(empty))
+    found = registry.draw_all(Subject(empty))
     assert found and all(chart.missing for chart in found)
 
 
@@ -177,7 +179,7 @@ def test_several_questions_have_a_chart_each() -> None:
     frame = pd.concat(
         [panel(question="How well is the style kept?"), panel(question="overall")]
     )
-    names = [chart.name for chart in charts.draw_all(subject(frame))]
+    names = [chart.name for chart in registry.draw_all(subject(frame))]
     assert "mos_overall" in names
     assert "mos_how_well_is_the_style_kept" in names
     assert len(set(names)) == len(names)
@@ -190,7 +192,7 @@ def test_many_stimuli_still_make_one_page() -> None:
     )
     tables = {"mos_by_stimulus.csv": stats.build(validate(frame)).tables[
         "mos_by_stimulus.csv"]}  # fmt: skip
-    chart = charts.caterpillar(charts.Subject(tables), tables["mos_by_stimulus.csv"])
+    chart = caterpillar(Subject(tables), tables["mos_by_stimulus.csv"])
     height = float(parsed(chart.svg).get("height", "").removesuffix("pt"))
     assert height < 297 / 25.4 * 72  # A4
     assert len(chart.table) == 240
@@ -198,7 +200,7 @@ def test_many_stimuli_still_make_one_page() -> None:
 
 def test_a_label_keeps_every_setting_and_both_ends_of_a_title() -> None:
     factors = ("content", "style", "content_layer", "alpha", "style_layers")
-    of = charts.Subject({}, factors=factors)
+    of = Subject({}, factors=factors)
     row = {
         "content": "Portrait of a woman in red, 1", "style": "Waves", "alpha": 0.0005,
         "content_layer": "conv4_1", "style_layers": "conv1_1 conv2_1 conv3_1 conv4_1",
@@ -209,10 +211,10 @@ def test_a_label_keeps_every_setting_and_both_ends_of_a_title() -> None:
     assert short != of.label(
         {**row, "content": "Portrait of a woman in red, 2"}, short=True
     )
-    lines = charts._wrapped(f"{short}\n−  {short}").split("\n")
+    lines = wrapped(f"{short}\n−  {short}").split("\n")
     assert " · ".join(lines[:2]) == short
     assert " · ".join(lines[2:]) == f"−  {short}"
-    assert max(map(len, lines)) <= charts.LABEL_LINE
+    assert max(map(len, lines)) <= LABEL_LINE
 
 
 def test_lines_run_along_the_factor_whose_levels_have_an_order() -> None:
@@ -228,16 +230,16 @@ def test_lines_run_along_the_factor_whose_levels_have_an_order() -> None:
     both = both.drop_duplicates(["participant", "stimulus"])
     options = stats.Options(by=("style,alpha",), resamples=50)
     report = stats.build(validate(both), options)
-    of = charts.Subject.of(report, factors=("style", "alpha"), thumbnails={})
-    (drawn,) = [it for it in charts.draw_all(of) if it.name == "lines_alpha_style"]
+    of = Subject.of(report, factors=("style", "alpha"), thumbnails={})
+    (drawn,) = [it for it in registry.draw_all(of) if it.name == "lines_alpha_style"]
     # Of styles there are more, but a line from one to the next would mean nothing.
     assert drawn.title == "Interplay of style and α"
 
 
 def test_levels_that_are_text_stand_in_the_order_of_their_numbers() -> None:
     """Levels of own pictures and of files are text, as they were written."""
-    levels = charts._levels(pd.Series(["10", "2", "0.50", "many", "2_1"]))
+    levels = levels_in_order(pd.Series(["10", "2", "0.50", "many", "2_1"]))
     assert levels == ["0.50", "2", "10", "2_1", "many"]
     table = pd.DataFrame({"strength": ["10", "2"], "content": ["10", "2"]})
-    assert charts._ordered(table, "strength")
-    assert not charts._ordered(table, "content")
+    assert has_order(table, "strength")
+    assert not has_order(table, "content")

@@ -16,8 +16,10 @@ from django.utils import timezone
 from django_rq import get_worker
 from rq import SimpleWorker
 
-from analysis import charts, exclusions
+from analysis import exclusions
 from analysis.bundle.write import write_bundle
+from analysis.charts import registry
+from analysis.charts.subject import Subject
 from analysis.exports import RATINGS_LONG
 from analysis.frames import ratings_long_sha256
 from analysis.models import KEPT, Report
@@ -177,13 +179,13 @@ def test_who_answers_meanwhile_is_in_all_of_it_or_in_nothing(
     people_answer(study, 1, 5)
     report = request_report(study)
     before = (snapshot.fingerprint(study), ratings_long_sha256(study))
-    draw_all = charts.draw_all
+    draw_all = registry.draw_all
 
-    def draw_all_slowly(subject: charts.Subject) -> Any:
+    def draw_all_slowly(subject: Subject) -> Any:
         assert race(lambda: people_answer(study, 5)) == [None]
         return draw_all(subject)
 
-    monkeypatch.setattr(charts, "draw_all", draw_all_slowly)
+    monkeypatch.setattr(registry, "draw_all", draw_all_slowly)
     compute_report(report.pk)
     report.refresh_from_db()
     assert (report.fingerprint, report.ratings_long_sha256) == before

@@ -14,10 +14,13 @@ import pandas as pd
 import pytest
 from django.db.models import F
 
-from analysis import charts
 from analysis.bundle import write
 from analysis.bundle.read import differences, import_bundle
 from analysis.bundle.write import write_bundle
+from analysis.charts import registry
+from analysis.charts.drawing import Chart
+from analysis.charts.factor_pairs import heat_map
+from analysis.charts.subject import Subject
 from analysis.exports import PARAMETERS, RATINGS_LONG, csv_lines, own_factors
 from analysis.models import Report, ReportFile
 from analysis.preregistration import freezing
@@ -133,16 +136,16 @@ def test_factors_of_every_name_are_in_the_tables() -> None:
     assert len(columns) == len([*ODD, *LAB_OWN])
     for name in ("mos_by_stimulus.csv", "mos_by_condition.csv"):
         assert columns <= set(report.tables[name].columns), name
-    drawn = charts.Subject.of(report, factors=[*columns], thumbnails={})
+    drawn = Subject.of(report, factors=[*columns], thumbnails={})
     for pair in permutations(columns, 2):
-        chart = charts.heat_map(replace(drawn, tables={}), pd.DataFrame(), pair)
+        chart = heat_map(replace(drawn, tables={}), pd.DataFrame(), pair)
         assert re.fullmatch(r"[a-zA-Z0-9_-]{1,60}", chart.name)
 
 
 def test_two_charts_never_have_one_file() -> None:
     """Not on a disk either that ignores capitals."""
     names = ["heat_a_b", "heat_A_b", "heat_a_b"]
-    apart = charts._with_names_apart([charts.Chart(it, "", "") for it in names])
+    apart = registry._with_names_apart([Chart(it, "", "") for it in names])
     assert [it.name for it in apart] == ["heat_a_b", "heat_A_b_2", "heat_a_b_3"]
 
 

@@ -1,0 +1,127 @@
+"""The MOS of every stimulus, and how its ratings spread."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from analysis.charts.drawing import (
+    MOST_WITH_LABELS,
+    MOST_WITH_THUMBNAILS,
+    OKABE_ITO,
+    Chart,
+    file_stem,
+    finished,
+    on_references,
+    picture_beside,
+    plot_references,
+    readable_on,
+    references,
+    row_axis,
+    row_figure,
+    score_axis,
+    titled,
+    whiskers,
+    whole_points,
+    without,
+)
+from analysis.charts.subject import Subject, records
+
+
+def caterpillar(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+    """Every stimulus by MOS with its interval, its picture beside it."""
+    chart = Chart(
+        file_stem("mos", question),
+        titled("MOS of every stimulus", question),
+        f"Mean opinion score with its {subject.interval}, best first; n beside it. "
+        "An interval that could not be computed is not drawn." + on_references(table),
+    )
+    rated = table[table["n"] > 0] if "n" in table else table
+    if rated.empty:
+        return without(chart, "No stimulus has a rating yet.")
+    rated = rated.sort_values("mos", kind="stable", ignore_index=True)
+    labels = [subject.label(row) for row in records(rated)]
+    names = [subject.label(row, short=True) for row in records(rated)]
+    shown = rated[["stimulus", "mos", "ci_low", "ci_high", "n"]].assign(label=labels)
+    count = len(rated)
+    pictures = count <= MOST_WITH_THUMBNAILS and bool(subject.thumbnails)
+    figure, axes = row_figure(names, picture=pictures)
+    place = np.arange(count)
+    whiskers(axes, rated, place)
+    originals = references(rated)
+    axes.plot(
+        rated["mos"][~originals], place[~originals], "o", color=OKABE_ITO[0],
+        markersize=4,
+    )  # fmt: skip
+    plot_references(axes, rated["mos"][originals], place[originals])
+    score_axis(axes, subject, "MOS")
+    row_axis(axes, names, "stimuli by MOS", picture=pictures)
+    if count <= MOST_WITH_LABELS:
+        for at, n in zip(place, rated["n"], strict=True):
+            axes.annotate(
+                f"n {n:g}", (1.01, at), xycoords=axes.get_yaxis_transform(),
+                va="center", fontsize=6.5, color="#444",
+            )  # fmt: skip
+    if pictures:
+        for at, stimulus in zip(place, rated["stimulus"], strict=True):
+            picture_beside(axes, subject.thumbnails.get(str(stimulus)), float(at))
+    return finished(chart, figure, shown[::-1])
+
+
+def rating_bars(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+    """The counts of every category, stacked around the middle of the scale."""
+    low, high = subject.scale
+    chart = Chart(
+        file_stem("ratings", question),
+        titled("How the ratings spread", question),
+        f"Share of ratings in each category, {low} (worst) to {high} (best), stacked "
+        "around the middle of the scale; same order as the MOS.",
+    )
+    rated = table[table["n"] > 0] if "n" in table else table
+    if rated.empty:
+        return without(chart, "No stimulus has a rating yet.")
+    values = whole_points(low, high)
+    columns = [f"n_{value}" for value in values]
+    if not values or not set(columns) <= set(rated.columns):
+        return without(chart, "The scale has more points than bars can show.")
+    rated = rated.sort_values("mos", kind="stable", ignore_index=True)
+    labels = [subject.label(row) for row in records(rated)]
+    names = [subject.label(row, short=True) for row in records(rated)]
+    counts = rated[columns].to_numpy(float)
+    share = 100 * counts / counts.sum(axis=1, keepdims=True)
+    middle = (low + high) / 2
+    weight = np.array(
+        [1.0 if v < middle else 0.5 if v == middle else 0 for v in values]
+    )
+    start = -(share * weight).sum(axis=1)
+    count = len(rated)
+    figure, axes = row_figure(names, legend=True)
+    place = np.arange(count)
+    colours = matplotlib.colormaps["PuOr"](np.linspace(0.08, 0.92, len(columns)))
+    left = start.copy()
+    for k, value in enumerate(values):
+        axes.barh(
+            place, share[:, k], left=left, height=0.78, color=colours[k],
+            edgecolor="white", linewidth=0.4, label=str(value),
+        )  # fmt: skip
+        if count <= MOST_WITH_LABELS:
+            for at in place[share[:, k] >= 6]:
+                axes.text(
+                    left[at] + share[at, k] / 2, at, f"{counts[at, k]:g}",
+                    ha="center", va="center", fontsize=6.5,
+                    color=readable_on(colours[k]),
+                )  # fmt: skip
+        left = left + share[:, k]
+    axes.axvline(0, color="#444", linewidth=0.8, zorder=0.5)
+    axes.set_xlabel("share of ratings, % (numbers: ratings)")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    axes.grid(axis="y", visible=False)
+    row_axis(axes, names, "stimuli by MOS")
+    figure.legend(
+        *axes.get_legend_handles_labels(), ncols=len(columns),
+        loc="outside upper right", title="rating", handlelength=1, columnspacing=1,
+    )  # fmt: skip
+    return finished(
+        chart, figure, rated[["stimulus", *columns]].assign(label=labels)[::-1]
+    )

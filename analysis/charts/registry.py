@@ -1,0 +1,78 @@
+"""Every chart of a report, one entry each, in the order of the report's page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import matplotlib
+
+from analysis.charts.contrasts import contrasts
+from analysis.charts.drawing import STYLE, Chart
+from analysis.charts.factor_pairs import crossed, heat_map, interaction
+from analysis.charts.mos import caterpillar, rating_bars
+from analysis.charts.pair_scale import pair_scale
+from analysis.charts.raters import raters
+from analysis.charts.screening import screening
+from analysis.charts.sos import sos
+from analysis.charts.subject import Subject
+
+
+@dataclass(frozen=True)
+class ChartKind:
+    """A kind of chart: the table of the report it is drawn from, and how.
+
+    `draw` takes the subject, the table (of one question) and the question, "" where
+    there is one only; `crosses` kinds take a pair of factors before the question. Kinds
+    beside each other of one table take turns, question by question.
+    """
+
+    table: str
+    draw: Callable[..., Chart]
+    crosses: bool = False
+    answers: str = "ratings"  # or choices: what people gave
+
+
+KINDS: list[ChartKind] = [
+    ChartKind("pair_scale.csv", pair_scale, answers="choices"),
+    ChartKind("mos_by_stimulus.csv", caterpillar),
+    ChartKind("mos_by_stimulus.csv", rating_bars),
+    ChartKind("mos_by_condition.csv", heat_map, crosses=True),
+    ChartKind("mos_by_condition.csv", interaction, crosses=True),
+    ChartKind("contrasts.csv", contrasts),
+    ChartKind("raters.csv", raters),
+    ChartKind("mos_by_stimulus.csv", sos),
+    ChartKind("screening.csv", screening),
+]
+
+
+def draw_all(subject: Subject) -> list[Chart]:
+    """Every chart that the answers allow, in the order of KINDS."""
+    allowed = [kind for kind in KINDS if kind.answers == subject.answers]
+    charts: list[Chart] = []
+    with matplotlib.rc_context(STYLE):
+        for (name, crosses), group in groupby(
+            allowed, key=lambda kind: (kind.table, kind.crosses)
+        ):
+            kinds = list(group)
+            for question, table in subject.parts(name):
+                pairs = [(it,) for it in crossed(subject.factors)] if crosses else [()]
+                charts += [
+                    kind.draw(subject, table, *pair, question)
+                    for pair in pairs
+                    for kind in kinds
+                ]
+    return with_names_apart(charts)
+
+
+def with_names_apart(charts: Sequence[Chart]) -> list[Chart]:
+    """The charts, each of whose files has a name of its own on every disk."""
+    apart: dict[str, Chart] = {}
+    for chart in charts:
+        name, number = chart.name, 1
+        while name.casefold() in apart:
+            number += 1
+            name = f"{chart.name}_{number}"
+        apart[name.casefold()] = replace(chart, name=name)
+    return list(apart.values())
