@@ -282,7 +282,7 @@ class Chaos:
     def wrong(self) -> list[str]:
         from django.conf import settings
 
-        from generation.engine.images import open_picture, pixel_sha256
+        from generation.engine.pictures.files import open_picture, pixel_sha256
         from generation.models import Render
         from generation.pictures.media import check_media
 

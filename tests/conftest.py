@@ -184,7 +184,7 @@ def experiment(make_experiment: Callable[..., Any]) -> Any:
 
 def put_on_wall(experiment: Any) -> list[Any]:
     """Finish the experiment's renders without an engine: plain coloured pictures."""
-    from generation.engine.images import open_picture, pixel_sha256
+    from generation.engine.pictures.files import open_picture, pixel_sha256
     from generation.services import queue_experiment
 
     queue_experiment(experiment)

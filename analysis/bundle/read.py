@@ -39,7 +39,7 @@ from analysis.preregistration import record
 from analysis.scales import FIELDS, scale_of
 from analysis.stats.cells import unguarded
 from generation.engine.errors import ImageRefused
-from generation.engine.images import open_picture, pixel_sha256
+from generation.engine.pictures.files import open_picture, pixel_sha256
 from survey.methods.scales import BrokenScale, Scale
 from survey.models import (
     FormItem,

@@ -17,16 +17,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from generation.engine.canvas import (
-    canvas_size,
-    prepared,
-    recoloured,
-    resized,
-    start_pixels,
-    style_size,
-    to_image,
-    to_tensor,
-)
 from generation.engine.checkpoint import read_checkpoint, write_checkpoint
 from generation.engine.devices import Evaluation, upload
 from generation.engine.errors import (
@@ -36,7 +26,6 @@ from generation.engine.errors import (
     NotFinite,
     SettingsError,
 )
-from generation.engine.images import pixel_sha256
 from generation.engine.network import Network, map_area
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.optimisers import (
@@ -47,6 +36,17 @@ from generation.engine.optimisers import (
     SmoothFirst,
     tell,
 )
+from generation.engine.pictures.canvas import (
+    canvas_size,
+    prepared,
+    recoloured,
+    resized,
+    start_pixels,
+    style_size,
+    to_image,
+    to_tensor,
+)
+from generation.engine.pictures.files import pixel_sha256
 from generation.engine.problem import Cell, Problem, gram
 from generation.engine.provenance import environment
 from generation.engine.settings import RenderSettings

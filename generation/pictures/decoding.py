@@ -28,7 +28,7 @@ from django.conf import settings
 from django.core.files import File
 
 from generation.engine.errors import ImageRefused
-from generation.engine.images import MIN_SIDE, picture_header
+from generation.engine.pictures.files import MIN_SIDE, picture_header
 from generation.pictures.preparing import MOST_MEMORY, Made, Wanted, prepare
 
 log = logging.getLogger(__name__)

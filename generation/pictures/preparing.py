@@ -17,7 +17,12 @@ from typing import BinaryIO
 from PIL import Image
 
 from generation.engine.errors import ImageRefused
-from generation.engine.images import MIN_SIDE, open_picture, pixel_sha256, write_png
+from generation.engine.pictures.files import (
+    MIN_SIDE,
+    open_picture,
+    pixel_sha256,
+    write_png,
+)
 from nstlab.core.processes import die_with_parent
 
 MOST_MEMORY = 1536 * 1024 * 1024

@@ -25,7 +25,7 @@ from rq.timeouts import JobTimeoutException
 
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.errors import Cancelled, EngineError, NotFinite
-from generation.engine.images import png_bytes
+from generation.engine.pictures.files import png_bytes
 from generation.engine.provenance import differences
 from generation.engine.render import Painted, Painter, Progress, Request
 from generation.models import (

@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from PIL import Image
 
 from generation.engine.factors import column_values
-from generation.engine.images import is_bare_png, pixel_sha256, png_bytes
+from generation.engine.pictures.files import is_bare_png, pixel_sha256, png_bytes
 from generation.models import Render, SourceImage
 from generation.pictures.decoding import DecodedPicture, DecoderBusy, decode
 from generation.services import picture_bytes

@@ -27,7 +27,7 @@ from analysis.foreign_ratings import import_ratings
 from analysis.models import Bundle, Import
 from analysis.reports import compute
 from analysis.tasks import make_bundle
-from generation.engine.images import open_picture
+from generation.engine.pictures.files import open_picture
 from generation.models import Render, SourceImage
 from generation.services import add_source_image
 from survey import models

@@ -24,7 +24,7 @@ from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from analysis.preregistration import freezing
 from analysis.preregistration.plan import options_of, pairs_of, sha256_of
 from analysis.reports import compute
-from generation.engine.images import open_picture
+from generation.engine.pictures.files import open_picture
 from survey.models import FormItem, Participant, Question, Stimulus, Study, Trial
 from survey.studies.copying import write_picture
 from tests.analysis.test_round_trip import gone, make_rated

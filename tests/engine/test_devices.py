@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from generation.engine.canvas import to_tensor
 from generation.engine.devices import Evaluation
 from generation.engine.network import Network
+from generation.engine.pictures.canvas import to_tensor
 from generation.engine.problem import Problem
 from generation.engine.render import Painted, Painter, Request
 from generation.engine.settings import RenderSettings

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from generation.engine.errors import ImageRefused
-from generation.engine.images import (
+from generation.engine.pictures.files import (
     is_bare_png,
     open_picture,
     picture_header,
@@ -116,7 +116,7 @@ def test_a_picture_is_named_alike_whatever_bands_it_is_read_in(
     image = picture(1, 31, 17)
     whole = hashlib.sha256(b"RGB 31 17\n" + image.tobytes()).hexdigest()
     for pixels in (1, 40, 31 * 17, 10**6):
-        monkeypatch.setattr("generation.engine.images.BAND_PIXELS", pixels)
+        monkeypatch.setattr("generation.engine.pictures.files.BAND_PIXELS", pixels)
         assert pixel_sha256(image) == whole
 
 

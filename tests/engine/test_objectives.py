@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.engine.canvas import start_pixels, to_image, to_tensor
 from generation.engine.network import Network
 from generation.engine.objectives import OBJECTIVES
+from generation.engine.pictures.canvas import start_pixels, to_image, to_tensor
 from generation.engine.problem import Problem, content_loss, gram, style_loss, tv_loss
 from generation.engine.render import Painter
 from generation.engine.settings import POOLINGS, RenderSettings

@@ -12,7 +12,6 @@ import torch
 from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
-from generation.engine.canvas import start_pixels
 from generation.engine.network import Network
 from generation.engine.optimisers import (
     Adam,
@@ -22,6 +21,7 @@ from generation.engine.optimisers import (
     SmoothFirst,
     tell,
 )
+from generation.engine.pictures.canvas import start_pixels
 from generation.engine.problem import Problem
 from generation.engine.render import Painter
 from generation.engine.settings import RenderSettings

@@ -9,11 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.engine.canvas import canvas_size, prepared, start_pixels, to_tensor
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.errors import Cancelled, NotFinite, SettingsError
-from generation.engine.images import pixel_sha256
 from generation.engine.network import Network
+from generation.engine.pictures.canvas import (
+    canvas_size,
+    prepared,
+    start_pixels,
+    to_tensor,
+)
+from generation.engine.pictures.files import pixel_sha256
 from generation.engine.render import Painted, Painter, Request, render
 
 from .conftest import picture

@@ -144,7 +144,7 @@ def test_it_is_importable_without_torch_and_numpy() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, generation.engine.settings, generation.engine.images, "
+            "import sys, generation.engine.settings, generation.engine.pictures.files, "
             "generation.engine.objectives, generation.engine.weights;"
             "print({'torch', 'numpy', 'django'} & set(sys.modules))",
         ],

@@ -24,7 +24,7 @@ from django.db import connection
 from PIL import Image
 
 from generation.engine.errors import ImageRefused
-from generation.engine.images import open_picture, pixel_sha256, png_bytes
+from generation.engine.pictures.files import open_picture, pixel_sha256, png_bytes
 from generation.models import SourceImage
 from generation.pictures import decoding
 from generation.pictures.decoding import decode
@@ -316,5 +316,5 @@ def test_who_decodes_imports_nothing_of_the_lab_but_the_engine() -> None:
     assert not {"django", "numpy", "torch"} & set(loaded)
     assert [it for it in loaded if it.startswith("generation.engine.")] == [
         "generation.engine.errors",
-        "generation.engine.images",
+        "generation.engine.pictures.files",
     ]

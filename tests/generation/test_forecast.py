@@ -115,7 +115,7 @@ def test_no_picture_is_larger_than_its_bound(tmp_path: Any) -> None:
 
     from PIL import Image
 
-    from generation.engine.images import png_bytes
+    from generation.engine.pictures.files import png_bytes
 
     for side in (16, 64, 300, 512):
         noise = Image.frombytes("RGB", (side, side), os.urandom(3 * side * side))

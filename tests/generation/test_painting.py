@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from generation.engine.images import pixel_sha256
+from generation.engine.pictures.files import pixel_sha256
 from generation.grid import ImpossibleGrid
 from generation.models import Batch, Render
 from generation.queueing.tasks import render_batch

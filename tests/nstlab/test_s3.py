@@ -24,7 +24,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from moto.server import ThreadedMotoServer
 
-from generation.engine.images import open_picture, pixel_sha256
+from generation.engine.pictures.files import open_picture, pixel_sha256
 from generation.models import Batch
 from generation.pictures.media import check_media, prune
 from generation.queueing.tasks import render_batch

@@ -57,7 +57,7 @@ def test_pure_code_leaves_django_out(module: str) -> None:
     "module",
     [
         "generation.engine.settings",
-        "generation.engine.images",
+        "generation.engine.pictures.files",
         "generation.engine.errors",
         "nstlab.core.csv_files",
     ],

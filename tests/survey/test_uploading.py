@@ -16,7 +16,7 @@ from django.db import connection
 from django.utils import timezone
 from PIL import Image
 
-from generation.engine.images import pixel_sha256
+from generation.engine.pictures.files import pixel_sha256
 from generation.pictures.decoding import DecoderBusy, decode
 from survey import housekeeping
 from survey.models import Stimulus, Study, Upload

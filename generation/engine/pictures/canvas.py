@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from generation.engine.errors import SettingsError
-from generation.engine.images import pixel_sha256
 from generation.engine.objectives import OBJECTIVES, Objective
+from generation.engine.pictures.files import pixel_sha256
 from generation.engine.settings import RenderSettings, least_side
 
 Size = tuple[int, int]  # width, height
