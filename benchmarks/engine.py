@@ -579,7 +579,7 @@ def main() -> None:
     elif options.grid:
         grid(options)
     else:
-        from generation.engine.weights import state_dict
+        from generation.engine.networks.weights import state_dict
 
         print(f"torch {torch.__version__}, {options.threads} threads")
         with tempfile.TemporaryDirectory() as folder:

@@ -15,9 +15,9 @@ from typing import Any
 
 from generation.engine.errors import SettingsError
 from generation.engine.factors import FACTORS, setting_names
+from generation.engine.networks.weights import named_with_input
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import LAYERS, Layers, RenderSettings, request_digest
-from generation.engine.weights import named_with_input
 
 MOST_RENDERS = 20_000
 

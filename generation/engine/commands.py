@@ -18,6 +18,7 @@ from PIL import Image
 
 from generation.engine.errors import EngineError, ImageRefused, SettingsError
 from generation.engine.factors import FACTORS, column_values, setting_names
+from generation.engine.networks.weights import INPUTS, expects
 from generation.engine.objectives import AS_PUBLISHED, CAFFE_VGG19, OBJECTIVES
 from generation.engine.pictures.files import MIN_SIDE, open_picture, pixel_sha256
 from generation.engine.settings import (
@@ -27,7 +28,6 @@ from generation.engine.settings import (
     RenderSettings,
     request_digest,
 )
-from generation.engine.weights import INPUTS, expects
 from nstlab.core import old_names
 from nstlab.core.old_names import renamed
 
@@ -328,7 +328,7 @@ def _read_weights(
     painter: Painter, path: Path, options: argparse.Namespace
 ) -> tuple[str, str]:
     """Give the painter a file's weights; their name and their network."""
-    from generation.engine.weights import named_with_input, open_file
+    from generation.engine.networks.weights import named_with_input, open_file
 
     spec, network, state = open_file(path)
     if options.weights_input is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from generation.engine.network import Network, WayBack
+from generation.engine.networks.vgg import Network, WayBack
 from generation.engine.objectives import OBJECTIVES, Objective
 from generation.engine.settings import RenderSettings
 

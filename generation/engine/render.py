@@ -26,7 +26,8 @@ from generation.engine.errors import (
     NotFinite,
     SettingsError,
 )
-from generation.engine.network import Network, map_area
+from generation.engine.networks.vgg import Network, map_area
+from generation.engine.networks.weights import StateDict, expects, is_random, state_dict
 from generation.engine.objectives import OBJECTIVES
 from generation.engine.optimisers import (
     Adam,
@@ -50,7 +51,6 @@ from generation.engine.pictures.files import pixel_sha256
 from generation.engine.problem import Cell, Problem, gram
 from generation.engine.provenance import environment
 from generation.engine.settings import RenderSettings
-from generation.engine.weights import StateDict, expects, is_random, state_dict
 
 TERMS = ("total", "content", "style", "tv")
 DTYPES = {"float64": torch.float64, "bf16": torch.bfloat16}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generation.engine import weights
-from generation.engine.network import Network
-from generation.engine.weights import state_dict
+from generation.engine.networks import weights
+from generation.engine.networks.vgg import Network
+from generation.engine.networks.weights import state_dict
 
 
 def picture(seed: int, width: int = 32, height: int = 32) -> Image.Image:

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from generation.engine.commands import layers, main
+from generation.engine.networks.weights import state_dict
 from generation.engine.objectives import AS_PUBLISHED
 from generation.engine.pictures.files import pixel_sha256
 from generation.engine.provenance import differences, read_story, signed_png
 from generation.engine.render import Painter
 from generation.engine.settings import Layers, RenderSettings
-from generation.engine.weights import state_dict
 from nstlab.core.version import software
 
 from .conftest import picture
@@ -471,7 +471,7 @@ def test_it_takes_the_input_that_a_published_file_expects_and_says_so(
     torch.save(state_dict("random:0", network="vgg16", folder=None), folder / "w.pth")
     sha256 = hashlib.sha256((folder / "w.pth").read_bytes()).hexdigest()
     known = {sha256[:8]: ("torchvision's own", "v1")}
-    monkeypatch.setattr("generation.engine.weights.PUBLISHED_FILES", known)
+    monkeypatch.setattr("generation.engine.networks.weights.PUBLISHED_FILES", known)
     paint("o.png", "--weights", "w.pth")
     assert "weights w.pth: The file is torchvision's own" in capsys.readouterr().err
     assert read_story(folder / "o.png")["settings"]["weights"] == f"file:{sha256}:v1"

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from generation.engine.devices import Evaluation
-from generation.engine.network import Network
+from generation.engine.networks.vgg import Network
+from generation.engine.networks.weights import state_dict
 from generation.engine.pictures.canvas import to_tensor
 from generation.engine.problem import Problem
 from generation.engine.render import Painted, Painter, Request
 from generation.engine.settings import RenderSettings
-from generation.engine.weights import state_dict
 
 from .conftest import picture
 

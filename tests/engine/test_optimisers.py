@@ -12,7 +12,8 @@ import torch
 from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
-from generation.engine.network import Network
+from generation.engine.networks.vgg import Network
+from generation.engine.networks.weights import state_dict
 from generation.engine.optimisers import (
     Adam,
     Lbfgs,
@@ -25,7 +26,6 @@ from generation.engine.pictures.canvas import start_pixels
 from generation.engine.problem import Problem
 from generation.engine.render import Painter
 from generation.engine.settings import RenderSettings
-from generation.engine.weights import state_dict
 
 from .conftest import picture
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from generation.engine.errors import Cancelled, ImageRefused, NotFinite
-from generation.engine.network import Network
+from generation.engine.networks.vgg import Network
 from generation.engine.provenance import story
 from generation.engine.render import Painter, Progress, render
 from generation.engine.settings import RenderSettings

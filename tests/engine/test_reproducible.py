@@ -11,7 +11,7 @@ from PIL import Image
 
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.errors import Cancelled, NotFinite, SettingsError
-from generation.engine.network import Network
+from generation.engine.networks.vgg import Network
 from generation.engine.pictures.canvas import (
     canvas_size,
     prepared,

@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 from generation.engine.errors import WeightsMissing, WeightsRefused
-from generation.engine.weights import (
+from generation.engine.networks.weights import (
     add_file,
     convolutions,
     describe,

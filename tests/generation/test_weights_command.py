@@ -8,7 +8,7 @@ import pytest
 import torch
 from django.core.management import CommandError, call_command
 
-from generation.engine.weights import state_dict
+from generation.engine.networks.weights import state_dict
 
 
 def test_a_file_is_kept_by_its_hash_and_listed(
@@ -36,7 +36,7 @@ def test_a_published_file_is_offered_with_the_input_that_it_expects(
     torch.save(state_dict("random:3", network="vgg16", folder=None), tmp_path / "v.pth")
     sha256 = hashlib.sha256((tmp_path / "v.pth").read_bytes()).hexdigest()
     known = {sha256[:8]: ("torchvision's own", "v1")}
-    monkeypatch.setattr("generation.engine.weights.PUBLISHED_FILES", known)
+    monkeypatch.setattr("generation.engine.networks.weights.PUBLISHED_FILES", known)
     call_command("weights", "add", str(tmp_path / "v.pth"))
     said = capsys.readouterr().out
     assert "The file is torchvision's own" in said

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from generation.engine.errors import EngineError
-from generation.engine.weights import (
+from generation.engine.networks.weights import (
     add_file,
     imagenet_at_hand,
     named_with_input,

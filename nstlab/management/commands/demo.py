@@ -176,7 +176,7 @@ class Command(BaseCommand):
 
     def _weights(self) -> str:
         """ImageNet's weights if they can be had, else random ones, said aloud."""
-        from generation.engine.weights import imagenet_at_hand
+        from generation.engine.networks.weights import imagenet_at_hand
 
         self.stdout.write("Looking for the ImageNet weights …")
         if imagenet_at_hand(try_download=True):

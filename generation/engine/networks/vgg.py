@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from generation.engine.networks.weights import StateDict, convolutions
 from generation.engine.objectives import CAFFE_MEANS
 from generation.engine.settings import PRE_RELU
-from generation.engine.weights import StateDict, convolutions
 
 # Means and standard deviations that weights expect of RGB in [0, 1]. With those
 # of IMAGENET1K_FEATURES the network sees 0-255 minus the means, Caffe's scale.
