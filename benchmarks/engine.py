@@ -514,8 +514,8 @@ def grid(options: argparse.Namespace) -> None:
 
 def _losses(painted: list[Any], requests: list[Any], device: str) -> np.ndarray:
     """The total of each finished picture, evaluated in float32."""
+    from generation.engine.methods.gatys.problem import Problem
     from generation.engine.pictures.canvas import to_tensor
-    from generation.engine.problem import Problem
     from generation.engine.render import Painter
 
     totals = []

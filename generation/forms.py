@@ -12,7 +12,7 @@ from django.utils.functional import lazy
 
 from generation.engine.errors import ImageRefused
 from generation.engine.factors import setting_names
-from generation.engine.objectives import OBJECTIVES
+from generation.engine.methods.gatys.objectives import OBJECTIVES
 from generation.engine.settings import NETWORK_LAYERS
 from generation.grid import (
     ImpossibleGrid,

@@ -15,8 +15,8 @@ from typing import Any
 
 from generation.engine.errors import SettingsError
 from generation.engine.factors import FACTORS, setting_names
+from generation.engine.methods.gatys.objectives import OBJECTIVES
 from generation.engine.networks.weights import named_with_input
-from generation.engine.objectives import OBJECTIVES
 from generation.engine.settings import LAYERS, Layers, RenderSettings, request_digest
 
 MOST_RENDERS = 20_000

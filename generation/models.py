@@ -27,7 +27,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from generation.engine.factors import column_values
-from generation.engine.objectives import OBJECTIVES
+from generation.engine.methods.gatys.objectives import OBJECTIVES
 from generation.engine.settings import (
     NETWORK_LAYERS,
     POOLINGS,

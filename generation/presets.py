@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from generation.engine.objectives import AS_PUBLISHED
+from generation.engine.methods.gatys.objectives import AS_PUBLISHED
 from generation.grid import Axes, PicturePair
 
 # The paper's equations, and the code that its pictures came from.

@@ -18,8 +18,12 @@ from PIL import Image
 
 from generation.engine.errors import EngineError, ImageRefused, SettingsError
 from generation.engine.factors import FACTORS, column_values, setting_names
+from generation.engine.methods.gatys.objectives import (
+    AS_PUBLISHED,
+    CAFFE_VGG19,
+    OBJECTIVES,
+)
 from generation.engine.networks.weights import INPUTS, expects
-from generation.engine.objectives import AS_PUBLISHED, CAFFE_VGG19, OBJECTIVES
 from generation.engine.pictures.files import MIN_SIDE, open_picture, pixel_sha256
 from generation.engine.settings import (
     LAYERS,
@@ -717,8 +721,8 @@ def _cells(
 def _losses(options: argparse.Namespace) -> int:
     import torch
 
+    from generation.engine.methods.gatys.problem import Problem
     from generation.engine.pictures.canvas import grey, prepared, resized, to_tensor
-    from generation.engine.problem import Problem
 
     painter = _painter(options)
     settings = _settings(options, alpha=1.0, precision="float64")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal
 
-from generation.engine.objectives import OBJECTIVES
+from generation.engine.methods.gatys.objectives import OBJECTIVES
 from generation.engine.settings import (
     COLOURS,
     FITS,

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from generation.engine.errors import ImageRefused
-from generation.engine.objectives import OBJECTIVES
+from generation.engine.methods.gatys.objectives import OBJECTIVES
 from generation.engine.pictures.files import pixel_sha256
 from generation.engine.settings import ENGINE_VERSION, RenderSettings
 from nstlab.core.version import software

@@ -26,9 +26,10 @@ from generation.engine.errors import (
     NotFinite,
     SettingsError,
 )
+from generation.engine.methods.gatys.objectives import OBJECTIVES
+from generation.engine.methods.gatys.problem import Cell, Problem, gram
 from generation.engine.networks.vgg import Network, map_area
 from generation.engine.networks.weights import StateDict, expects, is_random, state_dict
-from generation.engine.objectives import OBJECTIVES
 from generation.engine.optimisers import (
     Adam,
     Lbfgs,
@@ -48,7 +49,6 @@ from generation.engine.pictures.canvas import (
     to_tensor,
 )
 from generation.engine.pictures.files import pixel_sha256
-from generation.engine.problem import Cell, Problem, gram
 from generation.engine.provenance import environment
 from generation.engine.settings import RenderSettings
 

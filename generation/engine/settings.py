@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from generation.engine.errors import SettingsError
-from generation.engine.objectives import OBJECTIVES as OBJECTIVES
+from generation.engine.methods.gatys.objectives import OBJECTIVES as OBJECTIVES
 from nstlab.core import old_names
 from nstlab.core.old_names import renamed
 

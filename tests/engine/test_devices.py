@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from generation.engine.devices import Evaluation
+from generation.engine.methods.gatys.problem import Problem
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import state_dict
 from generation.engine.pictures.canvas import to_tensor
-from generation.engine.problem import Problem
 from generation.engine.render import Painted, Painter, Request
 from generation.engine.settings import RenderSettings
 

@@ -12,11 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
+from generation.engine.methods.gatys.objectives import OBJECTIVES
+from generation.engine.methods.gatys.problem import (
+    Problem,
+    content_loss,
+    gram,
+    style_loss,
+    tv_loss,
+)
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import INPUTS, state_dict
-from generation.engine.objectives import OBJECTIVES
 from generation.engine.pictures.canvas import start_pixels, to_image, to_tensor
-from generation.engine.problem import Problem, content_loss, gram, style_loss, tv_loss
 from generation.engine.render import Painter
 from generation.engine.settings import POOLINGS, RenderSettings
 

@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
+from generation.engine.methods.gatys.problem import Problem
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import state_dict
 from generation.engine.optimisers import (
@@ -23,7 +24,6 @@ from generation.engine.optimisers import (
     tell,
 )
 from generation.engine.pictures.canvas import start_pixels
-from generation.engine.problem import Problem
 from generation.engine.render import Painter
 from generation.engine.settings import RenderSettings
 

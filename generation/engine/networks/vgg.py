@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from generation.engine.methods.gatys.objectives import CAFFE_MEANS
 from generation.engine.networks.weights import StateDict, convolutions
-from generation.engine.objectives import CAFFE_MEANS
 from generation.engine.settings import PRE_RELU
 
 # Means and standard deviations that weights expect of RGB in [0, 1]. With those

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from generation.engine.errors import SettingsError
-from generation.engine.objectives import OBJECTIVES, Objective
+from generation.engine.methods.gatys.objectives import OBJECTIVES, Objective
 from generation.engine.pictures.files import pixel_sha256
 from generation.engine.settings import RenderSettings, least_side
 

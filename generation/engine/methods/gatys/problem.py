@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from generation.engine.methods.gatys.objectives import OBJECTIVES, Objective
 from generation.engine.networks.vgg import Network, WayBack
-from generation.engine.objectives import OBJECTIVES, Objective
 from generation.engine.settings import RenderSettings
 
 
