@@ -103,7 +103,7 @@ def _bare(folder: Path, size: int, evaluations: int, clock: Clock, layout: Any) 
 
 
 def ours(folder: Path, size: int, evaluations: int, clock: Clock) -> None:
-    from generation.engine.render import Painter
+    from generation.engine.painter import Painter
     from generation.engine.settings import RenderSettings
 
     settings = RenderSettings(
@@ -359,7 +359,7 @@ def time_to_equal_loss(options: argparse.Namespace) -> None:
     """
     from skimage import data
 
-    from generation.engine.render import Painter
+    from generation.engine.painter import Painter
     from generation.engine.settings import RenderSettings
 
     torch.set_num_threads(options.threads)
@@ -444,7 +444,7 @@ def grid(options: argparse.Namespace) -> None:
     again in float32 and held against those that were painted in float32. On a CPU
     there is nothing to claim, and only the check is printed.
     """
-    from generation.engine.render import Painted, Painter, Request
+    from generation.engine.painter import Painted, Painter, Request
     from generation.engine.settings import RenderSettings
 
     on_gpu = options.device == "cuda"
@@ -515,8 +515,8 @@ def grid(options: argparse.Namespace) -> None:
 def _losses(painted: list[Any], requests: list[Any], device: str) -> np.ndarray:
     """The total of each finished picture, evaluated in float32."""
     from generation.engine.methods.gatys.problem import Problem
+    from generation.engine.painter import Painter
     from generation.engine.pictures.canvas import to_tensor
-    from generation.engine.render import Painter
 
     totals = []
     with Painter(device=device) as painter, torch.no_grad():

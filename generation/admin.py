@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from generation import desk
 from generation.contact_sheet.layout import level_text
 from generation.engine.factors import factor_label
+from generation.engine.grid import ImpossibleGrid
 from generation.forecast import check_room, duration, forecast, number_of_renders
 from generation.forms import (
     ExperimentForm,
@@ -25,7 +26,6 @@ from generation.forms import (
     PictureField,
     UploadForm,
 )
-from generation.grid import ImpossibleGrid
 from generation.models import (
     Batch,
     Experiment,

@@ -47,6 +47,7 @@ from generation.contact_sheet.figure import (
 )
 from generation.contact_sheet.layout import MOST_CELLS, Block, level_text
 from generation.engine.factors import factor_label
+from generation.engine.grid import ImpossibleGrid
 from generation.forecast import (
     Forecast,
     NoRoom,
@@ -58,7 +59,6 @@ from generation.forecast import (
     renders_are,
 )
 from generation.forms import PictureTiles, PresetForm
-from generation.grid import ImpossibleGrid
 from generation.loss_chart import chart
 from generation.models import Experiment, Pair, Render, SourceImage
 from generation.presets import PRESETS, picture_title

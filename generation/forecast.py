@@ -14,8 +14,8 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db.models import F, QuerySet, Sum
 
+from generation.engine.grid import Cell, ImpossibleGrid
 from generation.engine.settings import RenderSettings
-from generation.grid import Cell, ImpossibleGrid
 from generation.models import Experiment, Render
 from nstlab.core.jobs import workers_of
 

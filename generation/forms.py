@@ -12,15 +12,15 @@ from django.utils.functional import lazy
 
 from generation.engine.errors import ImageRefused
 from generation.engine.factors import setting_names
-from generation.engine.methods.gatys.objectives import OBJECTIVES
-from generation.engine.settings import NETWORK_LAYERS
-from generation.grid import (
+from generation.engine.grid import (
     ImpossibleGrid,
     PicturePair,
     axes_text,
     expand,
     parse_axes,
 )
+from generation.engine.methods.gatys.objectives import OBJECTIVES
+from generation.engine.settings import NETWORK_LAYERS
 from generation.models import (
     Experiment,
     Pair,

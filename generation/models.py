@@ -27,20 +27,20 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from generation.engine.factors import column_values
-from generation.engine.methods.gatys.objectives import OBJECTIVES
-from generation.engine.settings import (
-    NETWORK_LAYERS,
-    POOLINGS,
-    STARTS,
-    RenderSettings,
-)
-from generation.grid import (
+from generation.engine.grid import (
     Cell,
     ImpossibleGrid,
     PicturePair,
     crossed,
     expand,
     overridden,
+)
+from generation.engine.methods.gatys.objectives import OBJECTIVES
+from generation.engine.settings import (
+    NETWORK_LAYERS,
+    POOLINGS,
+    STARTS,
+    RenderSettings,
 )
 from nstlab.core.access import Owned, visible
 from nstlab.core.storage import patiently

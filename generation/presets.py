@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from generation.engine.grid import Axes, PicturePair
 from generation.engine.methods.gatys.objectives import AS_PUBLISHED
-from generation.grid import Axes, PicturePair
 
 # The paper's equations, and the code that its pictures came from.
 OBJECTIVES = ("paper", "notebook")

@@ -19,8 +19,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from rq.job import Job
 
+from generation.engine.grid import Axes, overridden
 from generation.forecast import Rates, check_room, most_bytes
-from generation.grid import Axes, overridden
 from generation.models import (
     Batch,
     Experiment,

@@ -36,7 +36,7 @@ from nstlab.core import old_names
 from nstlab.core.old_names import renamed
 
 if TYPE_CHECKING:
-    from generation.engine.render import Painted, Painter, Progress, Request
+    from generation.engine.painter import Painted, Painter, Progress, Request
 
 DESCRIPTION = """\
 Neural style transfer by named conventions, reproducible to the bit on a CPU.
@@ -298,7 +298,7 @@ def _mixes(objective: str) -> dict[str, str]:
 def _painter(options: argparse.Namespace) -> Painter:
     """A painter on the device asked for. A path in `--weights` is read, and replaced
     by the name of the file that lies there."""
-    from generation.engine.render import Painter
+    from generation.engine.painter import Painter
 
     painter = Painter(device=_device(options.device))
     if options.weights and _is_path(options.weights):
@@ -509,7 +509,7 @@ class _Cell:
 
 
 def _grid(options: argparse.Namespace) -> int:
-    from generation.engine.render import Request
+    from generation.engine.painter import Request
 
     painter = _painter(options)
     try:

@@ -21,7 +21,7 @@ from generation.engine.settings import ENGINE_VERSION, RenderSettings
 from nstlab.core.version import software
 
 if TYPE_CHECKING:
-    from generation.engine.render import Painted
+    from generation.engine.painter import Painted
 
 CHUNK = "nstlab"
 # What may differ between two machines that still paint the same pixels.

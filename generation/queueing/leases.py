@@ -15,7 +15,7 @@ from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection, transaction
 from PIL import Image
 
-from generation.engine.render import Progress
+from generation.engine.painter import Progress
 from generation.models import Batch, Render
 
 log = logging.getLogger(__name__)

@@ -25,9 +25,9 @@ from rq.timeouts import JobTimeoutException
 
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.errors import Cancelled, EngineError, NotFinite
+from generation.engine.painter import Painted, Painter, Progress, Request
 from generation.engine.pictures.files import png_bytes
 from generation.engine.provenance import differences
-from generation.engine.render import Painted, Painter, Progress, Request
 from generation.models import (
     Batch,
     Render,

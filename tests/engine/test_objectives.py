@@ -22,8 +22,8 @@ from generation.engine.methods.gatys.problem import (
 )
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import INPUTS, state_dict
+from generation.engine.painter import Painter
 from generation.engine.pictures.canvas import start_pixels, to_image, to_tensor
-from generation.engine.render import Painter
 from generation.engine.settings import POOLINGS, RenderSettings
 
 from . import reference

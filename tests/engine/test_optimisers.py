@@ -23,8 +23,8 @@ from generation.engine.optimisers import (
     SmoothFirst,
     tell,
 )
+from generation.engine.painter import Painter
 from generation.engine.pictures.canvas import start_pixels
-from generation.engine.render import Painter
 from generation.engine.settings import RenderSettings
 
 from .conftest import picture

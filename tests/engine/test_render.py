@@ -9,8 +9,8 @@ from PIL import Image
 
 from generation.engine.errors import Cancelled, ImageRefused, NotFinite
 from generation.engine.networks.vgg import Network
+from generation.engine.painter import Painter, Progress, render
 from generation.engine.provenance import story
-from generation.engine.render import Painter, Progress, render
 from generation.engine.settings import RenderSettings
 
 from .conftest import picture

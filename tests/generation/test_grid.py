@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from generation.engine.factors import setting_names
-from generation.engine.settings import NETWORK_LAYERS
-from generation.grid import (
+from generation.engine.grid import (
     MOST_RENDERS,
     Cell,
     ImpossibleGrid,
@@ -16,6 +15,7 @@ from generation.grid import (
     expand,
     parse_axes,
 )
+from generation.engine.settings import NETWORK_LAYERS
 
 FIXED = {"size": 300, "evaluations": 240, "seed": 0}
 PIXELS = {"c": "1" * 64, "s": "2" * 64, "d": "3" * 64}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from generation.engine.grid import ImpossibleGrid
 from generation.engine.pictures.files import pixel_sha256
-from generation.grid import ImpossibleGrid
 from generation.models import Batch, Render
 from generation.queueing.tasks import render_batch
 from generation.services import add_source_image, queue_experiment

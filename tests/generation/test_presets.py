@@ -10,8 +10,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
+from generation.engine.grid import PicturePair, expand
 from generation.engine.settings import RenderSettings
-from generation.grid import PicturePair, expand
 from generation.models import Experiment, SourceImage
 from generation.presets import OBJECTIVES, PRESETS, Preset, picture_title
 from generation.services import add_source_image, experiment_from_preset

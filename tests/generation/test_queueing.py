@@ -7,7 +7,7 @@ import django_rq
 import pytest
 from rq.job import Job
 
-from generation.grid import ImpossibleGrid
+from generation.engine.grid import ImpossibleGrid
 from generation.models import Batch, Render
 from generation.services import RENDER_QUEUES, queue_experiment, reap, retry_renders
 from tests.conftest import put_on_wall

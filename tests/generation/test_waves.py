@@ -17,7 +17,7 @@ from django.db import connection
 from PIL import Image
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from generation.engine.render import Painter
+from generation.engine.painter import Painter
 from generation.models import Batch, Render
 from generation.pictures.media import check_media, prune
 from generation.queueing import leases, tasks

@@ -40,8 +40,8 @@ def test_the_web_process_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "generation.engine.render",
-        "generation.grid",
+        "generation.engine.painter",
+        "generation.engine.grid",
         "survey.design",
         "analysis.stats.mos",
         "analysis.stats.cells",

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from generation.engine.errors import EngineError
+from generation.engine.grid import ImpossibleGrid
 from generation.forecast import forecast
-from generation.grid import ImpossibleGrid
 from generation.models import SourceImage
 from generation.presets import OBJECTIVES, PRESETS, picture_title
 from generation.services import (
