@@ -30,7 +30,7 @@ from generation.engine.methods.gatys.objectives import OBJECTIVES
 from generation.engine.methods.gatys.problem import Cell, Problem, gram
 from generation.engine.networks.vgg import Network, map_area
 from generation.engine.networks.weights import StateDict, expects, is_random, state_dict
-from generation.engine.optimisers import (
+from generation.engine.optimisers.minimisers import (
     Adam,
     Lbfgs,
     Minimiser,

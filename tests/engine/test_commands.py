@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.engine.commands import layers, main
+from generation.engine.cli.commands import layers, main
 from generation.engine.methods.gatys.objectives import AS_PUBLISHED
 from generation.engine.networks.weights import state_dict
 from generation.engine.painter import Painter

@@ -15,7 +15,7 @@ from torch import Tensor
 from generation.engine.methods.gatys.problem import Problem
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import state_dict
-from generation.engine.optimisers import (
+from generation.engine.optimisers.minimisers import (
     Adam,
     Lbfgs,
     Minimiser,

@@ -145,7 +145,8 @@ def test_it_is_importable_without_torch_and_numpy() -> None:
             sys.executable,
             "-c",
             "import sys, generation.engine.settings, generation.engine.pictures.files, "
-            "generation.engine.methods.gatys.objectives, generation.engine.networks.weights;"
+            "generation.engine.methods.gatys.objectives, "
+            "generation.engine.networks.weights;"
             "print({'torch', 'numpy', 'django'} & set(sys.modules))",
         ],
         check=True,
