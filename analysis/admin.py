@@ -27,6 +27,7 @@ from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
 
 from analysis import exclusions, monitor
+from analysis.access import EXCLUDE, MAKE_BUNDLE, RECOMPUTE
 from analysis.bundle import licences
 from analysis.exports import (
     RATINGS_LONG,
@@ -48,7 +49,8 @@ from analysis.reports.request import (
     request_bundle,
     request_report,
 )
-from nstlab.core import access, jobs
+from nstlab.core import jobs
+from nstlab.core.access import may, visible
 from nstlab.core.admin import ReadOnlyAdmin
 from nstlab.core.outages import sentence_of
 from survey.models import Participant, Study
@@ -62,7 +64,6 @@ PEOPLE_PER_PAGE = 100
 
 @admin.register(Report)
 class ReportAdmin(ReadOnlyAdmin):
-    belongs_to = "study"
     list_display = ["study", "state", "include_simulated", "created_at", "page"]
     list_select_related = ["study"]
     list_filter = ["state", "study"]
@@ -142,22 +143,18 @@ class ReportAdmin(ReadOnlyAdmin):
     def _get_study(self, request: HttpRequest, pk: int) -> Study:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        seen = access.visible(Study, request.user).select_related("experiment")
+        seen = visible(Study, request.user).select_related("experiment")
         return get_object_or_404(seen, pk=pk)
 
-    def _may(self, request: HttpRequest, study: Study, right: str) -> bool:
-        """Whether the person has a right, and the study is theirs to change."""
-        return request.user.has_perm(right) and access.may_change(request.user, study)
-
     def _may_exclude(self, request: HttpRequest, study: Study) -> bool:
-        return self._may(request, study, "analysis.exclude_participant")
+        return may(request.user, EXCLUDE, study)
 
     def _context(self, request: HttpRequest, study: Study, **more: Any) -> Any:
         return {
             **self.admin_site.each_context(request),
             "study": study,
             "opts": self.opts,
-            "may_change": access.may_change(request.user, study),
+            "may_change": may(request.user, RECOMPUTE, study),
             "may_exclude": self._may_exclude(request, study),
             **more,
         }
@@ -243,7 +240,7 @@ class ReportAdmin(ReadOnlyAdmin):
         study = self._get_study(request, pk)
         include_simulated = request.GET.get("simulated") == "1"
         if request.method == "POST":
-            if not access.may_change(request.user, study):
+            if not may(request.user, RECOMPUTE, study):
                 raise PermissionDenied
             report = request_report(
                 study, include_simulated=include_simulated, by=request.user
@@ -472,7 +469,7 @@ class ReportAdmin(ReadOnlyAdmin):
     def share_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask for a bundle, and take what is made; says what will not be in it."""
         study = self._get_study(request, pk)
-        may_share = self._may(request, study, "analysis.add_bundle")
+        may_share = may(request.user, MAKE_BUNDLE, study)
         if request.method == "POST":
             if not may_share:
                 raise PermissionDenied

@@ -27,6 +27,8 @@ class Report(models.Model):
     that were read.
     """
 
+    belongs_to = "study"
+
     class State(models.TextChoices):
         QUEUED = "queued", "queued"
         DONE = "done", "done"

@@ -15,6 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from generation import desk
+from generation.access import QUEUE
 from generation.contact_sheet.layout import level_text
 from generation.engine.factors import factor_label
 from generation.engine.grid import ImpossibleGrid
@@ -49,7 +50,7 @@ from generation.services import (
     queue_experiment,
     retry_renders,
 )
-from nstlab.core.access import may_change, may_see, root_row, visible
+from nstlab.core.access import CHANGE, DELETE, VIEW, is_seen_by, may, visible
 from nstlab.core.admin import (
     OwnedAdmin,
     ReadOnlyAdmin,
@@ -74,14 +75,10 @@ class QueuesRendersMixin(OwnedAdmin):
     whoever keeps everybody's renders going."""
 
     def has_queue_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if not request.user.has_perm("generation.queue_experiment"):
-            return False
-        if obj is None or request.user.has_perm("generation.queue_all_experiments"):
-            return True
-        return may_change(request.user, root_row(obj, self.belongs_to))
+        return may(request.user, QUEUE, self.model if obj is None else obj)
 
     def changeable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        if request.user.has_perm("generation.queue_all_experiments"):
+        if request.user.has_perm(QUEUE.with_everybodys):
             return rows
         return super().changeable(request, rows)
 
@@ -129,7 +126,7 @@ class DeletesWholeMixin(OwnedAdmin):
         against = list[str]()
         lacking = set[str]()
         for row in objs:
-            if not self.has_delete_permission(request, row):
+            if not may(request.user, DELETE, row):
                 lacking.add(str(self.opts.verbose_name))
             for name, count in self.goes_with(row).items():
                 counts[name] = counts.get(name, 0) + count
@@ -155,7 +152,7 @@ def _in_words(request: HttpRequest, row: Any, against: list[Any]) -> list[str]:
             said.append(f"“{row}”: {each}")
             continue
         kind = each._meta.verbose_name
-        seen = may_see(request.user, each)
+        seen = is_seen_by(request.user, each)
         what = f"the {kind} “{each}”" if seen else f"somebody else's {kind}"
         said.append(f"“{row}” is used by {what}.")
     return list(dict.fromkeys(said))
@@ -253,8 +250,8 @@ class PairInline(SeenChoicesMixin, admin.TabularInline):
         return super().get_queryset(request).select_related("content", "style")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        may = self.has_change_permission(request, obj)
-        if may and (obj is None or may_change(request.user, obj)):
+        may_pair = self.has_change_permission(request, obj)
+        if may_pair and (obj is None or may(request.user, CHANGE, obj)):
             return ["content", "style", "axes"]
         return self.readonly_fields
 
@@ -320,7 +317,7 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
         """To somebody who only looks, in words and with the pictures."""
         if obj is None or self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
-        shown = request.user.has_perm("generation.view_sourceimage")
+        shown = may(request.user, VIEW, SourceImage)
         pictures = ["contents", "styles"]
         return [
             (None, {"fields": ["name", "description"]}),
@@ -564,7 +561,6 @@ class TVWeightFilter(LevelFilter):
 
 @admin.register(Render)
 class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
-    belongs_to = "experiment"
     random_weights = Q(weights__startswith="random:")
     list_display = [
         "thumb", "pair", "content_layer", "weight", "tv_weight", "weights",
@@ -674,7 +670,6 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
 
 @admin.register(Batch)
 class BatchAdmin(ReadOnlyAdmin):
-    belongs_to = "experiment"
     list_display = ["job_id", "experiment", "size", "attempt", "lease_until"]
     list_select_related = ["experiment"]
     search_fields = ["experiment__name"]

@@ -339,6 +339,8 @@ class Pair(models.Model):
     `axes` are this pair's own, in place of the experiment's of the same name.
     """
 
+    belongs_to = "experiment"
+
     experiment = models.ForeignKey(
         Experiment, on_delete=models.CASCADE, related_name="pairs"
     )
@@ -369,6 +371,8 @@ class Batch(models.Model):
     It waits here until it is sent to the broker, which holds a few of each researcher
     at a time; then it is claimed by a worker, and over when every row has ended.
     """
+
+    belongs_to = "experiment"
 
     experiment = models.ForeignKey(
         Experiment, on_delete=models.CASCADE, related_name="batches"
@@ -484,6 +488,8 @@ RenderManager = models.Manager.from_queryset(RenderQuerySet)
 
 class Render(models.Model):
     """One cell of a grid: the request, its state and, once done, its picture."""
+
+    belongs_to = "experiment"
 
     class Status(models.TextChoices):
         QUEUED = "queued", "queued"

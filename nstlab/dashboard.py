@@ -20,7 +20,7 @@ from analysis.models import Report
 from generation.forecast import free_bytes, megabytes
 from generation.models import Experiment, Render, SourceImage
 from generation.services import RENDER_QUEUES
-from nstlab.core.access import visible
+from nstlab.core.access import ADD, VIEW, may, visible
 from nstlab.health import workers_by_queue
 from survey.models import Participant, Study
 
@@ -53,11 +53,11 @@ def home(request: HttpRequest) -> Home:
     """The first page for whoever asks."""
     user: Any = request.user
     experiments = studies = reports = None
-    if user.has_perm("generation.view_render"):
+    if may(user, VIEW, Render):
         experiments = visible(Experiment, user)
-    if user.has_perm("survey.view_study"):
+    if may(user, VIEW, Study):
         studies = visible(Study, user)
-        if user.has_perm("analysis.view_report"):
+        if may(user, VIEW, Report):
             reports = Report.objects.filter(study__in=studies.values("pk"))
     alerts = [*_machines(user)]
     if experiments is not None:
@@ -190,7 +190,7 @@ def _next_step(
     user: Any, experiments: QuerySet[Any] | None, studies: QuerySet[Any] | None
 ) -> Line | None:
     """What somebody who has nothing yet does first."""
-    if not user.has_perm("generation.add_experiment"):
+    if not may(user, ADD, Experiment):
         return None
     if not visible(SourceImage, user).exists():
         link = reverse("admin:generation_sourceimage_add")

@@ -1,4 +1,4 @@
-"""The history: what was changed on the desk, by whom and when, in words."""
+"""The history as a list: what researchers changed, who did and when, in words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.models import Experiment
-from nstlab.core.access import seen_by
-from nstlab.core.admin import OwnedAdmin, ReadOnlyMixin
+from nstlab.core.access import VIEW, belongs_to_somebody, may, seen_by
+from nstlab.core.admin import ReadOnlyMixin
 from nstlab.models import Entry
 from survey.models import Study
 
@@ -63,9 +63,10 @@ class HistoryAdmin(ReadOnlyMixin):
         kinds = entries.order_by().values_list("content_type", flat=True).distinct()
         for kind in ContentType.objects.filter(pk__in=kinds):
             model = kind.model_class()
-            desk = self.admin_site._registry.get(model) if model else None
-            if isinstance(desk, OwnedAdmin) and desk.has_view_permission(request):
-                rows = seen_by(user, desk.model._base_manager.all(), desk.belongs_to)
+            if model is None or not belongs_to_somebody(model):
+                continue
+            if may(user, VIEW, model):
+                rows = seen_by(user, model._base_manager.all())
                 keys = rows.order_by().values_list(Cast("pk", CharField()))
                 seen |= Q(content_type=kind, object_id__in=keys)
         return entries.filter(seen)

@@ -16,6 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
+from nstlab.core.access import VIEW, belongs_to_somebody, may, seen_by
 from nstlab.errors import too_many_logins
 from nstlab.logins import Attempt
 
@@ -86,8 +87,10 @@ class LabSite(AdminSite):
         """The public page of a row that the person may see."""
         kind = get_object_or_404(ContentType, pk=content_type_id)
         model = kind.model_class()
-        desk = self._registry.get(model) if model else None
-        if desk is None or not desk.has_view_permission(request):
+        if model is None or not belongs_to_somebody(model):
             raise Http404("There is no such page.")
-        get_object_or_404(desk.get_queryset(request), pk=object_id)
+        if not may(request.user, VIEW, model):
+            raise Http404("There is no such page.")
+        rows = model._default_manager.all()
+        get_object_or_404(seen_by(request.user, rows), pk=object_id)
         return shortcut(request, content_type_id, object_id)

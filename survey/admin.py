@@ -17,7 +17,7 @@ from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from nstlab.core.access import may_change
+from nstlab.core.access import CHANGE, VIEW, may
 from nstlab.core.admin import (
     OwnedAdmin,
     ReadOnlyAdmin,
@@ -25,6 +25,7 @@ from nstlab.core.admin import (
     count_of,
     picture_tag,
 )
+from survey.access import OPEN
 from survey.methods import SETTINGS
 from survey.models import (
     FormAnswer,
@@ -51,16 +52,16 @@ class FrozenWithStudyMixin:
         return study is None or study.state in locks.UNFROZEN
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._unfrozen(obj) and request.user.has_perm("survey.change_study")
+        return self._unfrozen(obj) and may(request.user, CHANGE, Study)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._unfrozen(obj) and request.user.has_perm("survey.change_study")
+        return self._unfrozen(obj) and may(request.user, CHANGE, Study)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._unfrozen(obj) and request.user.has_perm("survey.change_study")
+        return self._unfrozen(obj) and may(request.user, CHANGE, Study)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("survey.view_study")
+        return may(request.user, VIEW, Study)
 
 
 class QuestionInline(FrozenWithStudyMixin, admin.TabularInline):
@@ -269,7 +270,7 @@ class StudyAdmin(OwnedAdmin):
             self.delete_model(request, study)
 
     def has_open_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("survey.open_study")
+        return may(request.user, OPEN, Study)
 
     def response_change(self, request: HttpRequest, obj: Study) -> HttpResponse:
         for name in ("open", "pilot", "close", "take_in", "unfreeze"):
@@ -404,7 +405,6 @@ class StimulusForm(forms.ModelForm):
 @admin.register(Stimulus)
 class StimulusAdmin(SaysRandomWeightsMixin):
     form = StimulusForm
-    belongs_to = "study"
     random_weights = Q(random_features=True)
     list_display = ["thumb", "code", "study", "made_by", "rated", "is_reference",
                     "training_order", "gold_answer"]  # fmt: skip
@@ -418,12 +418,10 @@ class StimulusAdmin(SaysRandomWeightsMixin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """What a picture is used for, until its study opens."""
-        if not request.user.has_perm("survey.change_study"):
-            return False
         if obj is None:
-            return True
+            return may(request.user, CHANGE, Study)
         unfrozen = obj.study.state in locks.UNFROZEN
-        return unfrozen and may_change(request.user, obj.study)
+        return unfrozen and may(request.user, CHANGE, obj.study)
 
     def changeform_view(
         self,
@@ -444,7 +442,7 @@ class StimulusAdmin(SaysRandomWeightsMixin):
 
     def _say_frozen(self, request: HttpRequest, study: Study) -> bool:
         """Tell whoever might change the pictures of a study that they are frozen."""
-        if study.state in locks.UNFROZEN or not may_change(request.user, study):
+        if study.state in locks.UNFROZEN or not may(request.user, CHANGE, study):
             return False
         said = f"“{study}” is {study.state_in_words}: its pictures are frozen, and "
         messages.error(request, said + "what you chose for them was not saved.")
@@ -477,7 +475,7 @@ class StimulusAdmin(SaysRandomWeightsMixin):
         request.__dict__["_editable"] = editable = {
             study.pk
             for study in studies
-            if study.state in locks.UNFROZEN and may_change(request.user, study)
+            if study.state in locks.UNFROZEN and may(request.user, CHANGE, study)
         }
         if not editable:
             listed.list_editable = ()
@@ -528,12 +526,11 @@ class FormAnswerInline(admin.TabularInline):
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("survey.view_participant")
+        return may(request.user, VIEW, Participant)
 
 
 @admin.register(Participant)
 class ParticipantAdmin(ReadOnlyAdmin):
-    belongs_to = "study"
     list_display = [
         "code", "study", "status", "answered", "device_class", "simulated", "pilot",
         "excluded", "started_at", "finished_at",
@@ -596,7 +593,6 @@ class ScoreFilter(admin.SimpleListFilter):
 
 @admin.register(Rating)
 class RatingAdmin(ReadOnlyAdmin):
-    belongs_to = "trial__participant__study"
     list_display = ["participant", "stimulus", "question", "answer", "response_ms",
                     "rated_at"]  # fmt: skip
     list_filter = ["trial__participant__study", ScoreFilter]

@@ -541,6 +541,8 @@ class FormItem(models.Model):
 class Stimulus(models.Model):
     """A study's own copy of a picture and of the parameters that made it."""
 
+    belongs_to = "study"
+
     study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="stimuli")
     code = models.CharField(max_length=20, default=stimulus_code)
     render = models.ForeignKey(
@@ -739,6 +741,8 @@ class Item(models.Model):
 
 class Participant(models.Model):
     """One anonymous person, or one simulated one. No name, e-mail or IP address."""
+
+    belongs_to = "study"
 
     class Status(models.TextChoices):
         STARTED = "started", "started"
@@ -961,6 +965,8 @@ class Rating(models.Model):
 
     `rating` on a scale, or `choice` between two pictures: one of them is there.
     """
+
+    belongs_to = "trial__participant__study"
 
     class Choice(models.TextChoices):
         FIRST = "first", "first"

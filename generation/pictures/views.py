@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib.admin.views.decorators import staff_member_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
@@ -12,7 +11,8 @@ from django.views.decorators.http import require_GET
 from generation.engine.errors import ImageRefused
 from generation.models import Render, SourceImage
 from generation.pictures.decoding import DecoderBusy, small_jpeg
-from nstlab.core.access import seen_by, visible
+from nstlab.core.access import VIEW, seen_by, visible
+from nstlab.core.pages import ask
 from nstlab.core.pictures import FOR_EVER, send_picture
 
 # A cell of a contact sheet, twice as fine as it is wide.
@@ -23,8 +23,7 @@ SHEET_SIDE = 320
 @staff_member_required
 def source_picture(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
     """A source image or its thumbnail."""
-    if not request.user.has_perm("generation.view_sourceimage"):
-        raise PermissionDenied
+    ask(request, SourceImage, VIEW)
     image = get_object_or_404(visible(SourceImage, request.user), pk=pk)
     return send_picture(image.thumbnail if kind == "thumbnail" else image.picture)
 
@@ -33,8 +32,7 @@ def source_picture(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase
 @staff_member_required
 def render_picture(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A finished render's picture."""
-    if not request.user.has_perm("generation.view_render"):
-        raise PermissionDenied
+    ask(request, Render, VIEW)
     return send_picture(_seen_render(request, pk).picture)
 
 
@@ -42,8 +40,7 @@ def render_picture(request: HttpRequest, pk: int) -> HttpResponseBase:
 @staff_member_required
 def render_thumbnail(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A finished render as small as a contact sheet shows it."""
-    if not request.user.has_perm("generation.view_render"):
-        raise PermissionDenied
+    ask(request, Render, VIEW)
     field = _seen_render(request, pk).picture
     if not field.name:
         raise Http404("There is no picture yet.")
@@ -69,11 +66,10 @@ def render_thumbnail(request: HttpRequest, pk: int) -> HttpResponseBase:
 @staff_member_required
 def render_preview(request: HttpRequest, pk: int, evaluations: int) -> HttpResponseBase:
     """What a render that is being painted looked like a few seconds ago."""
-    if not request.user.has_perm("generation.view_render"):
-        raise PermissionDenied
+    ask(request, Render, VIEW)
     return send_picture(_seen_render(request, pk).preview, "jpeg")
 
 
 def _seen_render(request: HttpRequest, pk: int) -> Render:
-    seen = seen_by(request.user, Render.objects.all(), "experiment")
+    seen = seen_by(request.user, Render.objects.all())
     return get_object_or_404(seen.only("picture", "preview"), pk=pk)

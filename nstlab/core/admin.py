@@ -1,9 +1,8 @@
-"""What every page of the desk has from `nstlab.core.access`: one class for all admins.
+"""What all admins of the lab share: above all what `nstlab.core.access` says.
 
 `OwnedAdmin` lets nobody see, choose, change or share what is not theirs to: in lists,
-forms, filters, autocompletes, popups and actions. A page of one's own gets its row by
-`get_object_or_404(self.get_queryset(request), pk=pk)`, then asks
-`self.has_view_permission(request, row)` or `self.has_change_permission(request, row)`.
+forms, filters, autocompletes, popups and actions. Pages that are neither a list nor the
+form of a row are functions: `nstlab.core.pages`.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.widgets import AutocompleteSelect, RelatedFieldWidgetWrapper
-from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.paginator import Page, Paginator
 from django.db import models
 from django.db.models import Count, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from nstlab.core import access
+from nstlab.core.forms import own_columns
+from nstlab.core.pages import about, address
+from nstlab.core.sharing import people
 
 
 def picture_tag(url: str, alt: str) -> SafeString:
@@ -40,28 +39,6 @@ def count_of(rows: QuerySet[Any]) -> Coalesce:
     """How many rows of a query on OuterRef("pk"); counted for the rows shown only."""
     by_none = rows.order_by().values(one=Value(1)).annotate(count=Count("pk"))
     return Coalesce(Subquery(by_none.values("count")), 0)
-
-
-def own_columns(form: forms.BaseModelForm) -> list[str]:
-    """The columns of a row that a form writes: those of its fields.
-
-    Never the whole row: somebody may have written the others since it was read.
-    """
-    columns = form.instance._meta.concrete_fields
-    return [
-        it.name for it in columns if it.name in form.cleaned_data and not it.primary_key
-    ]
-
-
-class OwnColumnsForm(forms.ModelForm):
-    """A form that leaves alone what it does not show."""
-
-    def save(self, commit: bool = True) -> Any:
-        row = super().save(commit=False)
-        if commit:
-            row.save(update_fields=None if row._state.adding else own_columns(self))
-            self._save_m2m()  # type: ignore[attr-defined]
-        return row
 
 
 class Autocomplete(AutocompleteSelect):
@@ -105,13 +82,13 @@ class SeenChoicesMixin(admin.options.BaseModelAdmin):
     def _seen(self, request: HttpRequest, field: Any) -> dict[str, Any]:
         """The choices of a field, if they are owned; built once for a page, whose
         forms ask for them many times."""
-        related = self.admin_site._registry.get(field.remote_field.model)
-        if not isinstance(related, OwnedAdmin):
+        related = field.remote_field.model
+        if not access.belongs_to_somebody(related):
             return {}
         built: dict[Any, Any] = request.__dict__.setdefault("_seen_choices", {})
         if related not in built:
-            rows = related.model._default_manager.all()
-            built[related] = access.seen_by(request.user, rows, related.belongs_to)
+            rows = related._default_manager.all()
+            built[related] = access.seen_by(request.user, rows)
         return {"queryset": built[related]}
 
     def formfield_for_dbfield(
@@ -176,34 +153,32 @@ class ReadOnlyMixin(admin.ModelAdmin):
 
 
 class OwnedAdmin(SeenChoicesMixin, admin.ModelAdmin):
-    """Pages of rows that belong to somebody; `belongs_to` is the way to the owned row,
-    as "trial__participant__study", or empty if it is the row itself."""
+    """Pages of rows that belong to somebody."""
 
-    belongs_to = ""
     paginator = KeysFirst
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return access.seen_by(
-            request.user, super().get_queryset(request), self.belongs_to
-        )
+        return access.seen_by(request.user, super().get_queryset(request))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if not super().has_view_permission(request, obj):
-            return False
-        return obj is None or access.may_see(request.user, self._root(obj))
+        return access.may(request.user, access.VIEW, self._thing(obj))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return access.may(request.user, access.ADD, self.model)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if not super().has_change_permission(request, obj):
-            return False
-        return obj is None or access.may_change(request.user, self._root(obj))
+        return access.may(request.user, access.CHANGE, self._thing(obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if not super().has_delete_permission(request, obj):
-            return False
-        return obj is None or access.may_share(request.user, self._root(obj))
+        return access.may(request.user, access.DELETE, self._thing(obj))
 
-    def _root(self, row: Any) -> access.Owned:
-        return access.root_row(row, self.belongs_to)
+    def _thing(self, row: Any) -> Any:
+        return self.model if row is None else row
+
+    @property
+    def rows_are_owned(self) -> bool:
+        """Its rows are owned themselves."""
+        return issubclass(self.model, access.Owned)
 
     def save_model(
         self, request: HttpRequest, obj: Any, form: Any, change: bool
@@ -228,7 +203,7 @@ class OwnedAdmin(SeenChoicesMixin, admin.ModelAdmin):
 
     def changeable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Of `rows`, those that actions of this person may change."""
-        return access.changeable_by(request.user, rows, self.belongs_to)
+        return access.changeable_by(request.user, rows)
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
@@ -248,51 +223,23 @@ class OwnedAdmin(SeenChoicesMixin, admin.ModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> Any:
         shown = super().get_list_display(request)
-        return shown if self.belongs_to else [*shown, "owner"]
+        return [*shown, "owner"] if self.rows_are_owned else shown
 
     def get_list_select_related(self, request: HttpRequest) -> Any:
         also = super().get_list_select_related(request)
-        return also if self.belongs_to or also is True else [*(also or ()), "owner"]
+        return (
+            [*(also or ()), "owner"]
+            if self.rows_are_owned and also is not True
+            else also
+        )
 
     def get_urls(self) -> list[URLPattern]:
         urls = super().get_urls()
-        if self.belongs_to:
+        if not self.rows_are_owned:
             return urls
-        names = self.opts.app_label, self.opts.model_name
-        page = path(
-            "<int:pk>/people/",
-            self.admin_site.admin_view(self.people_page),
-            name="{}_{}_people".format(*names),
-        )
-        return [page, *urls]
-
-    def people_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Whom a row is shared with, and whose it is."""
-        row = get_object_or_404(self.get_queryset(request), pk=pk)
-        if not self.has_view_permission(request, row):
-            raise PermissionDenied
-        may_share = access.may_share(request.user, row)
-        form = _people_form(request, row)
-        if request.method == "POST":
-            if not may_share:
-                raise PermissionDenied
-            if form.is_valid():
-                form.save()
-                if form.changed_data:
-                    self.log_change(request, row, _who(row))
-                messages.success(request, _who(row))
-                if access.may_see(request.user, row):
-                    return redirect(request.path)
-                return redirect("admin:index")
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": row,
-            "title": f"Who sees “{row}”",
-            "form": form,
-            "may_share": may_share,
-        }
-        return TemplateResponse(request, "admin/people.html", context)
+        name = f"{self.opts.app_label}_{self.opts.model_name}_people"
+        page = about(self.model, access.VIEW)(people)
+        return [address("<int:pk>/people/", page, name), *urls]
 
 
 class ReadOnlyAdmin(ReadOnlyMixin, OwnedAdmin):
@@ -316,34 +263,6 @@ class SaysRandomWeightsMixin(ReadOnlyAdmin):
             shown = listed.queryset.filter(self.random_weights)
             context["random_weights"] = shown.exists()
         return response
-
-
-def _people_form(request: HttpRequest, row: Any) -> forms.ModelForm:
-    """Colleagues to tick; a superuser may also give the row to somebody else."""
-    staff = get_user_model()._default_manager.filter(is_active=True, is_staff=True)
-    named = ["shared_with"]
-    if request.user.is_superuser:
-        named.insert(0, "owner")
-    form_class = forms.modelform_factory(
-        type(row),
-        form=OwnColumnsForm,
-        fields=named,
-        labels={"shared_with": "Shared with"},
-        widgets={"shared_with": forms.CheckboxSelectMultiple},
-    )
-    form = form_class(request.POST if request.method == "POST" else None, instance=row)
-    others = staff.exclude(pk=row.owner_id).order_by(get_user_model().USERNAME_FIELD)
-    form.fields["shared_with"].queryset = others  # type: ignore[attr-defined]
-    if "owner" in form.fields:
-        form.fields["owner"].queryset = staff  # type: ignore[attr-defined]
-    return form
-
-
-def _who(row: access.Owned) -> str:
-    """Who sees a row, as a sentence for the log."""
-    names = sorted(user.get_username() for user in row.shared_with.all())
-    belongs = f"It is {row.owner.get_username()}'s" if row.owner else "It is nobody's"
-    return f"{belongs}, shared with {', '.join(names) or 'nobody'}."
 
 
 class SeenFilter(admin.RelatedFieldListFilter):

@@ -25,7 +25,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from nstlab.core.access import seen_by
+from nstlab.core.access import VIEW, may, seen_by
 from nstlab.core.pictures import send_picture
 from survey.codes import grouped
 from survey.methods import method_of
@@ -741,12 +741,10 @@ def picture(request: HttpRequest, slug: str, code: str) -> HttpResponseBase:
     if token := request.COOKIES.get(COOKIE):
         name = presence.picture_name(slug, token, code)
     if name is None:
-        if not (
-            request.user.is_staff and request.user.has_perm("survey.view_stimulus")
-        ):
+        if not (request.user.is_staff and may(request.user, VIEW, Stimulus)):
             raise PermissionDenied("This picture is shown to participants only.")
         every = Stimulus.objects.filter(study__slug=slug, code=code)
-        shown = seen_by(request.user, every, "study")
+        shown = seen_by(request.user, every)
         name = shown.values_list("picture", flat=True).first()
     if name is None:
         raise Http404("There is no such picture.")

@@ -10,7 +10,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.forms import BoundField, modelformset_factory
 from django.utils.text import capfirst
 
-from nstlab.core.admin import OwnColumnsForm
+from nstlab.core.forms import OwnColumnsForm
 from survey import presets
 from survey.methods import METHODS, SETTINGS, method_of
 from survey.models import Question, Stimulus, Study

@@ -1,0 +1,13 @@
+"""What is done with experiments and their renders besides what is done with any row."""
+
+from __future__ import annotations
+
+from nstlab.core.access import Action, is_changeable_by
+
+QUEUE = Action(
+    ("generation.queue_experiment",),
+    is_changeable_by,
+    with_everybodys="generation.queue_all_experiments",
+)
+"""Queue, cancel and retry renders: with those of experiments that somebody may change,
+or with everybody's for whoever keeps the lab's renders going."""
