@@ -106,7 +106,7 @@ class Chaos:
     def __init__(self, options: argparse.Namespace) -> None:
         from django.contrib.auth import get_user_model
 
-        from generation.services import reap
+        from generation.queueing.reap import reap
         from nstlab.supervisor import Lab, gunicorn
 
         self.options = options
@@ -265,7 +265,7 @@ class Chaos:
         from redis.exceptions import RedisError
 
         from generation.models import Batch, Render
-        from generation.services import RENDER_QUEUES
+        from generation.queueing.dispatch import RENDER_QUEUES
 
         found = [f"{it} is open" for it in Batch.objects.filter(over=False)]
         held = Render.objects.filter(token__isnull=False)

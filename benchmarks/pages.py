@@ -151,7 +151,8 @@ def painted(account: Any, renders: int) -> dict[str, Any]:
     from PIL import Image
 
     from generation.models import Experiment, Pair, Render
-    from generation.services import add_source_image, queue_experiment
+    from generation.pictures.source_images import add_source_image
+    from generation.queueing.batches import queue_experiment
 
     pictures = [
         add_source_image(data=_png(Image, color), title=color, owner=account)[0]

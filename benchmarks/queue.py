@@ -70,7 +70,7 @@ def grid(name: str, renders: int, **fields: Any) -> Any:
     from PIL import Image
 
     from generation.models import Experiment, Pair
-    from generation.services import add_source_image
+    from generation.pictures.source_images import add_source_image
 
     pictures = []
     for color in ("red", "blue"):
@@ -92,7 +92,8 @@ def queueing(renders: int) -> None:
     import django_rq
 
     from generation.models import Batch
-    from generation.services import queue_experiment, send
+    from generation.queueing.batches import queue_experiment
+    from generation.queueing.dispatch import send
 
     connection = django_rq.get_connection("render")
     for what, fields in (
@@ -142,7 +143,7 @@ def listing(rows: int) -> None:
     from django.utils import timezone
 
     from generation.models import Render
-    from generation.services import queue_experiment
+    from generation.queueing.batches import queue_experiment
 
     if not Render.objects.exists():
         queue_experiment(grid("to be copied", 1))
@@ -212,7 +213,7 @@ def workers(renders: int) -> None:
 
     from django.conf import settings
 
-    from generation.services import queue_experiment
+    from generation.queueing.batches import queue_experiment
 
     settings.NSTLAB_BATCH_SECONDS = 0.2  # some tens of batches, as a large grid has
     seconds = {}
@@ -259,7 +260,7 @@ def farm(count: int, sleep: float) -> None:
     from django.db import connections
 
     from generation.models import Batch, Render
-    from generation.services import queue_experiment
+    from generation.queueing.batches import queue_experiment
 
     settings.NSTLAB_BATCH_SECONDS = 0
     start_over()
@@ -305,7 +306,7 @@ def _sleep_worker(sleep: float, go: Any, results: Any) -> None:
     from rq import Queue, Worker
 
     from generation.models import Batch, Render
-    from generation.services import RENDER_QUEUES, feed
+    from generation.queueing.dispatch import RENDER_QUEUES, dispatch
 
     queues = [django_rq.get_queue(name) for name in RENDER_QUEUES]
     worker = Worker(queues, connection=queues[0].connection)
@@ -331,7 +332,7 @@ def _sleep_worker(sleep: float, go: Any, results: Any) -> None:
             slept += sleep
             render.refuse(token=token, reason="It only slept.")
         batch.release(token)
-        feed()
+        dispatch()
         last = time.perf_counter()
     worker.register_death()
     results.put((claimed, slept, last - began))

@@ -19,6 +19,7 @@ from generation.access import QUEUE
 from generation.contact_sheet.layout import level_text
 from generation.engine.factors import factor_label
 from generation.engine.grid import ImpossibleGrid
+from generation.experiments.making import duplicate_experiment
 from generation.forecast import check_room, duration, forecast, number_of_renders
 from generation.forms import (
     ExperimentForm,
@@ -35,6 +36,8 @@ from generation.models import (
     RenderQuerySet,
     SourceImage,
 )
+from generation.pictures.source_images import add_source_image
+from generation.queueing.batches import Queued, queue_experiment, retry_renders
 from generation.removal import (
     InUse,
     at_work,
@@ -42,13 +45,6 @@ from generation.removal import (
     delete_source_image,
     experiments_with,
     users_of,
-)
-from generation.services import (
-    Queued,
-    add_source_image,
-    duplicate_experiment,
-    queue_experiment,
-    retry_renders,
 )
 from nstlab.core.access import CHANGE, DELETE, VIEW, is_seen_by, may, visible
 from nstlab.core.admin import (

@@ -48,6 +48,11 @@ from generation.contact_sheet.figure import (
 from generation.contact_sheet.layout import MOST_CELLS, Block, level_text
 from generation.engine.factors import factor_label
 from generation.engine.grid import ImpossibleGrid
+from generation.experiments.making import (
+    PresetRefused,
+    duplicate_experiment,
+    experiment_from_preset,
+)
 from generation.forecast import (
     Forecast,
     NoRoom,
@@ -61,15 +66,10 @@ from generation.forecast import (
 from generation.forms import PictureTiles, PresetForm
 from generation.loss_chart import chart
 from generation.models import Experiment, Pair, Render, SourceImage
+from generation.pictures.source_images import add_source_image
 from generation.presets import PRESETS, picture_title
+from generation.queueing.batches import retry_renders
 from generation.queueing.reproduction import reproduce
-from generation.services import (
-    PresetRefused,
-    add_source_image,
-    duplicate_experiment,
-    experiment_from_preset,
-    retry_renders,
-)
 from nstlab.core.jobs import workers_of
 
 MOST_COMPARED = 6

@@ -30,9 +30,9 @@ from generation.models import (
     default_tv_weights,
 )
 from generation.pictures.decoding import DecodedPicture, DecoderBusy
+from generation.pictures.source_images import decode_source_image
 from generation.presets import OBJECTIVES as PUBLISHED
 from generation.presets import PRESETS, picture_title
-from generation.services import decode_source_image
 
 LARGEST_UPLOAD = 30 * 1024 * 1024
 # Pictures offered besides those that are ticked; a search finds the others.

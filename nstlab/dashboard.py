@@ -19,7 +19,7 @@ from django.utils import timezone
 from analysis.models import Report
 from generation.forecast import free_bytes, megabytes
 from generation.models import Experiment, Render, SourceImage
-from generation.services import RENDER_QUEUES
+from generation.queueing.dispatch import RENDER_QUEUES
 from nstlab.core.access import ADD, VIEW, may, visible
 from nstlab.health import workers_by_queue
 from survey.models import Participant, Study

@@ -149,7 +149,7 @@ def make_experiment(researcher: Any) -> Callable[..., Any]:
     """A factory of the researcher's experiments that paint 32 × 32 pixels in two
     evaluations."""
     from generation.models import Experiment, Pair
-    from generation.services import add_source_image
+    from generation.pictures.source_images import add_source_image
 
     def make(*, name: str = "Small", **fields: Any) -> Any:
         experiment = Experiment.objects.create(
@@ -185,7 +185,7 @@ def experiment(make_experiment: Callable[..., Any]) -> Any:
 def put_on_wall(experiment: Any) -> list[Any]:
     """Finish the experiment's renders without an engine: plain coloured pictures."""
     from generation.engine.pictures.files import open_picture, pixel_sha256
-    from generation.services import queue_experiment
+    from generation.queueing.batches import queue_experiment
 
     queue_experiment(experiment)
     renders = list(experiment.renders.all())

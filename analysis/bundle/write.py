@@ -32,7 +32,7 @@ from analysis.reports import compute, method_text, snapshot
 from analysis.scales import FIELDS as SCALE_FIELDS
 from analysis.stats.codebook import codebook, describe
 from analysis.stats.writing import csv_text, plain
-from generation.services import picture_bytes
+from nstlab.core.storage import read_stored
 from survey.models import FormItem, Participant, Stimulus, Study
 
 FEWEST = 5  # people who must be alike in what is said about them
@@ -296,7 +296,7 @@ def _stimulus(
         against = ["the lab has no picture of it"]
     elif not against:
         try:
-            data = picture_bytes(stimulus.picture).getvalue()
+            data = read_stored(stimulus.picture).getvalue()
         except FileNotFoundError:
             against = ["its file is missing in the lab"]
         else:

@@ -20,8 +20,8 @@ from analysis.models import Preregistration
 from analysis.preregistration import freezing, record
 from analysis.preregistration.plan import options_of, pairs_of
 from analysis.scales import scale_of
-from generation.services import picture_bytes
 from nstlab.core.factor_names import notes_of
+from nstlab.core.storage import read_stored
 from nstlab.core.version import software
 from survey.models import Study
 
@@ -354,7 +354,7 @@ def thumbnails(
         if only is not None and stimulus.code not in only:
             continue
         try:
-            with Image.open(picture_bytes(stimulus.picture)) as picture:
+            with Image.open(read_stored(stimulus.picture)) as picture:
                 found[stimulus.code] = thumbnail(picture)
         except FileNotFoundError:
             log.warning("The picture of %s is missing.", stimulus)

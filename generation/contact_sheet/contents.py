@@ -25,7 +25,7 @@ from generation.contact_sheet.layout import (
 )
 from generation.engine.factors import FACTORS, RATIO, factor_label, sheet_order
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render, SourceImage
-from generation.services import THUMBNAIL_SIDE
+from generation.pictures.source_images import THUMBNAIL_SIDE
 
 CHOICES = ("rows", "columns", "facets")
 # What a cell needs of its render; the long columns stay where they are.

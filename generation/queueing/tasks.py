@@ -40,9 +40,10 @@ from generation.queueing.checkpoints import (
     discard_checkpoints,
     discard_old_checkpoints,
 )
+from generation.queueing.dispatch import dispatch
 from generation.queueing.leases import TICK_SECONDS, Claim
-from generation.services import abandon, feed, picture_bytes
-from nstlab.core.storage import StoreAway, patiently
+from generation.queueing.reap import abandon
+from nstlab.core.storage import StoreAway, patiently, read_stored
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def render_batch(pk: int, attempt: int) -> str:
         if claim.batch_is_lost():
             return "taken over"
     batch.release(token)
-    feed()
+    dispatch()
     return f"{done} painted"
 
 
@@ -352,6 +353,6 @@ def _request(render: Render, **checkpoint: Any) -> Request:
 
 
 def _pixels(row: SourceImage | Render) -> Image.Image:
-    file = patiently(functools.partial(picture_bytes, row.picture))
+    file = patiently(functools.partial(read_stored, row.picture))
     with Image.open(file) as picture:
         return picture.convert("RGB")

@@ -14,8 +14,9 @@ from rq.job import Job
 
 import generation.queueing.tasks  # noqa: F401
 from generation.models import Batch, Reproduction
+from generation.queueing.dispatch import dispatch
+from generation.queueing.reap import abandon
 from generation.queueing.reproduction import KILLED
-from generation.services import abandon, feed
 from nstlab.core.workers import LabWorker
 
 
@@ -37,4 +38,4 @@ def _abandon(pk: int, attempt: int) -> None:
     batch = Batch.objects.filter(pk=pk, attempt=attempt).first()
     if batch is not None:
         abandon(batch, "Its worker process was killed, perhaps because memory ran out.")
-        feed()
+        dispatch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from django.core.files.storage import FileSystemStorage
+from django.db.models.fields.files import FieldFile
 
 from nstlab.core.file_modes import PICTURE, make_folder_of_pictures
 
@@ -95,3 +97,9 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_stored(field: FieldFile) -> io.BytesIO:
+    """A stored file, read whole. Raises what the store does, as FileNotFoundError."""
+    with field.storage.open(field.name or "") as file:
+        return io.BytesIO(file.read())

@@ -18,7 +18,7 @@ from generation.engine.factors import column_values
 from generation.engine.pictures.files import is_bare_png, pixel_sha256, png_bytes
 from generation.models import Render, SourceImage
 from generation.pictures.decoding import DecodedPicture, DecoderBusy, decode
-from generation.services import picture_bytes
+from nstlab.core.storage import read_stored
 from survey.methods import method_of
 from survey.models import Stimulus, Study, Trial
 from survey.refusals import CannotOpen
@@ -149,7 +149,7 @@ def _copy(study: Study, render: Render) -> Stimulus:
     stimulus = as_stimulus(study, render)
     stimulus.parameters |= _losses(render)
     with _reading(f"The picture of render {render.pk}, {render},"):
-        file = picture_bytes(render.picture)
+        file = read_stored(render.picture)
         # As a worker has written it: named by its pixels, and nothing to strip.
         bare = bool(render.pixel_sha256) and is_bare_png(file.getvalue())
         if not bare:

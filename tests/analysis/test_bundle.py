@@ -29,7 +29,7 @@ from analysis.reports import compute
 from analysis.tasks import make_bundle
 from generation.engine.pictures.files import open_picture
 from generation.models import Render, SourceImage
-from generation.services import add_source_image
+from generation.pictures.source_images import add_source_image
 from survey import models
 from survey.models import FormAnswer, FormItem, Participant, Rating, Study, Trial
 from survey.participant.leaving import withdraw

@@ -11,7 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import BrowserContext, expect
 
 from generation.models import Render
-from generation.services import queue_experiment
+from generation.queueing.batches import queue_experiment
 from survey.models import Study
 from survey.studies.copying import copy_pictures
 from tests.e2e.live import LiveLab

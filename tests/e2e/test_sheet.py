@@ -53,7 +53,7 @@ def fact(page: Page, name: str) -> Any:
 def test_pictures_are_chosen_by_thumbnail_and_the_count_follows(
     desk_lab: LiveLab, visit: Visit, researcher: Any
 ) -> None:
-    from generation.services import add_source_image
+    from generation.pictures.source_images import add_source_image
 
     for number in range(40):
         add_source_image(

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from generation.forms import OFFERED
 from generation.models import Experiment, Pair, Render, SourceImage
-from generation.services import add_source_image
+from generation.pictures.source_images import add_source_image
 from tests.conftest import png, put_on_wall
 from tests.generation.test_desk import ADD, form
 

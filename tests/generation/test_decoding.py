@@ -104,7 +104,7 @@ def test_no_transaction_is_open_while_a_picture_is_decoded(
         held.append(connection.in_atomic_block)
         return decode(*args, **options)
 
-    monkeypatch.setattr("generation.services.decode", looking)
+    monkeypatch.setattr("generation.pictures.source_images.decode", looking)
     upload(desk, data)
     assert held == [False]
     assert SourceImage.objects.count() == (data == png())

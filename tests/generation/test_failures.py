@@ -12,8 +12,8 @@ from django.core.files.storage import FileSystemStorage
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
 from generation.models import Batch, Render, SourceImage
+from generation.queueing.batches import queue_experiment, retry_renders
 from generation.queueing.tasks import render_batch
-from generation.services import queue_experiment, retry_renders
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

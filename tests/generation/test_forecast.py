@@ -22,8 +22,8 @@ from generation.forecast import (
     most_bytes,
 )
 from generation.models import Batch, Render
+from generation.queueing.batches import queue_experiment
 from generation.queueing.tasks import render_batch
-from generation.services import queue_experiment
 from tests.conftest import png, put_on_wall
 
 pytestmark = pytest.mark.django_db

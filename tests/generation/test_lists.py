@@ -11,7 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from generation.models import Pair, Render
-from generation.services import add_source_image, queue_experiment
+from generation.pictures.source_images import add_source_image
+from generation.queueing.batches import queue_experiment
 from tests.conftest import png, put_on_wall
 
 pytestmark = [pytest.mark.django_db]

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from generation.models import Render
 from generation.pictures.media import check_media, prune
-from generation.services import retry_renders
+from generation.queueing.batches import retry_renders
 from nstlab.core.storage import UNFINISHED, DurableStorage
 from tests.conftest import put_on_wall
 

@@ -13,8 +13,9 @@ from PIL import Image
 from generation.engine.grid import ImpossibleGrid
 from generation.engine.pictures.files import pixel_sha256
 from generation.models import Batch, Render
+from generation.pictures.source_images import add_source_image
+from generation.queueing.batches import queue_experiment
 from generation.queueing.tasks import render_batch
-from generation.services import add_source_image, queue_experiment
 from nstlab.core.version import software
 from tests.conftest import png
 

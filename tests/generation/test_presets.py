@@ -12,9 +12,10 @@ from django.core.management import CommandError, call_command
 
 from generation.engine.grid import PicturePair, expand
 from generation.engine.settings import RenderSettings
+from generation.experiments.making import experiment_from_preset
 from generation.models import Experiment, SourceImage
+from generation.pictures.source_images import add_source_image
 from generation.presets import OBJECTIVES, PRESETS, Preset, picture_title
-from generation.services import add_source_image, experiment_from_preset
 from tests.conftest import png
 
 FIVE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")

@@ -9,7 +9,9 @@ from rq.job import Job
 
 from generation.engine.grid import ImpossibleGrid
 from generation.models import Batch, Render
-from generation.services import RENDER_QUEUES, queue_experiment, reap, retry_renders
+from generation.queueing.batches import queue_experiment, retry_renders
+from generation.queueing.dispatch import RENDER_QUEUES
+from generation.queueing.reap import reap
 from tests.conftest import put_on_wall
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db]

@@ -19,9 +19,10 @@ from PIL import Image
 from rq.job import JobStatus
 
 from generation.models import Batch, Experiment, Render, Reproduction
+from generation.queueing.batches import queue_experiment
+from generation.queueing.reap import reap
 from generation.queueing.reproduction import BROKER_IS_AWAY, LOST, reproduce
 from generation.queueing.tasks import render_batch, reproduce_render
-from generation.services import queue_experiment, reap
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db(transaction=True)]
 

@@ -17,7 +17,7 @@ from PIL import Image
 from generation.contact_sheet.layout import MOST_CELLS
 from generation.forecast import GUESSED_SECONDS_AT_300, duration
 from generation.models import Experiment, Pair, Render, SourceImage
-from generation.services import queue_experiment
+from generation.queueing.batches import queue_experiment
 from tests.conftest import put_on_wall
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db]

@@ -10,7 +10,8 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 
 from generation.models import Batch, Render
-from generation.services import abandon, queue_experiment
+from generation.queueing.batches import queue_experiment
+from generation.queueing.reap import abandon
 from tests.conftest import png
 
 pytestmark = pytest.mark.django_db

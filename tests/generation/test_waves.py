@@ -21,8 +21,9 @@ from generation.engine.painter import Painter
 from generation.models import Batch, Render
 from generation.pictures.media import check_media, prune
 from generation.queueing import leases, tasks
+from generation.queueing.batches import queue_experiment
+from generation.queueing.reap import abandon, reap
 from generation.queueing.tasks import render_batch
-from generation.services import abandon, queue_experiment, reap
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -312,7 +313,7 @@ def test_one_bad_picture_does_not_spoil_its_wave(
     media: Path, make_experiment: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from generation.models import Pair
-    from generation.services import add_source_image
+    from generation.pictures.source_images import add_source_image
     from tests.conftest import png
 
     together(monkeypatch, 8)

@@ -14,8 +14,9 @@ import pytest
 from django.conf import settings
 
 from generation.models import Batch, Render
+from generation.queueing.batches import queue_experiment
+from generation.queueing.reap import reap
 from generation.queueing.reproduction import reproduce
-from generation.services import queue_experiment, reap
 from tests.conftest import put_on_wall
 from tests.elsewhere import database_url
 

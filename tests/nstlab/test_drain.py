@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from generation.models import Batch
-from generation.services import queue_experiment
+from generation.queueing.batches import queue_experiment
 from tests.generation.test_worker import (
     PATIENCE,
     running,

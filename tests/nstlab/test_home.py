@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from analysis.models import Report
 from generation.models import Render
-from generation.services import add_source_image, queue_experiment
+from generation.pictures.source_images import add_source_image
+from generation.queueing.batches import queue_experiment
 from survey.models import Participant, Study
 from tests.analysis.test_monitor import many
 from tests.conftest import png, put_on_wall

@@ -17,8 +17,9 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from generation.models import Batch, Experiment, Render
+from generation.queueing.batches import queue_experiment
+from generation.queueing.reap import reap
 from generation.queueing.reproduction import reproduce
-from generation.services import queue_experiment, reap
 from nstlab.core import jobs, old_names
 from nstlab.core.transitions import move
 from nstlab.core.workers import give_new_name

@@ -13,7 +13,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from generation.models import Batch
-from generation.services import queue_experiment
+from generation.queueing.batches import queue_experiment
 from survey.client import InProcess, play
 
 # A name, labels in braces and a number; comments tell the type.

@@ -27,8 +27,9 @@ from moto.server import ThreadedMotoServer
 from generation.engine.pictures.files import open_picture, pixel_sha256
 from generation.models import Batch
 from generation.pictures.media import check_media, prune
+from generation.queueing.batches import queue_experiment
 from generation.queueing.tasks import render_batch
-from generation.services import picture_bytes, queue_experiment
+from nstlab.core.storage import read_stored
 from nstlab.settings import pictures
 from nstlab.supervisor import answers_http, gunicorn
 from survey.client import OverSockets, play
@@ -288,7 +289,7 @@ def test_a_render_waits_for_a_store_that_is_away_for_a_while(
     back.join()
     for render in experiment.renders.all():
         assert (render.status, render.attempt) == ("done", 1)
-        assert picture_bytes(render.picture).read()[:4] == b"\x89PNG"
+        assert read_stored(render.picture).read()[:4] == b"\x89PNG"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from generation.models import Experiment, Render, SourceImage
-from generation.services import add_source_image
+from generation.pictures.source_images import add_source_image
 from nstlab.models import Entry
 from survey.models import Study
 from survey.studies.versions import new_version

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.test import Client
 
 from generation.forms import PictureTiles
-from generation.services import add_source_image
+from generation.pictures.source_images import add_source_image
 from survey.admin import StudyAdmin
 from survey.models import Study
 from tests.conftest import png

@@ -21,7 +21,7 @@ from django.conf import settings as lab
 from django.db import connection
 
 from analysis.reports.request import request_bundle, request_report
-from generation.services import queue_experiment
+from generation.queueing.batches import queue_experiment
 from nstlab.supervisor import answers_http
 from tests.analysis.test_exports import people_answer
 from tests.conftest import missing

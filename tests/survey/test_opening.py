@@ -82,7 +82,7 @@ def test_a_new_render_does_not_change_an_open_study(study: Study) -> None:
 
 def put_on_wall_more(experiment: Any) -> None:
     from generation.models import Render
-    from generation.services import queue_experiment
+    from generation.queueing.batches import queue_experiment
 
     queue_experiment(experiment)
     Render.objects.filter(status="queued").update(status="cancelled")

@@ -11,15 +11,12 @@ from django.db import transaction
 
 from generation.engine.errors import EngineError
 from generation.engine.grid import ImpossibleGrid
+from generation.experiments.making import PresetRefused, experiment_from_preset
 from generation.forecast import forecast
 from generation.models import SourceImage
+from generation.pictures.source_images import add_source_image
 from generation.presets import OBJECTIVES, PRESETS, picture_title
-from generation.services import (
-    PresetRefused,
-    add_source_image,
-    experiment_from_preset,
-    queue_experiment,
-)
+from generation.queueing.batches import queue_experiment
 from nstlab.core.commands import owner_of
 
 

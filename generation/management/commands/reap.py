@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from generation.services import reap
+from generation.queueing.reap import reap
 
 
 class Command(BaseCommand):

@@ -25,7 +25,9 @@ from tqdm import tqdm
 from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
 from analysis.reports.compute import build
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
-from generation.services import add_source_image, queue_experiment, reap, retry_renders
+from generation.pictures.source_images import add_source_image
+from generation.queueing.batches import queue_experiment, retry_renders
+from generation.queueing.reap import reap
 from nstlab.core.broker import BrokerUnavailable
 from nstlab.core.outages import going_on
 from nstlab.roles import researchers

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from generation.services import reap
+from generation.queueing.reap import reap
 from nstlab.core.broker import BrokerUnavailable
 from nstlab.roles import researchers
 from nstlab.supervisor import MANAGE, Lab

@@ -14,14 +14,9 @@ from django.utils import timezone
 from rq import Worker
 
 from generation.models import Batch, Render
-from generation.services import (
-    RENDER_QUEUES,
-    feed,
-    forget_old_jobs,
-    queue_experiment,
-    reap,
-    retry_renders,
-)
+from generation.queueing.batches import queue_experiment, retry_renders
+from generation.queueing.dispatch import RENDER_QUEUES, dispatch
+from generation.queueing.reap import forget_old_jobs, reap
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db(transaction=True)]
 
@@ -60,7 +55,7 @@ def work_off(name: str) -> str:
         render.begin(token=token, worker="test")
         render.refuse(token=token, reason="A test.")
     batch.release(token)
-    feed()
+    dispatch()
     return str(batch.experiment.owner)
 
 
@@ -94,14 +89,14 @@ def test_a_small_order_has_the_queue_that_workers_empty_first(
     assert (*OVERTAKING["render"], "render") == RENDER_QUEUES
 
 
-def test_more_workers_are_fed_more(grid_of: Callable[..., Any]) -> None:
+def test_more_workers_get_more(grid_of: Callable[..., Any]) -> None:
     grid_of("ada", 40)
     before = len(jobs())
     queue = django_rq.get_queue("render")
     workers = [Worker([queue], connection=queue.connection) for _ in range(5)]
     for worker in workers:
         worker.register_birth()
-    feed()
+    dispatch()
     assert len(jobs()) == before + 10
     for worker in workers:
         worker.register_death()

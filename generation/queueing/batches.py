@@ -1,0 +1,134 @@
+"""Queueing the renders of an experiment: rows, and batches of them for workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from generation.forecast import Rates, check_room, most_bytes
+from generation.models import Batch, Experiment, Render
+from generation.queueing.dispatch import dispatch
+from nstlab.core import jobs
+
+# So many renders at once are an order that somebody waits for: they overtake grids.
+URGENT_RENDERS = 4
+
+
+@dataclass(frozen=True)
+class Queued:
+    """What queueing an experiment did: `new` rows of `total` cells, of which `reused`
+    took a finished picture and the others are in `batches`, which one worker will paint
+    in about `seconds`."""
+
+    new: int
+    reused: int
+    total: int
+    batches: int
+    seconds: float
+
+
+@transaction.atomic
+def queue_experiment(experiment: Experiment) -> Queued:
+    """Make the rows of the experiment's grid that are missing and queue them.
+
+    Asking again queues nothing twice: a render is named by its request. Raises
+    ImpossibleGrid, or NoRoom when the pictures would not fit, before anything is
+    written.
+    """
+    cells = experiment.cells()
+    # Whoever asks at the same time waits here and then finds nothing new.
+    Experiment.objects.select_for_update().get(pk=experiment.pk)
+    present = set(experiment.renders.values_list("digest", flat=True))
+    new = [cell for cell in cells if cell.digest not in present]
+    finished = {}
+    if experiment.reuse:
+        finished = Render.objects.finished([cell.digest for cell in new])
+    wanted = sum(
+        most_bytes(cell.settings.size**2) for cell in new if cell.digest not in finished
+    )
+    if wanted:
+        check_room(wanted, experiment.owner)
+    rows = []
+    for cell in new:
+        row = Render.from_cell(cell, experiment=experiment)
+        if other := finished.get(cell.digest):
+            row.take_picture_of(other)
+        rows.append(row)
+    waiting = [row for row in rows if row.status == Render.Status.QUEUED]
+    batches = _into_batches(experiment, waiting)
+    Render.objects.bulk_create(rows, batch_size=500)
+    return Queued(
+        new=len(new),
+        reused=len(finished),
+        total=len(cells),
+        batches=len(batches),
+        seconds=sum(batch.expected_seconds for batch in batches),
+    )
+
+
+def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Batch]:
+    """Group queued rows into new batches of NSTLAB_BATCH_SECONDS; the caller saves the
+    rows. They are sent to the broker after the commit.
+
+    The renders of a batch share network and size, and so the work done for both.
+    """
+    groups: list[list[Render]] = []
+    seconds: list[float] = []
+    rates, before = Rates(), None
+    longest = settings.NSTLAB_BATCH_SECONDS
+    for render in sorted(renders, key=_shared):
+        cost = rates.seconds(render)
+        if _shared(render) != before or seconds[-1] + cost > longest:
+            groups.append([])
+            seconds.append(0.0)
+        before = _shared(render)
+        groups[-1].append(render)
+        seconds[-1] += cost
+    batches = Batch.objects.bulk_create(
+        (
+            Batch(
+                experiment=experiment,
+                urgent=len(renders) <= URGENT_RENDERS,
+                expected_seconds=cost,
+                timeout_seconds=jobs.timeout_for(cost),
+            )
+            for cost in seconds
+        ),
+        batch_size=500,
+    )
+    for batch, group in zip(batches, groups, strict=True):
+        for render in group:
+            render.batch = batch
+    transaction.on_commit(dispatch)
+    return batches
+
+
+def _shared(render: Render) -> tuple[Any, ...]:
+    """What the renders of one batch have in common; sorting by it keeps their order."""
+    return render.network, render.weights, render.pooling, render.objective, render.size
+
+
+@transaction.atomic
+def retry_renders(renders: QuerySet[Render]) -> int:
+    """Queue renders that failed, were refused or were cancelled once more."""
+    failed = renders.filter(status__in=Render.RETRIABLE).select_related("experiment")
+    queued = [render for render in failed if render.retry()]
+    put_into_batches(queued)
+    return len(queued)
+
+
+def put_into_batches(renders: Iterable[Render]) -> int:
+    """Move queued rows into new batches; how many batches. Call it in a transaction."""
+    by_experiment: dict[Experiment, list[Render]] = {}
+    for render in renders:
+        by_experiment.setdefault(render.experiment, []).append(render)
+    batches = 0
+    for experiment, group in by_experiment.items():
+        batches += len(_into_batches(experiment, group))
+        Render.objects.bulk_update(group, ["batch"], batch_size=500)
+    return batches
