@@ -32,17 +32,10 @@ from analysis.scales import FIELDS
 from analysis.stats.cells import unguarded
 from nstlab.core.csv_files import number
 from nstlab.core.factor_names import columns_of, notes_of, why_not
+from survey.codes import token_hash
 from survey.methods import USUAL
 from survey.methods.scales import BrokenScale, Scale
-from survey.models import (
-    Participant,
-    Question,
-    Rating,
-    Stimulus,
-    Study,
-    Trial,
-    token_hash,
-)
+from survey.models import Participant, Question, Rating, Stimulus, Study, Trial
 
 if TYPE_CHECKING:
     import pandas as pd

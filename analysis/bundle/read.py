@@ -40,6 +40,7 @@ from analysis.scales import FIELDS, scale_of
 from analysis.stats.cells import unguarded
 from generation.engine.errors import ImageRefused
 from generation.engine.pictures.files import open_picture, pixel_sha256
+from survey.codes import token_hash
 from survey.methods.scales import BrokenScale, Scale
 from survey.models import (
     FormItem,
@@ -49,7 +50,6 @@ from survey.models import (
     Stimulus,
     Study,
     Trial,
-    token_hash,
 )
 from survey.studies.copying import (
     discarding_files,

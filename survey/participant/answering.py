@@ -107,7 +107,7 @@ def answer(
         unchanged = _hold_unchanged(participant, now)
         held = participant if unchanged else hold_present(participant)
         study = held.study
-        coming = held.unanswered(3)
+        coming = held.trials.upcoming(3)
         trial = current = coming[0] if coming else None
         if current is None or current.pk != trial_pk:
             trial = held.trials.filter(pk=trial_pk).first()
@@ -149,7 +149,7 @@ def answer(
         if trial.item_id and trial.kind == Trial.Kind.RATING and counts:
             planning.count_vote(trial.item_id, method.score(rows[0]), study)
         planning.decide(held, study)
-        coming = held.unanswered(2) if study.dynamic else coming[1:]
+        coming = held.trials.upcoming(2) if study.dynamic else coming[1:]
         finished = not coming and not asks_after(study)
         status = Participant.Status
         participant.status = status.FINISHED if finished else status.STARTED

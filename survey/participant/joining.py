@@ -17,18 +17,15 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from survey import planning
-from survey.codes import CODE_LENGTH
+from survey.codes import CODE_LENGTH, READABLE, readable_code, token_hash
 from survey.models import (
     DROPPED_AFTER,
-    READABLE,
     FormerToken,
     Invitation,
     Participant,
     Recruit,
     Study,
     Trial,
-    readable_code,
-    token_hash,
 )
 from survey.participant.presence import hold_in_order, taking_part
 from survey.refusals import BegunBefore, InvitationNeeded, StudyNotOpen

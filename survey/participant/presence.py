@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
+from survey.codes import token_hash
 from survey.methods import SETTINGS
-from survey.models import CHECKS, FormItem, Participant, Stimulus, Study, token_hash
+from survey.models import CHECKS, FormItem, Participant, Stimulus, Study
 from survey.refusals import NotYourTrial, UnknownCode
 
 

@@ -612,7 +612,7 @@ def _rating_page(
     study = participant.study
     by_script = bool(request.headers.get(BY_SCRIPT))
     if coming is None:
-        coming = participant.unanswered(2)
+        coming = participant.trials.upcoming(2)
     trial, ahead = [*coming, None, None][:2]
     if trial is None or trial.stimulus is None:
         if not by_script:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from survey.codes import CODE_LENGTH, grouped
-from survey.models import Invitation, Study, readable_code, token_hash
+from survey.codes import CODE_LENGTH, grouped, readable_code, token_hash
+from survey.models import Invitation, Study
 
 
 def invite(study: Study, number: int) -> list[str]:

@@ -130,11 +130,11 @@ def test_who_is_excluded_half_way_goes_on_and_counts_from_the_start_again_when_l
 ) -> None:
     study = make_study(pictures=3)
     participant, token = join(study, surroundings={})
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     assert trial is not None
     assert post(study, token, trial, 4) == 302
     exclusions.exclude(participant, reason="odd", by=researcher)
-    while trial := participant.next_trial():
+    while trial := participant.trials.current():
         assert post(study, token, trial, 4) == 302
     assert votes(study) == [0, 0, 0]
     exclusions.lift(Participant.objects.get(), by=researcher)
@@ -148,10 +148,10 @@ def test_an_answer_that_races_an_exclusion_does_not_count(
     study = make_study(pictures=3)
     for _ in range(4):
         participant, token = join(study, surroundings={})
-        trial = participant.next_trial()
+        trial = participant.trials.current()
         assert trial is not None
         assert post(study, token, trial, 3) == 302
-        trial = participant.next_trial()
+        trial = participant.trials.current()
         assert trial is not None
         assert race(
             lambda t=trial, k=token: post(study, k, t, 5),  # type: ignore[misc]

@@ -56,7 +56,7 @@ def answer(client: Client, study: Study, trial: Trial, **data: Any) -> Any:
 
 
 def current(participant: Participant) -> Trial:
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     assert trial is not None
     return trial
 

@@ -29,10 +29,10 @@ def come(study: Study, **given: Any) -> Participant:
 
 def give(participant: Participant, value: int) -> bool:
     """Answer the next trial; whether there is another one after it."""
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     assert trial is not None
     answering.answer(participant, trial_pk=trial.pk, answers={"overall": str(value)})
-    return participant.next_trial() is not None
+    return participant.trials.current() is not None
 
 
 def fall_silent(participant: Participant, study: Study) -> None:
@@ -112,13 +112,13 @@ def test_what_a_silent_person_was_to_see_is_held_first_and_given_away_later(
     make_study: Callable[..., Study],
 ) -> None:
     study = make_study(pictures=2, trials_each=1)
-    waiting = come(study).next_trial()
-    second = come(study).next_trial()
+    waiting = come(study).trials.current()
+    second = come(study).trials.current()
     assert waiting is not None and second is not None
     assert waiting.item_id != second.item_id
     give(second.participant, 3)
     fall_silent(waiting.participant, study)
-    third = come(study).next_trial()
+    third = come(study).trials.current()
     assert third is not None and third.item_id == waiting.item_id
 
 
@@ -127,10 +127,10 @@ def test_somebody_who_comes_back_late_still_answers_what_they_were_shown(
 ) -> None:
     study = make_study(pictures=2, trials_each=1)
     late = come(study)
-    trial = late.next_trial()
+    trial = late.trials.current()
     fall_silent(late, study)
     give(come(study), 3)
-    assert late.next_trial() == trial
+    assert late.trials.current() == trial
     give(late, 4)
     assert stored(study) == recounted(study)
 
@@ -172,7 +172,7 @@ def ask_until_nothing_is_open(study: Study, draw: random.Random) -> list[Partici
         except refusals.StudyNotOpen:
             return people
         people.append(participant)
-        while trial := participant.next_trial():
+        while trial := participant.trials.current():
             assert trial.item_id is not None
             give(participant, draw.choice(TRUTH[places[trial.item_id]]))
     raise AssertionError("The study never had enough.")
@@ -214,7 +214,7 @@ def test_withdrawing_takes_votes_back_and_opens_what_is_wide_again(
     # Fewer than fifteen votes are no reason to rest: people are asked again.
     fewer = [item for item in Item.objects.filter(study=study) if item.votes < 15]
     assert fewer
-    again = come(study).next_trial()
+    again = come(study).trials.current()
     assert again is not None and again.item_id in {item.pk for item in fewer}
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from nstlab.supervisor import Lab
 from survey import housekeeping
 from survey.client import InProcess, play
+from survey.codes import token_hash
 from survey.models import (
     FormAnswer,
     FormItem,
@@ -25,7 +26,6 @@ from survey.models import (
     Recruit,
     Study,
     Translation,
-    token_hash,
 )
 from survey.participant import answering, joining, leaving, vision_checks
 from survey.refusals import CannotOpen
@@ -80,7 +80,7 @@ def test_the_server_leads_through_forms_pictures_and_forms(
     done = client.post(f"{base}before/", {"room": "dark"})
     assert done["Location"].endswith("/rate/")
     participant = Participant.objects.get()
-    while trial := participant.next_trial():
+    while trial := participant.trials.current():
         client.post(f"{base}rate/", {"trial": trial.pk, "answer-overall": 3})
     assert client.get(f"{base}thanks/")["Location"].endswith("/after/")
     participant.refresh_from_db()
@@ -256,7 +256,7 @@ def test_who_has_begun_may_finish_after_the_closing_date(
 ) -> None:
     join(client, study)
     Study.objects.filter(pk=study.pk).update(closes_at=timezone.now())
-    trial = Participant.objects.get().next_trial()
+    trial = Participant.objects.get().trials.current()
     assert trial is not None
     response = client.post(
         f"/s/{study.slug}/rate/", {"trial": trial.pk, "answer-overall": 4}
@@ -332,7 +332,7 @@ def test_who_tried_the_pilot_takes_part_anew_when_the_study_opens(
     tester = Client()
     join(tester, study, **PROLIFIC)
     pilot = Participant.objects.get()
-    while trial := pilot.next_trial():
+    while trial := pilot.trials.current():
         sent = {"trial": trial.pk, "answer-overall": 3}
         assert tester.post(f"/s/{study.slug}/rate/", sent).status_code == 302
     study.refresh_from_db()
@@ -451,7 +451,7 @@ def test_purging_goes_through_many_people_and_leaves_no_sum(
     study = make_study(trials_each=2, delete_on=dt.date(2026, 1, 1))
     for _ in range(5):
         person, _token = joining.join(study, surroundings={})
-        trial = person.next_trial()
+        trial = person.trials.current()
         assert trial is not None
         answering.answer(person, trial_pk=trial.pk, answers={"overall": "4"})
     monkeypatch.setattr(leaving, "MOST_PURGED_AT_ONCE", 2)

@@ -31,7 +31,7 @@ def join(study: Study, **data: str) -> tuple[Client, Participant]:
 
 def answer_all(client: Client, participant: Participant) -> None:
     address = f"/s/{participant.study.slug}/rate/"
-    while trial := participant.next_trial():
+    while trial := participant.trials.current():
         sent: dict[str, Any] = {"trial": trial.pk, "answer-overall": 3}
         assert client.post(address, sent).status_code == 302
 
@@ -235,7 +235,7 @@ def test_who_went_on_in_another_browser_is_told_so_and_stays_one_person(
     for _ in range(2):  # whichever browser it was, not only the one before
         second, same = join(study, **PROLIFIC)
         assert same.pk == person.pk
-    trial = person.next_trial()
+    trial = person.trials.current()
     assert trial is not None
     place = f"/s/{study.slug}/rate/"
     page = first.post(place, {"trial": trial.pk, "answer-overall": 4})
@@ -261,7 +261,7 @@ def test_an_answer_of_the_browser_before_is_named_as_kept_where_it_is(
     study: Study,
 ) -> None:
     first, person = join(study, **PROLIFIC)
-    trial = person.next_trial()
+    trial = person.trials.current()
     assert trial is not None
     place = f"/s/{study.slug}/rate/"
     sent = {"trial": trial.pk, "answer-overall": 4, "client_id": "a" * 24}
@@ -273,7 +273,7 @@ def test_an_answer_of_the_browser_before_is_named_as_kept_where_it_is(
     assert page["X-Survey"] == "elsewhere"
     other = sent | {"answer-overall": 2, "client_id": "b" * 24}
     assert "already answered this picture with 4" in text_of(first.post(place, other))
-    ahead = person.next_trial()
+    ahead = person.trials.current()
     assert ahead is not None
     late = sent | {"trial": ahead.pk, "client_id": "c" * 24}
     page = first.post(place, late, headers={"X-Survey": "fetch"})

@@ -49,7 +49,7 @@ def open_and_rate(pk: int, *, rated: bool) -> None:
     lifecycle.open_study(study)
     if rated:
         participant, _ = joining.join(study, surroundings={})
-        trial = participant.next_trial()
+        trial = participant.trials.current()
         assert trial is not None
         names = ["overall", *study.further_questions.values_list("name", flat=True)]
         answering.answer(

@@ -14,7 +14,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from survey.models import FormItem, Invitation, Participant, Rating, Study, token_hash
+from survey.codes import token_hash
+from survey.models import FormItem, Invitation, Participant, Rating, Study
 from survey.participant import answering, joining, leaving
 from survey.studies.invitations import invite
 from survey.studies.lifecycle import open_study
@@ -70,7 +71,7 @@ def answer(study: Study, client: Client) -> None:
     person = Participant.objects.get(
         token_sha256=token_hash(client.cookies["participant"].value)
     )
-    trial = person.next_trial()
+    trial = person.trials.current()
     assert trial is not None
     sent: dict[str, Any] = {"trial": trial.pk, "answer-overall": 4}
     assert client.post(f"/s/{study.slug}/rate/", sent).status_code == 302

@@ -25,7 +25,7 @@ REQUIRED = {"controller": "x", "contact": "y", "ethics_reference": "z"}
 
 
 def rate(participant: Participant, **answers: str) -> Trial:
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     assert trial is not None
     answer(participant, trial_pk=trial.pk, answers=answers)
     return trial
@@ -86,7 +86,7 @@ def test_dcr_shows_the_original_beside_and_stores_which(
 ) -> None:
     study = make_study(method="dcr")
     client.post(f"/s/{study.slug}/join/", {"consent": "on"})
-    trial = Participant.objects.get().next_trial()
+    trial = Participant.objects.get().trials.current()
     assert trial is not None and trial.second is not None and trial.stimulus is not None
     assert trial.second.is_reference
     page = client.get(f"/s/{study.slug}/rate/").content.decode()
@@ -180,7 +180,7 @@ def test_several_questions_are_answered_together_or_not_at_all(
 
 def test_a_row_is_a_rating_or_a_choice_and_never_both(study: Study) -> None:
     participant, _ = join(study, surroundings={})
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     for wrong in ({"rating": 3, "choice": "first"}, {}, {"choice": "third"}):
         with pytest.raises(IntegrityError), transaction.atomic():
             Rating.objects.create(trial=trial, **wrong)

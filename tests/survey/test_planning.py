@@ -27,7 +27,7 @@ def person(study: Study) -> Participant:
 
 def rate(participant: Participant, value: int = 3) -> Trial | None:
     """Answer the next trial; None when there is none."""
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     if trial is not None:
         answer(participant, trial_pk=trial.pk, answers={"overall": str(value)})
     return trial
@@ -71,7 +71,7 @@ def test_instructed_checks_name_an_answer_and_are_judged_by_it(
     client.post(f"/s/{study.slug}/join/", {"consent": "on"})
     participant = Participant.objects.get()
     method = method_of(study)
-    while (trial := participant.next_trial()) and trial.kind != "catch":
+    while (trial := participant.trials.current()) and trial.kind != "catch":
         rate(participant)
     assert trial is not None and trial.instructed
     spoken = {choice.value: choice.spoken for choice in method.choices(study)}
@@ -90,7 +90,7 @@ def test_a_gold_picture_passes_within_one_step(
     gold = study.stimuli.all()[0]
     study.stimuli.filter(pk=gold.pk).update(gold_answer=5)
     participant = person(study)
-    while (trial := participant.next_trial()) and trial.kind != "catch":
+    while (trial := participant.trials.current()) and trial.kind != "catch":
         rate(participant)
     assert trial is not None and trial.stimulus_id == gold.pk
     answer(participant, trial_pk=trial.pk, answers={"overall": str(said)})
@@ -104,7 +104,7 @@ def test_a_break_is_offered_and_ended_once(make_study: Make, client: Any) -> Non
     rate(participant), rate(participant)
     address = f"/s/{study.slug}/rate/"
     assert "Time for a break" in client.get(address).content.decode()
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     assert trial is not None
     client.post(address, {"break": trial.pk})
     assert "Time for a break" not in client.get(address).content.decode()

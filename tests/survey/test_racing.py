@@ -47,7 +47,7 @@ def race(*runners: Callable[[], Any]) -> list[Any]:
 
 def first_trial(study: Study) -> tuple[Participant, Trial, str]:
     participant, token = joining.join(study, surroundings={})
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     assert trial is not None
     return participant, trial, token
 

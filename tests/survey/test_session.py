@@ -21,7 +21,7 @@ def join(client: Any, study: Study, **data: str) -> Participant:
 
 
 def current(participant: Participant) -> Trial:
-    trial = participant.next_trial()
+    trial = participant.trials.current()
     assert trial is not None
     return trial
 

@@ -1,0 +1,46 @@
+"""Studies, what they show, and what people answered: one file for each thing.
+
+`studies` first, then what belongs to a study (`texts`, `stimuli`, `uploads`), then its
+people (`participants`, `recruiting`) and what they are asked (`trials`).
+"""
+
+from __future__ import annotations
+
+from survey.models.participants import (
+    DROPPED_AFTER,
+    FormAnswer,
+    FormerToken,
+    Participant,
+    participant_code,
+)
+from survey.models.recruiting import Invitation, Recruit
+from survey.models.stimuli import Stimulus, stimulus_code, stimulus_path
+from survey.models.studies import CHECKS, Study, study_slug
+from survey.models.texts import FormItem, Question, Translation
+from survey.models.trials import Item, Rating, Trial
+from survey.models.uploads import Upload, UploadedPicture, archive_path
+
+__all__ = [
+    "CHECKS",
+    "DROPPED_AFTER",
+    "FormAnswer",
+    "FormItem",
+    "FormerToken",
+    "Invitation",
+    "Item",
+    "Participant",
+    "Question",
+    "Rating",
+    "Recruit",
+    "Stimulus",
+    "Study",
+    "Translation",
+    "Trial",
+    "Upload",
+    "UploadedPicture",
+    "archive_path",
+    "participant_code",
+    "stimulus_code",
+    "stimulus_path",
+    "study_slug",
+]
