@@ -1,0 +1,59 @@
+"""Source images, experiments, and renders with what carries and checks them.
+
+Migrations name the functions here by this package.
+"""
+
+from __future__ import annotations
+
+from generation.models.batches import Batch, lease_end
+from generation.models.experiments import (
+    Experiment,
+    Pair,
+    default_alpha_beta,
+    default_content_layers,
+    default_tv_weights,
+    network_choices,
+    objective_choices,
+    pooling_choices,
+    start_choices,
+)
+from generation.models.renders import (
+    RANDOM_FEATURES,
+    Render,
+    RenderQuerySet,
+    picture_name,
+    preview_names,
+)
+from generation.models.reproductions import Reproduction
+from generation.models.source_images import (
+    SourceImage,
+    random_png_name,
+    source_image_path,
+    start_picture,
+    thumbnail_path,
+)
+
+__all__ = [
+    "RANDOM_FEATURES",
+    "Batch",
+    "Experiment",
+    "Pair",
+    "Render",
+    "RenderQuerySet",
+    "Reproduction",
+    "SourceImage",
+    "default_alpha_beta",
+    "default_content_layers",
+    "default_tv_weights",
+    "lease_end",
+    "network_choices",
+    "objective_choices",
+    "picture_name",
+    "pooling_choices",
+    "preview_names",
+    "random_png_name",
+    "source_image_path",
+    "start_choices",
+    "start_picture",
+    "thumbnail_path",
+]

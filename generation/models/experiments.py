@@ -1,0 +1,249 @@
+"""Experiments: pairs of pictures and the grid of settings they are painted with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.validators import MinValueValidator
+from django.db import models
+
+from generation.engine.grid import (
+    Cell,
+    ImpossibleGrid,
+    PicturePair,
+    crossed,
+    expand,
+    overridden,
+)
+from generation.engine.methods.gatys.objectives import OBJECTIVES
+from generation.engine.settings import (
+    NETWORK_LAYERS,
+    POOLINGS,
+    STARTS,
+)
+from generation.models.source_images import SourceImage, start_picture
+from nstlab.core.access import Owned
+
+
+def default_content_layers() -> list[str]:
+    return ["conv3_1"]
+
+
+def default_alpha_beta() -> list[float]:
+    return [0.01]
+
+
+def default_tv_weights() -> list[float]:
+    return [0.0]
+
+
+# Choices are read from the engine, so that a new objective needs no migration.
+
+
+def objective_choices() -> list[tuple[str, str]]:
+    return [(name, f"{name}: {each.source}") for name, each in OBJECTIVES.items()]
+
+
+def network_choices() -> list[tuple[str, str]]:
+    return [(name, name.replace("vgg", "VGG-")) for name in NETWORK_LAYERS]
+
+
+def pooling_choices() -> list[tuple[str, str]]:
+    notes = {"max": "max, as the paper", "average": "average, as Gatys"}
+    return [(name, notes.get(name, name)) for name in POOLINGS]
+
+
+def start_choices() -> list[tuple[str, str]]:
+    notes = {"noise": "white noise, as the paper", "content": "content image",
+             "style": "style image", "blend": "noise and content mixed"}  # fmt: skip
+    return [(name, notes[name]) for name in STARTS if name in notes]
+
+
+class AxesField(models.JSONField):
+    """A JSON object that keeps the order of its keys, which is the order of the grid.
+
+    PostgreSQL's jsonb sorts the keys of an object, so the column holds a list of pairs.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            value = [list(item) for item in value.items()]
+        return super().get_prep_value(value)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return dict(super().from_db_value(value, expression, connection) or {})
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs
+
+
+class Experiment(Owned):
+    """Pairs of pictures × a grid of settings; expanding it gives its renders.
+
+    The fields hold what most grids vary and fix; `more_axes` maps any other setting
+    of the engine to its levels, and takes the place of the field of the same name.
+    """
+
+    sees_all = "generation.see_all_experiments"
+
+    name = models.CharField(max_length=120, unique=True)
+    description = models.TextField(blank=True)
+    content_layer = models.JSONField(
+        "content layers", default=default_content_layers, blank=True
+    )
+    alpha_beta = models.JSONField("α/β", default=default_alpha_beta, blank=True)
+    tv_weight = models.JSONField("TV weights", default=default_tv_weights, blank=True)
+    more_axes = AxesField("further settings", default=dict, blank=True)
+    contents = models.ManyToManyField(
+        SourceImage,
+        verbose_name="content images",
+        related_name="+",
+        blank=True,
+        help_text="Each is painted with every style image.",
+    )
+    styles = models.ManyToManyField(
+        SourceImage, verbose_name="style images", related_name="+", blank=True
+    )
+    pooling = models.CharField(max_length=10, choices=pooling_choices, default="max")
+    start = models.CharField(max_length=10, choices=start_choices, default="noise")
+    weights = models.CharField(
+        max_length=80,
+        default="imagenet",
+        help_text="imagenet (VGG-16), imagenet-v1, file:SHA256 (manage.py weights add "
+        "FILE) or random:SEED.",
+    )
+    objective = models.CharField(
+        max_length=20, choices=objective_choices, default="paper"
+    )
+    network = models.CharField(max_length=10, choices=network_choices, default="vgg16")
+    seed = models.PositiveIntegerField(default=0)
+    size = models.PositiveIntegerField(
+        default=300, help_text="Side of the square picture, in pixels."
+    )
+    evaluations = models.PositiveIntegerField(
+        default=240, validators=[MinValueValidator(1)]
+    )
+    reuse = models.BooleanField(
+        "take finished pictures",
+        default=True,
+        help_text="Where another experiment has painted the very same request, show "
+        "its picture instead of painting it again.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        permissions = [
+            ("queue_experiment", "Can queue renders"),
+            (
+                "queue_all_experiments",
+                "Can queue, cancel and retry everybody's renders",
+            ),
+            ("see_all_experiments", "Can see everybody's experiments and pictures"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def axes(self) -> dict[str, Sequence[Any]]:
+        """The settings that vary, in the order in which the grid varies them."""
+        usual = {
+            "content_layer": self.content_layer,
+            "alpha_beta": self.alpha_beta,
+            "tv_weight": self.tv_weight,
+        }
+        return overridden(usual, self.more_axes)
+
+    def fixed_settings(self) -> dict[str, Any]:
+        """The settings that are the same in every cell unless an axis names them."""
+        return {
+            name: getattr(self, name)
+            for name in (
+                "network", "weights", "pooling", "objective", "start", "seed", "size",
+                "evaluations",
+            )
+        }  # fmt: skip
+
+    def cells(self) -> list[Cell]:
+        """The grid's cells, keyed by the pictures' primary keys: first the pairs that
+        are listed, then every content image with every style image.
+
+        Raises ImpossibleGrid with a sentence.
+        """
+        return self.cells_of(
+            list(self.pairs.select_related("content", "style")),
+            list(self.contents.all()),
+            list(self.styles.all()),
+        )
+
+    def cells_of(
+        self,
+        listed: Sequence[Pair],
+        contents: Sequence[SourceImage],
+        styles: Sequence[SourceImage],
+    ) -> list[Cell]:
+        """As `cells`, for pairs and pictures that need not be saved."""
+        pictures = {
+            picture.pk: picture.pixel_sha256
+            for picture in (
+                *(each.content for each in listed),
+                *(each.style for each in listed),
+                *contents,
+                *styles,
+            )
+        }
+        cells = expand(
+            pairs=[
+                *(PicturePair(it.content_id, it.style_id, it.axes) for it in listed),
+                *crossed([it.pk for it in contents], [it.pk for it in styles]),
+            ],
+            pixel_digests=pictures,
+            axes=self.axes(),
+            fixed=self.fixed_settings(),
+        )
+        for start in {cell.settings.start for cell in cells}:
+            if start.startswith("picture:") and start_picture(start) is None:
+                raise ImpossibleGrid(
+                    f"The start {start} names no source image; upload it, then take "
+                    "its sha256 of the pixels."
+                )
+        return cells
+
+    @property
+    def random_weights(self) -> bool:
+        levels = self.axes().get("weights", [self.weights])
+        return any(str(level).startswith("random:") for level in levels)
+
+
+class Pair(models.Model):
+    """A content image and the style image that paints it.
+
+    `axes` are this pair's own, in place of the experiment's of the same name.
+    """
+
+    belongs_to = "experiment"
+
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.CASCADE, related_name="pairs"
+    )
+    content = models.ForeignKey(
+        SourceImage, on_delete=models.PROTECT, related_name="content_pairs"
+    )
+    style = models.ForeignKey(
+        SourceImage, on_delete=models.PROTECT, related_name="style_pairs"
+    )
+    axes = AxesField("levels of its own", default=dict, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["experiment", "content", "style"],
+                name="pair_once_in_experiment",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.content} × {self.style}"
