@@ -19,8 +19,21 @@ from generation.access import QUEUE
 from generation.contact_sheet.layout import level_text
 from generation.engine.factors import factor_label
 from generation.engine.grid import ImpossibleGrid
+from generation.experiments.forecast import (
+    check_room,
+    duration,
+    forecast,
+    number_of_renders,
+)
 from generation.experiments.making import duplicate_experiment
-from generation.forecast import check_room, duration, forecast, number_of_renders
+from generation.experiments.removal import (
+    InUse,
+    at_work,
+    delete_experiment,
+    delete_source_image,
+    experiments_with,
+    users_of,
+)
 from generation.forms import (
     ExperimentForm,
     PairForm,
@@ -38,14 +51,6 @@ from generation.models import (
 )
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import Queued, queue_experiment, retry_renders
-from generation.removal import (
-    InUse,
-    at_work,
-    delete_experiment,
-    delete_source_image,
-    experiments_with,
-    users_of,
-)
 from nstlab.core.access import CHANGE, DELETE, VIEW, is_seen_by, may, visible
 from nstlab.core.admin import (
     OwnedAdmin,

@@ -48,12 +48,7 @@ from generation.contact_sheet.figure import (
 from generation.contact_sheet.layout import MOST_CELLS, Block, level_text
 from generation.engine.factors import factor_label
 from generation.engine.grid import ImpossibleGrid
-from generation.experiments.making import (
-    PresetRefused,
-    duplicate_experiment,
-    experiment_from_preset,
-)
-from generation.forecast import (
+from generation.experiments.forecast import (
     Forecast,
     NoRoom,
     Rates,
@@ -62,6 +57,11 @@ from generation.forecast import (
     forecast,
     megabytes,
     renders_are,
+)
+from generation.experiments.making import (
+    PresetRefused,
+    duplicate_experiment,
+    experiment_from_preset,
 )
 from generation.forms import PictureTiles, PresetForm
 from generation.loss_chart import chart

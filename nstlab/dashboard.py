@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from analysis.models import Report
-from generation.forecast import free_bytes, megabytes
+from generation.experiments.forecast import free_bytes, megabytes
 from generation.models import Experiment, Render, SourceImage
 from generation.queueing.dispatch import RENDER_QUEUES
 from nstlab.core.access import ADD, VIEW, may, visible

@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from generation.forecast import free_bytes
+from generation.experiments.forecast import free_bytes
 from generation.models import Batch, Render
 from nstlab import health
 from nstlab.core import broker

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from generation.forecast import Rates, check_room, most_bytes
+from generation.experiments.forecast import Rates, check_room, most_bytes
 from generation.models import Batch, Experiment, Render
 from generation.queueing.dispatch import dispatch
 from nstlab.core import jobs

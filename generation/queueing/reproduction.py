@@ -8,7 +8,7 @@ from functools import partial
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from generation.forecast import Rates
+from generation.experiments.forecast import Rates
 from generation.models import Render, Reproduction
 from nstlab.core import jobs
 

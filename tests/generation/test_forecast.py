@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from generation.engine.settings import RenderSettings
-from generation.forecast import (
+from generation.experiments.forecast import (
     NoRoom,
     Rates,
     duration,

@@ -11,11 +11,11 @@ from django.core.files.storage import default_storage
 from django.test import Client
 from django.utils import timezone
 
-from generation.forecast import NoRoom, check_room
+from generation.experiments.forecast import NoRoom, check_room
+from generation.experiments.removal import InUse, delete_experiment
 from generation.models import Batch, Experiment, Pair, Render, SourceImage, lease_end
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import queue_experiment
-from generation.removal import InUse, delete_experiment
 from survey.models import Study
 from tests.conftest import png, put_on_wall
 

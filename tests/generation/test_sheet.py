@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
 from generation.contact_sheet.layout import MOST_CELLS
-from generation.forecast import GUESSED_SECONDS_AT_300, duration
+from generation.experiments.forecast import GUESSED_SECONDS_AT_300, duration
 from generation.models import Experiment, Pair, Render, SourceImage
 from generation.queueing.batches import queue_experiment
 from tests.conftest import put_on_wall

@@ -182,7 +182,7 @@ def test_orphans_and_missing_files_are_found_and_mended(store: Any, study: Any) 
 
 
 def test_a_store_has_no_end_of_room(store: Any, db: None) -> None:
-    from generation.forecast import free_bytes
+    from generation.experiments.forecast import free_bytes
 
     assert free_bytes() is None
 

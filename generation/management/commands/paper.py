@@ -11,8 +11,8 @@ from django.db import transaction
 
 from generation.engine.errors import EngineError
 from generation.engine.grid import ImpossibleGrid
+from generation.experiments.forecast import forecast
 from generation.experiments.making import PresetRefused, experiment_from_preset
-from generation.forecast import forecast
 from generation.models import SourceImage
 from generation.pictures.source_images import add_source_image
 from generation.presets import OBJECTIVES, PRESETS, picture_title

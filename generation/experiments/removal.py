@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from generation.forecast import renders_are
+from generation.experiments.forecast import renders_are
 from generation.models import (
     Experiment,
     Render,
