@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from generation import desk
 from generation.access import QUEUE
 from generation.contact_sheet.layout import level_text
-from generation.engine.factors import factor_label
+from generation.engine.factors import factor_label, fixed_asked, levels_asked
 from generation.engine.grid import ImpossibleGrid
 from generation.experiments.forecast import (
     check_room,
@@ -38,7 +38,6 @@ from generation.forms import (
     ExperimentForm,
     PairForm,
     PairFormSet,
-    PictureField,
     UploadForm,
 )
 from generation.models import (
@@ -49,6 +48,7 @@ from generation.models import (
     RenderQuerySet,
     SourceImage,
 )
+from generation.pictures.fields import PictureField
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import Queued, queue_experiment, retry_renders
 from nstlab.core.access import CHANGE, DELETE, VIEW, is_seen_by, may, visible
@@ -299,17 +299,12 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
         ),
         (
             "Grid",
-            {"fields": ["content_layer", "alpha_beta", "tv_weight", "more_axes"]},
+            {"fields": [*levels_asked(), "more_axes"]},
         ),
         (
             "The same for every render",
             {
-                "fields": [
-                    ("size", "evaluations", "seed"),
-                    ("pooling", "start"),
-                    ("weights", "network", "objective"),
-                    "reuse",
-                ]
+                "fields": [*map(tuple, fixed_asked()), "reuse"],
             },
         ),
     ]

@@ -63,9 +63,10 @@ from generation.experiments.making import (
     duplicate_experiment,
     experiment_from_preset,
 )
-from generation.forms import PictureTiles, PresetForm
+from generation.forms import PresetForm
 from generation.loss_chart import chart
 from generation.models import Experiment, Pair, Render, SourceImage
+from generation.pictures.fields import PictureTiles
 from generation.pictures.source_images import add_source_image
 from generation.presets import PRESETS, picture_title
 from generation.queueing.batches import retry_renders

@@ -1,120 +1,24 @@
-"""Forms of the researcher's side: every input is validated here."""
+"""What researchers fill in: pictures, experiments and presets, checked here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.utils.functional import lazy
 
-from generation.engine.errors import ImageRefused
-from generation.engine.factors import setting_names
-from generation.engine.grid import (
-    ImpossibleGrid,
-    PicturePair,
-    axes_text,
-    expand,
-    parse_axes,
+from generation.engine.factors import FACTORS, choices_of, levels_asked, setting_names
+from generation.engine.grid import ImpossibleGrid, PicturePair, expand
+from generation.level_fields import AxesField
+from generation.models import Experiment, Pair, SourceImage
+from generation.pictures.fields import (
+    PictureField,
+    PicturesField,
+    PictureTiles,
+    TilesField,
 )
-from generation.engine.methods.gatys.objectives import OBJECTIVES
-from generation.engine.settings import NETWORK_LAYERS
-from generation.models import (
-    Experiment,
-    Pair,
-    SourceImage,
-    default_alpha_beta,
-    default_content_layers,
-    default_tv_weights,
-)
-from generation.pictures.decoding import DecodedPicture, DecoderBusy
-from generation.pictures.source_images import decode_source_image
-from generation.presets import OBJECTIVES as PUBLISHED
-from generation.presets import PRESETS, picture_title
-
-LARGEST_UPLOAD = 30 * 1024 * 1024
-# Pictures offered besides those that are ticked; a search finds the others.
-OFFERED = 36
-
-
-class PictureField(forms.FileField):
-    """A picture the engine can read; cleaned to a DecodedPicture.
-
-    The admin holds the database while it cleans a form: there `decode_ahead` comes
-    first, and what it found stays with the file.
-    """
-
-    widget = forms.ClearableFileInput(attrs={"accept": "image/*"})
-
-    def clean(self, data: Any, initial: Any = None) -> DecodedPicture:
-        file: UploadedFile = super().clean(data, initial)
-        found = getattr(file, "decoded", None) or self._decoded(file)
-        if isinstance(found, forms.ValidationError):
-            raise found
-        return found
-
-    def decode_ahead(self, file: UploadedFile | None) -> None:
-        """Decode what will be cleaned; whatever is wrong is said then."""
-        if file:  # Django's own: neither missing nor empty
-            setattr(file, "decoded", self._decoded(file))  # noqa: B010
-
-    def _decoded(self, file: UploadedFile) -> DecodedPicture | forms.ValidationError:
-        if file.size and file.size > LARGEST_UPLOAD:
-            return forms.ValidationError(
-                f"The file has {file.size / 2**20:.0f} MB; at most "
-                f"{LARGEST_UPLOAD // 2**20} MB are possible."
-            )
-        try:
-            return decode_source_image(file)
-        except (ImageRefused, DecoderBusy) as refused:
-            return forms.ValidationError(str(refused))
-
-
-class SeveralFiles(forms.ClearableFileInput):
-    allow_multiple_selected = True
-
-    def value_from_datadict(self, _data: Any, files: Any, name: str) -> list[Any]:
-        return list(files.getlist(name))
-
-
-class NumberListField(forms.Field):
-    """Numbers separated by commas or blanks, as `0.001, 0.01, 0.1`."""
-
-    def prepare_value(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return ", ".join(f"{number:g}" for number in value)
-        return value
-
-    def to_python(self, value: Any) -> list[float]:
-        numbers: list[float] = []
-        for word in (value or "").replace(",", " ").split():
-            try:
-                number = float(word)
-            except ValueError as error:
-                raise forms.ValidationError(
-                    f"{word!r} is not a number; write numbers as 0.001, 0.01, 0.1."
-                ) from error
-            if not 0 <= number < float("inf"):
-                raise forms.ValidationError(f"{word} must be 0 or more.")
-            numbers.append(number)
-        return list(dict.fromkeys(numbers))
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return list(initial or []) != self.to_python(data)
-        except forms.ValidationError:
-            return True
-
-
-class PicturesField(PictureField):
-    """Several pictures; cleaned to DecodedPictures by file name."""
-
-    widget = SeveralFiles(attrs={"accept": "image/*"})
-
-    def clean(self, data: Any, initial: Any = None) -> Any:
-        return {file.name: super(PicturesField, self).clean(file) for file in data}
+from generation.presets import OBJECTIVES, PRESETS, picture_title
 
 
 class UploadForm(forms.ModelForm):
@@ -138,76 +42,6 @@ class UploadForm(forms.ModelForm):
             name = (upload.name or "picture") if upload else "picture"
             cleaned["title"] = name.rsplit(".", 1)[0][:120]
         return cleaned
-
-
-class AxesField(forms.CharField):
-    """Axes of a grid, one a line, as `seed = 0, 1, 2`; cleaned to a dict."""
-
-    widget = forms.Textarea(attrs={"rows": 3, "cols": 60})
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"required": False} | options)
-
-    def prepare_value(self, value: Any) -> Any:
-        return axes_text(value) if isinstance(value, dict) else value
-
-    def clean(self, value: Any) -> dict[str, list[Any]]:
-        try:
-            return parse_axes(super().clean(value))
-        except ImpossibleGrid as refused:
-            raise forms.ValidationError(str(refused)) from refused
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return (initial or {}) != self.clean(data)
-        except forms.ValidationError:
-            return True
-
-
-class PictureTiles(forms.CheckboxSelectMultiple):
-    """Source images as thumbnails to tick: those chosen, and the newest of those that
-    a search by title finds. Never all of them."""
-
-    template_name = "generation/_tiles_field.html"
-    # Of each request's own copy: what may be chosen, and what is searched for.
-    images: QuerySet[SourceImage] = SourceImage.objects.none()
-    wanted = ""
-
-    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        context = forms.Widget.get_context(self, name, value, attrs)
-        keys = [str(key) for key in value or [] if str(key).isdecimal()]
-        others = self.images.exclude(pk__in=keys) if keys else self.images
-        for word in self.wanted.split():
-            others = others.filter(title__icontains=word)
-        offered = list(others.order_by("-pk")[: OFFERED + 1])
-        return context | {
-            "chosen": list(self.images.filter(pk__in=keys)) if keys else [],
-            "offered": offered[:OFFERED],
-            "more": others.count() - OFFERED if len(offered) > OFFERED else 0,
-            "wanted": self.wanted,
-        }
-
-
-class TilesField(forms.ModelMultipleChoiceField):
-    """Source images to tick; none may be chosen until `offer` says which."""
-
-    widget: PictureTiles
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(SourceImage.objects.none(), **options)
-
-    def offer(self, images: QuerySet[SourceImage], wanted: str) -> None:
-        """Let these be chosen, and show those whose titles have the words `wanted`.
-
-        Only on a form's instance: what a class declares is of all requests.
-        """
-        self.queryset = self.widget.images = images
-        self.widget.wanted = wanted
-
-
-def _layer_choices() -> Iterable[tuple[str, str]]:
-    layers = sorted({layer for known in NETWORK_LAYERS.values() for layer in known})
-    return [(layer, layer) for layer in layers]
 
 
 class PairForm(forms.ModelForm):
@@ -250,26 +84,6 @@ def _about_further_settings() -> str:
 
 
 class ExperimentForm(forms.ModelForm):
-    content_layer = forms.MultipleChoiceField(
-        label="Content layers",
-        choices=_layer_choices,
-        initial=default_content_layers,
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-        help_text="Each ticked layer is a level of the grid.",
-    )
-    alpha_beta = NumberListField(
-        label="Ratio α/β",
-        initial=default_alpha_beta,
-        required=False,
-        help_text="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
-    )
-    tv_weight = NumberListField(
-        label="TV weights",
-        initial=default_tv_weights,
-        required=False,
-        help_text="Levels, as 0, 1.",
-    )
     more_axes = AxesField(
         label="Further settings",
         help_text=lazy(_about_further_settings, str)(),
@@ -295,13 +109,10 @@ class ExperimentForm(forms.ModelForm):
         if self.errors:
             return cleaned
         named = cleaned["more_axes"]
-        for field, names in (
-            ("content_layer", {"content_layer"}),
-            ("alpha_beta", {"alpha", "alpha_beta"}),
-            ("tv_weight", {"tv_weight"}),
-        ):
-            if not cleaned[field] and names.isdisjoint(named):
-                self.add_error(field, "This field is required.")
+        for name in levels_asked():
+            instead = {name, FACTORS[name].stands_in}
+            if not cleaned[name] and instead.isdisjoint(named):
+                self.add_error(name, "This field is required.")
         if not self.errors:
             self._check_grid(cleaned)
         return cleaned
@@ -334,11 +145,11 @@ class PresetForm(forms.Form):
         choices=[(name, each.title) for name, each in PRESETS.items()],
     )
     objective = forms.ChoiceField(
-        choices=[(name, f"{name}: {OBJECTIVES[name].source}") for name in PUBLISHED],
+        choices=[it for it in choices_of("objective") if it[0] in OBJECTIVES],
         help_text="The equations as printed, or the code that painted what was rated.",
     )
     weights = forms.CharField(
-        initial="imagenet",
+        initial=FACTORS["weights"].default,
         max_length=80,
         help_text="imagenet, file:SHA256 or random:SEED.",
     )

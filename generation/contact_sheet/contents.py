@@ -95,7 +95,7 @@ def _paths(
     paths = {name: name for name in varied}
     for each in axes:
         for name, levels in each.items():
-            column = "alpha" if name == RATIO else name
+            column = FACTORS[name].stands_in or name
             if column not in columns or any("=" in str(level) for level in levels):
                 paths[column] = f"settings__{name}"
     order = {name: place for place, name in enumerate(columns)}

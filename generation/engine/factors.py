@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from itertools import groupby
 from typing import Any, Literal
 
 from generation.engine.methods.gatys.objectives import OBJECTIVES
@@ -59,6 +60,7 @@ class Factor:
     | column | whether tables and exports have a column of it |
     | replicate | whether its levels repeat a condition instead of making another |
     | levels | what the experiment's form calls its list of levels, if it has one |
+    | stands_in | the factor in whose column its levels stand, if not in its own |
     | place | line and place of its field among the fixed settings of that form |
     | listed | whether lists of pictures show it |
     | line | whether the line that says how a picture was made has it |
@@ -81,6 +83,7 @@ class Factor:
     column: bool = False
     replicate: bool = False
     levels: str = ""
+    stands_in: str = ""
     place: tuple[int, int] | None = None
     listed: bool = False
     line: bool = False
@@ -187,6 +190,7 @@ _ROWS = (
         meaning="Ratio of the weights: α is the level, β is 1",
         hint="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
         levels="Ratio α/β",
+        stands_in="alpha",
     ),
     Factor(
         name="alpha",
@@ -390,6 +394,24 @@ def sheet_order() -> tuple[str, ...]:
 def setting_names() -> tuple[str, ...]:
     """The factors that are settings of the engine, in the engine's order."""
     return tuple(_defaults())
+
+
+def levels_asked() -> tuple[str, ...]:
+    """The factors of whose levels an experiment has a field."""
+    return tuple(name for name, each in FACTORS.items() if each.levels)
+
+
+def fixed_asked() -> list[list[str]]:
+    """The settings that an experiment has a field of, line by line of its form."""
+    placed = sorted((each.place, name) for name, each in FACTORS.items() if each.place)
+    lines = groupby(placed, key=lambda it: it[0][0])
+    return [[name for _, name in line] for _, line in lines]
+
+
+def choices_of(name: str) -> list[tuple[str, str]]:
+    """The levels of a factor as a form offers them; none if they cannot be listed."""
+    choices = FACTORS[name].choices
+    return [*choices().items()] if choices else []
 
 
 def factor_label(name: str) -> str:

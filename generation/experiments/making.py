@@ -9,15 +9,9 @@ from typing import Any
 
 from django.db import transaction
 
-from generation.engine.grid import Axes, overridden
-from generation.models import (
-    Experiment,
-    Pair,
-    SourceImage,
-    default_alpha_beta,
-    default_content_layers,
-    default_tv_weights,
-)
+from generation.engine.factors import levels_asked
+from generation.engine.grid import overridden
+from generation.models import Experiment, Pair, SourceImage
 from generation.presets import Preset, fixed_settings
 
 
@@ -42,18 +36,11 @@ def experiment_from_preset(
     """
     if missing := [file for file in preset.files if file not in pictures]:
         raise PresetRefused(f"These pictures are missing: {', '.join(missing)}.")
-    usual: Axes = {
-        "content_layer": default_content_layers(),
-        "alpha_beta": default_alpha_beta(),
-        "tv_weight": default_tv_weights(),
-    }
-    axes = overridden(usual, preset.axes)
+    axes = overridden(Experiment().axes(), preset.axes)
     fields: dict[str, Any] = {
         "name": f"{preset.title}, {objective}",
         "description": preset.description,
-        "content_layer": axes.pop("content_layer"),
-        "alpha_beta": axes.pop("alpha_beta", []),
-        "tv_weight": axes.pop("tv_weight"),
+        **{name: axes.pop(name, []) for name in levels_asked()},
         "weights": weights,
         "owner": owner,
     }

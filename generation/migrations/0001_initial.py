@@ -2,6 +2,8 @@
 
 import django.core.validators
 import django.db.models.deletion
+import functools
+import generation.engine.factors
 import generation.models
 from django.conf import settings
 from django.db import migrations, models
@@ -26,11 +28,11 @@ class Migration(migrations.Migration):
                 ('alpha_beta', models.JSONField(blank=True, default=generation.models.default_alpha_beta, verbose_name='α/β')),
                 ('tv_weights', models.JSONField(blank=True, default=generation.models.default_tv_weights, verbose_name='TV weights')),
                 ('more_axes', models.JSONField(blank=True, default=dict, verbose_name='further settings')),
-                ('pooling', models.CharField(choices=generation.models.pooling_choices, default='max', max_length=10)),
-                ('start', models.CharField(choices=generation.models.start_choices, default='noise', max_length=10)),
+                ('pooling', models.CharField(choices=functools.partial(generation.engine.factors.choices_of, "pooling"), default='max', max_length=10)),
+                ('start', models.CharField(choices=functools.partial(generation.engine.factors.choices_of, "start"), default='noise', max_length=10)),
                 ('weights', models.CharField(default='imagenet', help_text='imagenet (VGG-16), imagenet-v1, file:SHA256 (manage.py weights add FILE) or random:SEED.', max_length=80)),
-                ('objective', models.CharField(choices=generation.models.objective_choices, default='paper', max_length=20)),
-                ('network', models.CharField(choices=generation.models.network_choices, default='vgg16', max_length=10)),
+                ('objective', models.CharField(choices=functools.partial(generation.engine.factors.choices_of, "objective"), default='paper', max_length=20)),
+                ('network', models.CharField(choices=functools.partial(generation.engine.factors.choices_of, "network"), default='vgg16', max_length=10)),
                 ('seed', models.PositiveIntegerField(default=0)),
                 ('size', models.PositiveIntegerField(default=300, help_text='Side of the square picture, in pixels.')),
                 ('evaluations', models.PositiveIntegerField(default=240, validators=[django.core.validators.MinValueValidator(1)])),

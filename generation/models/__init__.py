@@ -12,10 +12,6 @@ from generation.models.experiments import (
     default_alpha_beta,
     default_content_layers,
     default_tv_weights,
-    network_choices,
-    objective_choices,
-    pooling_choices,
-    start_choices,
 )
 from generation.models.renders import (
     RANDOM_FEATURES,
@@ -46,14 +42,10 @@ __all__ = [
     "default_content_layers",
     "default_tv_weights",
     "lease_end",
-    "network_choices",
-    "objective_choices",
     "picture_name",
-    "pooling_choices",
     "preview_names",
     "random_png_name",
     "source_image_path",
-    "start_choices",
     "start_picture",
     "thumbnail_path",
 ]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.core.validators import MinValueValidator
 from django.db import models
 
+from generation.engine.factors import (
+    FACTORS,
+    choices_of,
+    levels_asked,
+    setting_names,
+)
 from generation.engine.grid import (
     Cell,
     ImpossibleGrid,
@@ -16,12 +23,7 @@ from generation.engine.grid import (
     expand,
     overridden,
 )
-from generation.engine.methods.gatys.objectives import OBJECTIVES
-from generation.engine.settings import (
-    NETWORK_LAYERS,
-    POOLINGS,
-    STARTS,
-)
+from generation.level_fields import levels_field
 from generation.models.source_images import SourceImage, start_picture
 from nstlab.core.access import Owned
 
@@ -38,26 +40,27 @@ def default_tv_weights() -> list[float]:
     return [0.0]
 
 
-# Choices are read from the engine, so that a new objective needs no migration.
+def _asked(factor: str) -> dict[str, Any]:
+    """The options of a field that asks for a factor, as the table of factors has it.
+
+    Choices are read when they are shown, so that a new one needs no migration.
+    """
+    row = FACTORS[factor]
+    options = {"default": row.default, "help_text": row.hint}
+    if row.choices:
+        options["choices"] = partial(choices_of, factor)
+    return options
 
 
-def objective_choices() -> list[tuple[str, str]]:
-    return [(name, f"{name}: {each.source}") for name, each in OBJECTIVES.items()]
+class LevelsField(models.JSONField):
+    """Levels of the factor that the field is called after, as a list."""
 
+    def formfield(self, **options: Any) -> Any:
+        return levels_field(FACTORS[self.name], initial=self.default, **options)
 
-def network_choices() -> list[tuple[str, str]]:
-    return [(name, name.replace("vgg", "VGG-")) for name in NETWORK_LAYERS]
-
-
-def pooling_choices() -> list[tuple[str, str]]:
-    notes = {"max": "max, as the paper", "average": "average, as Gatys"}
-    return [(name, notes.get(name, name)) for name in POOLINGS]
-
-
-def start_choices() -> list[tuple[str, str]]:
-    notes = {"noise": "white noise, as the paper", "content": "content image",
-             "style": "style image", "blend": "noise and content mixed"}  # fmt: skip
-    return [(name, notes[name]) for name in STARTS if name in notes]
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs
 
 
 class AxesField(models.JSONField):
@@ -90,11 +93,11 @@ class Experiment(Owned):
 
     name = models.CharField(max_length=120, unique=True)
     description = models.TextField(blank=True)
-    content_layer = models.JSONField(
+    content_layer = LevelsField(
         "content layers", default=default_content_layers, blank=True
     )
-    alpha_beta = models.JSONField("α/β", default=default_alpha_beta, blank=True)
-    tv_weight = models.JSONField("TV weights", default=default_tv_weights, blank=True)
+    alpha_beta = LevelsField("α/β", default=default_alpha_beta, blank=True)
+    tv_weight = LevelsField("TV weights", default=default_tv_weights, blank=True)
     more_axes = AxesField("further settings", default=dict, blank=True)
     contents = models.ManyToManyField(
         SourceImage,
@@ -106,24 +109,15 @@ class Experiment(Owned):
     styles = models.ManyToManyField(
         SourceImage, verbose_name="style images", related_name="+", blank=True
     )
-    pooling = models.CharField(max_length=10, choices=pooling_choices, default="max")
-    start = models.CharField(max_length=10, choices=start_choices, default="noise")
-    weights = models.CharField(
-        max_length=80,
-        default="imagenet",
-        help_text="imagenet (VGG-16), imagenet-v1, file:SHA256 (manage.py weights add "
-        "FILE) or random:SEED.",
-    )
-    objective = models.CharField(
-        max_length=20, choices=objective_choices, default="paper"
-    )
-    network = models.CharField(max_length=10, choices=network_choices, default="vgg16")
-    seed = models.PositiveIntegerField(default=0)
-    size = models.PositiveIntegerField(
-        default=300, help_text="Side of the square picture, in pixels."
-    )
+    pooling = models.CharField(max_length=10, **_asked("pooling"))
+    start = models.CharField(max_length=10, **_asked("start"))
+    weights = models.CharField(max_length=80, **_asked("weights"))
+    objective = models.CharField(max_length=20, **_asked("objective"))
+    network = models.CharField(max_length=10, **_asked("network"))
+    seed = models.PositiveIntegerField(**_asked("seed"))
+    size = models.PositiveIntegerField(**_asked("size"))
     evaluations = models.PositiveIntegerField(
-        default=240, validators=[MinValueValidator(1)]
+        validators=[MinValueValidator(1)], **_asked("evaluations")
     )
     reuse = models.BooleanField(
         "take finished pictures",
@@ -149,22 +143,14 @@ class Experiment(Owned):
 
     def axes(self) -> dict[str, Sequence[Any]]:
         """The settings that vary, in the order in which the grid varies them."""
-        usual = {
-            "content_layer": self.content_layer,
-            "alpha_beta": self.alpha_beta,
-            "tv_weight": self.tv_weight,
-        }
+        usual = {name: getattr(self, name) for name in levels_asked()}
         return overridden(usual, self.more_axes)
 
     def fixed_settings(self) -> dict[str, Any]:
         """The settings that are the same in every cell unless an axis names them."""
         return {
-            name: getattr(self, name)
-            for name in (
-                "network", "weights", "pooling", "objective", "start", "seed", "size",
-                "evaluations",
-            )
-        }  # fmt: skip
+            name: getattr(self, name) for name in setting_names() if FACTORS[name].place
+        }
 
     def cells(self) -> list[Cell]:
         """The grid's cells, keyed by the pictures' primary keys: first the pairs that

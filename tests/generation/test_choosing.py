@@ -10,8 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from generation.forms import OFFERED
 from generation.models import Experiment, Pair, Render, SourceImage
+from generation.pictures.fields import OFFERED
 from generation.pictures.source_images import add_source_image
 from tests.conftest import png, put_on_wall
 from tests.generation.test_desk import ADD, form

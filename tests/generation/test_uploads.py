@@ -94,7 +94,7 @@ def test_it_refuses_with_a_sentence(desk: Any, data: bytes, sentence: str) -> No
 def test_a_file_too_large_is_refused_before_it_is_read(
     desk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generation.forms.LARGEST_UPLOAD", 100)
+    monkeypatch.setattr("generation.pictures.fields.LARGEST_UPLOAD", 100)
     response = upload(desk, png())
     assert "at most" in response.content.decode()
 

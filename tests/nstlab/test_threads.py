@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.db import connection, transaction
 from django.test import Client
 
-from generation.forms import PictureTiles
+from generation.pictures.fields import PictureTiles
 from generation.pictures.source_images import add_source_image
 from survey.admin import StudyAdmin
 from survey.models import Study
