@@ -1,4 +1,4 @@
-"""The researcher's desk for pictures, experiments and renders."""
+"""Lists and forms of pictures, experiments, renders and batches."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, OuterRef, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from generation import desk
+from generation import pages
 from generation.access import QUEUE
 from generation.contact_sheet.layout import level_text
 from generation.engine.factors import factor_label, fixed_asked, levels_asked
@@ -45,12 +45,14 @@ from generation.models import (
     Experiment,
     Pair,
     Render,
-    RenderQuerySet,
     SourceImage,
 )
+from generation.pages.queue import cancel_renders, record_of_each
+from generation.pages.render import about_render
 from generation.pictures.fields import PictureField
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import Queued, queue_experiment, retry_renders
+from nstlab.core import history
 from nstlab.core.access import CHANGE, DELETE, VIEW, is_seen_by, may, visible
 from nstlab.core.admin import (
     OwnedAdmin,
@@ -82,27 +84,6 @@ class QueuesRendersMixin(OwnedAdmin):
         if request.user.has_perm(QUEUE.with_everybodys):
             return rows
         return super().changeable(request, rows)
-
-    def log_each(
-        self, request: HttpRequest, renders: QuerySet[Render], sentence: str
-    ) -> None:
-        """Write into the history of each experiment what happens to how many of its
-        renders; `sentence` has a place for their number."""
-        counted = renders.order_by().values_list("experiment").annotate(n=Count("pk"))
-        numbers = dict(counted)
-        for experiment in Experiment.objects.filter(pk__in=numbers):
-            said = sentence.format(number_of_renders(numbers[experiment.pk]))
-            self.log_change(request, experiment, said)
-
-    def cancel_renders(self, request: HttpRequest, renders: RenderQuerySet) -> None:
-        """Cancel what has not ended of `renders`, and say how many that were."""
-        self.log_each(request, renders.unfinished(), "{} cancelled.")
-        count = renders.cancel()
-        if count:
-            were = "was" if count == 1 else "were"
-            messages.success(request, f"{number_of_renders(count)} {were} cancelled.")
-        else:
-            messages.info(request, "Nothing is left to cancel.")
 
 
 class DeletesWholeMixin(OwnedAdmin):
@@ -360,7 +341,7 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form: Any = super().get_form(request, obj, change=change, **kwargs)
-        seen = desk.pictures_seen(request, self)
+        seen = visible(SourceImage, request.user)
         sent = request.GET
 
         class OffersSeen(form):
@@ -449,7 +430,7 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
         else:
             if queued.new:
                 said = f"{number_of_renders(queued.new)} queued."
-                self.log_change(request, experiment, said)
+                history.record(request.user, experiment, said)
             messages.success(request, f"{experiment}: {_said(queued)}")
 
     @admin.action(description="Queue the renders", permissions=["queue"])
@@ -460,17 +441,17 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
     @admin.action(description="Cancel what is not painted yet", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
         renders = Render.objects.filter(experiment__in=list(queryset))
-        self.cancel_renders(request, renders)
+        cancel_renders(request, renders)
 
     @admin.action(description="Duplicate", permissions=["add"])
     def duplicate(self, request: HttpRequest, queryset: QuerySet[Experiment]) -> None:
         for experiment in queryset:
             copy = duplicate_experiment(experiment, owner=request.user)
-            self.log_addition(request, copy, f"Copied from {experiment}.")
+            history.record(request.user, copy, f"Copied from {experiment}.", new=True)
             messages.success(request, f"{copy} has the pairs and settings.")
 
     def get_urls(self) -> list[URLPattern]:
-        return [*desk.urls(self), *super().get_urls()]
+        return [*pages.urls(), *super().get_urls()]
 
 
 def _said(queued: Queued) -> str:
@@ -643,18 +624,18 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **options: Any
     ) -> HttpResponse:
-        context |= desk.about_render(request, self, context["original"])
+        context |= about_render(request, context["original"])
         return super().render_change_form(request, context, *args, **options)
 
     @admin.action(description="Cancel", permissions=["queue"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
         renders = Render.objects.filter(pk__in=queryset.values("pk"))
-        self.cancel_renders(request, renders)
+        cancel_renders(request, renders)
 
     @admin.action(description="Retry", permissions=["queue"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
         retried = queryset.filter(status__in=Render.RETRIABLE)
-        self.log_each(request, retried, "{} queued again.")
+        record_of_each(request.user, retried, "{} queued again.")
         count = retry_renders(queryset)
         if count:
             are = "is" if count == 1 else "are"

@@ -272,7 +272,7 @@ def test_what_is_not_painted_yet_is_cancelled_on_the_sheet(
 def test_the_time_left_is_that_of_the_workers_present(
     desk: Any, make_experiment: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generation.desk.workers_of", lambda _: 2)
+    monkeypatch.setattr("generation.pages.sheet.workers_of", lambda _: 2)
     experiment = make_experiment(evaluations=900, size=300)
     queue_experiment(experiment)
     seconds = 2 * 900 * GUESSED_SECONDS_AT_300 / 2
