@@ -29,12 +29,8 @@ from django.utils.safestring import SafeString
 from analysis import exclusions, monitor
 from analysis.access import EXCLUDE, MAKE_BUNDLE, RECOMPUTE
 from analysis.bundle import licences
-from analysis.exports import (
-    RATINGS_LONG,
-    csv_lines,
-    matrix_lines,
-    ratings_rows,
-)
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, matrix_lines, ratings_rows
 from analysis.models import Bundle, Report, ReportFile
 from analysis.preregistration import freezing, record
 from analysis.preregistration.form import PlanForm

@@ -13,6 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from analysis.columns import LOSSES, Row, every_column
 from analysis.models import Import
 from analysis.scales import scale_by_origin, scale_of
 from analysis.stats.cells import csv_cell
@@ -21,16 +22,11 @@ from nstlab.core.factor_names import TAKEN_BY_PAIRS, columns_of
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study, Trial
 
-PARAMETERS = column_names()
-
-LOSSES = ("content_loss", "style_loss", "tv_loss")
-
-RATINGS_LONG = (
-    "study", "study_version", "participant", "trial", "kind", "stimulus",
-    *PARAMETERS,
-    "is_reference", "question", "rating", "scale_min", "scale_max", "response_ms",
-    "rated_at", "device_class", "simulated", "pilot", "excluded", "exclusion_reason",
-    "expected", "instructed", "passed", "second", "side", "choice", "displayed_scale",
+# What rows are told apart and judged by, whatever columns there are.
+ALWAYS_READ = (
+    "pk", "index", "kind", "stimulus_id", "second_id", "side", "expected", "instructed",
+    "ratings__question", "ratings__rating", "ratings__choice", "ratings__scale_min",
+    "ratings__scale_max", "ratings__rated_at", "participant__started_at",
 )  # fmt: skip
 
 
@@ -40,7 +36,7 @@ def own_factors(study: Study) -> dict[str, str]:
     In the order of the names: databases keep the order of such names or do not, and
     the tables of a study are to be alike in all.
     """
-    known = {*PARAMETERS, *LOSSES, "label"}
+    known = {*column_names(), *LOSSES, "label"}
     names: set[str] = set()
     for parameters in study.stimuli.values_list("parameters", flat=True):
         names |= parameters.keys() - known
@@ -60,8 +56,9 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
     dates = not shared and origin is None
     timed = origin is None or origin.timed
     method = method_of(study)
-    scale_of_ratings = scale_by_origin(study, origin)
-    low, high = scale_of_ratings.bounds
+    scale = scale_by_origin(study, origin)
+    low, high = scale.bounds
+    columns = list(every_column())
     stimuli = {
         pk: (code, parameters, reference)
         for pk, code, parameters, reference in study.stimuli.values_list(
@@ -74,92 +71,68 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
         .exclude(participant__status=Participant.Status.WITHDRAWN)
         .filter(**({"participant__pilot": False} if shared else {}))
         .order_by("participant_id", "index", "ratings__pk")
-        .values_list(
-            "pk",
-            "participant__study_version",
-            "participant__code",
-            "index",
-            "kind",
-            "stimulus_id",
-            "second_id",
-            "side",
-            "expected",
-            "instructed",
-            "displayed_scale",
-            "ratings__question",
-            "ratings__rating",
-            "ratings__choice",
-            "ratings__scale_min",
-            "ratings__scale_max",
-            "ratings__response_ms",
-            "ratings__rated_at",
-            "participant__started_at",
-            "participant__device_class",
-            "participant__simulated",
-            "participant__pilot",
-            "participant__excluded",
-            "participant__exclusion_reason",
-        )
+        .values(*{*ALWAYS_READ, *(it.field for it in columns if it.value is None)})
     )
-    by_trial = groupby(trials.iterator(chunk_size=2000), key=itemgetter(0))
+    by_trial = groupby(trials.iterator(chunk_size=2000), key=itemgetter("pk"))
     for _, answers in by_trial:
-        given: dict[str | None, tuple[Any, ...]] = {it[11]: it for it in answers}
+        given: dict[str | None, dict[str, Any]] = {
+            it["ratings__question"]: it for it in answers
+        }
         # A check asks one thing; what is not answered is missing under every question.
-        row: tuple[Any, ...] = next(iter(given.values()))
-        asked = questions if row[4] != Trial.Kind.CATCH else questions[:1]
+        first: dict[str, Any] = next(iter(given.values()))
+        unanswered = {
+            path: None if path.startswith("ratings__") else value
+            for path, value in first.items()
+        }
+        is_check = first["kind"] == Trial.Kind.CATCH
+        asked = questions[:1] if is_check else questions
         for question in [*asked, *(q for q in given if q and q not in asked)]:
-            (
-                _, version, participant, index, kind, first, second, side, expected,
-                instructed, scale, _, rating, choice, lowest, highest, response_ms,
-                rated_at, started_at, device, simulated, pilot, excluded, reason,
-            ) = given.get(question, row)  # fmt: skip
-            if question not in given:
-                rating = response_ms = rated_at = lowest = highest = None
-                choice = ""
-            code, made, is_reference = stimuli[first]
+            fields = given.get(question, unanswered)
+            rating, expected = fields["ratings__rating"], fields["expected"]
+            lowest, highest = fields["ratings__scale_min"], fields["ratings__scale_max"]
+            rated_at = fields["ratings__rated_at"]
             passed = None
             # A check of an imported study may lack what it asked for.
-            if kind == Trial.Kind.CATCH and rated_at and expected:
+            if is_check and rated_at and expected:
                 passed = method.passed(
-                    Trial(side=side, expected=expected, instructed=instructed),
-                    Rating(rating=rating, choice=choice or ""),
+                    Trial(
+                        side=fields["side"],
+                        expected=expected,
+                        instructed=fields["instructed"],
+                    ),
+                    Rating(rating=rating, choice=fields["ratings__choice"] or ""),
                 )
-            if scale_of_ratings.stated:
+            if scale.stated:
                 lowest, highest = low, high
                 if rating is not None:
-                    rating = scale_of_ratings.rating(rating)
+                    rating = scale.rating(rating)
                 if expected:
-                    expected = str(scale_of_ratings.rating(int(expected)))
+                    expected = str(scale.rating(int(expected)))
+            seconds = None
+            if rated_at and timed:
+                since = rated_at - fields["participant__started_at"]
+                seconds = round(since.total_seconds(), 3)
+            second = fields["second_id"]
+            code, parameters, is_reference = stimuli[fields["stimulus_id"]]
+            row = Row(
+                fields=fields,
+                study=study.title,
+                stimulus=code,
+                second=stimuli[second][0] if second else None,
+                parameters=parameters,
+                is_reference=is_reference,
+                question=question,
+                rating=rating,
+                scale_min=low if lowest is None else lowest,
+                scale_max=high if highest is None else highest,
+                expected=expected,
+                passed=passed,
+                rated_at=rated_at if dates else None,
+                seconds=seconds,
+            )
             yield {
-                "study": study.title,
-                "study_version": version,
-                "participant": participant,
-                "trial": index,
-                "kind": kind,
-                "stimulus": code,
-                **{name: made.get(name) for name in PARAMETERS},
-                "is_reference": is_reference,
-                "question": question,
-                "rating": rating,
-                "scale_min": low if lowest is None else lowest,
-                "scale_max": high if highest is None else highest,
-                "response_ms": response_ms,
-                "rated_at": rated_at if dates else None,
-                "device_class": device,
-                "simulated": simulated,
-                "pilot": pilot,
-                "excluded": excluded,
-                "exclusion_reason": reason,
-                "expected": expected,
-                "instructed": instructed,
-                "passed": passed,
-                "second": stimuli[second][0] if second else None,
-                "side": side,
-                "choice": choice,
-                "displayed_scale": scale,
-                "seconds": round((rated_at - started_at).total_seconds(), 3)
-                if rated_at and timed
-                else None,
+                it.name: fields[it.field] if it.value is None else it.value(row)
+                for it in columns
             }
 
 

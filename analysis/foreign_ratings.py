@@ -267,7 +267,7 @@ def _levels(frame: pd.DataFrame, wanted: Sequence[str]) -> dict[str, dict[str, s
     Raises BrokenBundle for a column that is none, that differs within a stimulus, or
     that is about people.
     """
-    from analysis.stats.frame import KNOWN_COLUMNS
+    from analysis.stats.frame import known_columns
 
     columns = {unguarded(str(name)): str(name) for name in frame.columns}
     found: dict[str, dict[str, str]] = {}
@@ -275,7 +275,7 @@ def _levels(frame: pd.DataFrame, wanted: Sequence[str]) -> dict[str, dict[str, s
     for name in dict.fromkeys(wanted):
         column = columns.get(name) or columns.get(name.lower())
         if column is None:
-            has = [it for it in columns if it not in KNOWN_COLUMNS]
+            has = [it for it in columns if it not in known_columns()]
             wrong.append(
                 f"There is no column {name!r} to be a factor; the file has "
                 f"{', '.join(has) or 'none that could be one'}."
@@ -332,9 +332,9 @@ def _about_people(frame: pd.DataFrame, column: str) -> str:
 
 
 def _not_taken(frame: pd.DataFrame, levels: Mapping[str, Any]) -> list[str]:
-    from analysis.stats.frame import KNOWN_COLUMNS
+    from analysis.stats.frame import known_columns
 
-    names = [unguarded(str(it)) for it in frame.columns if it not in KNOWN_COLUMNS]
+    names = [unguarded(str(it)) for it in frame.columns if it not in known_columns()]
     left = [it for it in names if it not in levels and it != "seconds"]
     if not left:
         return []

@@ -6,20 +6,17 @@ import hashlib
 
 import pandas as pd
 
-from analysis.exports import (
-    LOSSES,
-    PARAMETERS,
-    RATINGS_LONG,
-    csv_lines,
-    own_factors,
-    ratings_rows,
-)
+from analysis.columns import LOSSES, RATINGS_LONG
+from analysis.exports import csv_lines, own_factors, ratings_rows
 from analysis.models import Import
-from generation.engine.factors import FACTORS
+from generation.engine.factors import FACTORS, column_names
 from survey.models import Study
 
-# What a study may vary on purpose; the other parameters describe how it was painted.
-CONDITIONS = tuple(name for name in PARAMETERS if not FACTORS[name].replicate)
+
+def conditions() -> tuple[str, ...]:
+    """The factors a study may vary on purpose; the other columns of a render repeat a
+    condition."""
+    return tuple(name for name in column_names() if not FACTORS[name].replicate)
 
 
 def ratings_frame(study: Study, *, shared: bool = False) -> pd.DataFrame:

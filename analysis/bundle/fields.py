@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from analysis.exports import RATINGS_LONG
+from analysis.columns import PARTICIPANTS, SHARED_RATINGS, Column, fields_of
 
 FORMAT = 1
 PREREGISTRATION = "preregistration.json"
 
-# What is shared of a row, and what is not. A new field must be put in one of the two:
-# tests/analysis/test_bundle.py sees to it.
+
+def of_a_trial() -> dict[str, Column]:
+    """The shared columns that say the same under every question of a trial."""
+    return {
+        name: column
+        for name, column in SHARED_RATINGS.items()
+        if column.about == "trial"
+    }
+
+
+# What is shared of a row, and what is not. A new field must be put in one of the two,
+# or be behind a shared column: tests/analysis/test_bundle.py sees to it.
 SHARED: dict[str, tuple[str, ...]] = {
     "study": (
         "title", "version", "method", "scale_points", "tie_allowed", "pairs_within",
@@ -24,17 +34,11 @@ SHARED: dict[str, tuple[str, ...]] = {
         "is_reference", "reference", "training_order", "gold_answer", "picture",
     ),
     "participant": (
-        "code", "status", "study_version", "language", "device_class", "checks",
-        "simulated", "excluded", "exclusion_reason", "finished_at",
+        *fields_of("", PARTICIPANTS),
+        "language", "device_class", "checks",  # where enough people are alike
     ),
-    "trial": (
-        "participant", "index", "kind", "stimulus", "second", "side", "expected",
-        "instructed", "displayed_scale",
-    ),
-    "rating": (
-        "trial", "question", "rating", "choice", "scale_min", "scale_max",
-        "response_ms", "rated_at",
-    ),
+    "trial": ("participant", *fields_of("", of_a_trial())),
+    "rating": ("trial", *fields_of("ratings__", SHARED_RATINGS)),
 }  # fmt: skip
 PRIVATE: dict[str, tuple[str, ...]] = {
     "study": (
@@ -60,13 +64,4 @@ STUDY_FIELDS = SHARED["study"]
 STIMULUS_FIELDS = tuple(
     name for name in SHARED["stimulus"] if name not in ("reference", "picture")
 )
-RATINGS = tuple(
-    "seconds" if name == "rated_at" else name
-    for name in RATINGS_LONG
-    if name not in ("pilot", "device_class")
-)
-PARTICIPANTS = (
-    "participant", "status", "study_version", "simulated", "excluded",
-    "exclusion_reason", "seconds",
-)  # fmt: skip
 DEMOGRAPHICS = ("variable", "answer", "n_participants")

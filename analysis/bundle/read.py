@@ -28,11 +28,18 @@ from django.db import DataError, IntegrityError, models, transaction
 
 from analysis.bundle.fields import (
     FORMAT,
-    PARTICIPANTS,
     PREREGISTRATION,
-    RATINGS,
     STIMULUS_FIELDS,
     STUDY_FIELDS,
+    of_a_trial,
+)
+from analysis.columns import (
+    DECIMAL,
+    PARTICIPANTS,
+    SHARED_RATINGS,
+    Column,
+    read_cells,
+    read_number,
 )
 from analysis.models import Import
 from analysis.preregistration import record
@@ -40,6 +47,7 @@ from analysis.scales import FIELDS, scale_of
 from analysis.stats.cells import unguarded
 from generation.engine.errors import ImageRefused
 from generation.engine.pictures.files import open_picture, pixel_sha256
+from nstlab.core import old_names
 from survey.codes import token_hash
 from survey.methods.scales import BrokenScale, Scale
 from survey.models import (
@@ -75,12 +83,6 @@ MEMBERS = re.compile(
     r"\.(csv|json|svg|png)"
 )
 CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
-WHOLE = re.compile(r"-?[0-9]{1,12}")
-DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,30})?(e[+-]?[0-9]{1,3})?")
-# What all rows of a trial say, whatever the question.
-OF_A_TRIAL = (
-    "kind", "stimulus", "second", "side", "expected", "instructed", "displayed_scale"
-)  # fmt: skip
 # What a bundle does not say about a person.
 EMPTY_OF_A_PERSON = (
     "study", "checks", "pixel_ratio", "finished_at", "form_done_at", "checks_done_at"
@@ -246,7 +248,7 @@ class Bundle:
             raise BrokenBundle(f"{len(names)} tables of {kind}; there must be one.")
         reader = csv.reader(io.StringIO(self.text(names[0]), newline=""))
         try:
-            header = next(reader, [])
+            header = [old_names.COLUMNS.get(it, it) for it in next(reader, [])]
             missing = set(columns) - set(header)
             if missing:
                 raise BrokenBundle(
@@ -539,7 +541,7 @@ def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
     rows: list[Participant] = []
     wrong = []
     seen = set()
-    for line, given in bundle.table("participants", PARTICIPANTS):
+    for line, given in bundle.table("participants", [*PARTICIPANTS]):
         try:
             code = given["participant"]
             if not CODE.fullmatch(code) or code in seen:
@@ -547,18 +549,14 @@ def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
             seen.add(code)
             if given["status"] == Participant.Status.WITHDRAWN:
                 raise ValueError(f"{code} withdrew, and must not be in a bundle")
-            took = _number(given["seconds"], float, empty=True)
+            took = read_number(given["seconds"], float, empty=True)
             rows.append(
                 checked(
                     Participant(
                         study=study,
                         code=code,
                         number=len(rows),
-                        status=given["status"],
-                        study_version=_number(given["study_version"], int, least=0),
-                        simulated=_truth(given["simulated"]),
-                        excluded=_truth(given["excluded"]),
-                        exclusion_reason=given["exclusion_reason"],
+                        **read_cells(given, PARTICIPANTS),
                         finished_at=None if took is None else _after(took),
                         consent_sha256=study.consent_sha256(),
                         token_sha256=token_hash(secrets.token_urlsafe(32)),
@@ -593,7 +591,8 @@ def _answers(
     trials: list[Trial] = []
     answers: list[tuple[int, Rating]] = []
     seen: set[tuple[str, int]] = set()
-    rows = bundle.table("ratings", RATINGS)
+    of_trials, of_ratings = of_a_trial(), dict(SHARED_RATINGS)
+    rows = bundle.table("ratings", [*of_ratings])
     for (code, index), group in groupby(
         rows, key=lambda each: (each[1]["participant"], each[1]["trial"])
     ):
@@ -603,17 +602,19 @@ def _answers(
         for line, row in group:
             try:
                 if trial is None:
-                    key = code, _number(index, int, least=0)
+                    key = code, read_number(index, int, least=0)
                     if key in seen:
                         raise ValueError(f"trial {index} of {code} is not in one piece")
-                    trial = _trial(row, study, people, stimuli, key[1], scale)
+                    trial = _trial(
+                        row, study, people, stimuli, key[1], scale, of_trials
+                    )
                     seen.add(key)
                     trials.append(trial)
-                    shown = {name: row[name] for name in OF_A_TRIAL}
-                elif shown != {name: row[name] for name in OF_A_TRIAL}:
+                    shown = {name: row[name] for name in of_trials}
+                elif shown != {name: row[name] for name in of_trials}:
                     raise ValueError(f"trial {index} of {code} shows two things")
                 if row["rating"] or row["choice"]:
-                    rating = _rating(row, study, scale, asked, timed=timed)
+                    rating = _rating(row, study, scale, asked, of_ratings, timed=timed)
                     if rating.question in answered:
                         raise ValueError(f"{rating.question!r} is answered twice")
                     answered.add(rating.question)
@@ -638,6 +639,7 @@ def _trial(
     stimuli: Mapping[str, Stimulus],
     index: int,
     scale: Scale,
+    columns: Mapping[str, Column],
 ) -> Trial:
     if row["participant"] not in people:
         raise ValueError(f"nobody is called {row['participant']!r}")
@@ -654,33 +656,36 @@ def _trial(
         raise ValueError("a pair has a second picture, and a side of the first")
     if len(row["expected"]) > 10:
         raise ValueError(f"{row['expected'][:40]!r} is no answer to a check")
-    instructed = _truth(row["instructed"])
+    kept = read_cells(row, columns)
     expected = row["expected"]
     if scale.stated and expected:
-        expected = str(scale.kept(Decimal(str(_number(expected, float)))))
+        expected = str(scale.kept(Decimal(str(read_number(expected, float)))))
     elif row["kind"] == Trial.Kind.CATCH and study.method != Study.Method.PAIRS:
-        _number(expected, int, empty=True)
+        read_number(expected, int, empty=True)
     return Trial(
         participant=people[row["participant"]],
         index=index,
-        kind=row["kind"],
         stimulus=stimuli[row["stimulus"]],
         second=stimuli[row["second"]] if row["second"] else None,
-        side=row["side"],
         expected=expected,
-        instructed=instructed,
-        displayed_scale=_number(row["displayed_scale"], float, empty=True),
+        **kept,
     )
 
 
 def _rating(
-    row: Mapping[str, str], study: Study, scale: Scale, asked: set[str], *, timed: bool
+    row: Mapping[str, str],
+    study: Study,
+    scale: Scale,
+    asked: set[str],
+    columns: Mapping[str, Column],
+    *,
+    timed: bool,
 ) -> Rating:
     if row["question"] not in asked:
         raise ValueError(f"nobody asked {row['question']!r}")
     value = None
     if row["rating"]:
-        _number(row["rating"], float if scale.stated else int)
+        read_number(row["rating"], float if scale.stated else int)
         value = scale.kept(Decimal(row["rating"]))
     if row["choice"] not in ("", *Rating.Choice.values) or (
         (value is None) == (row["choice"] == "")
@@ -691,37 +696,16 @@ def _rating(
     return Rating(
         question=row["question"],
         rating=value,
-        choice=row["choice"],
         scale_min=scale.lowest,
         scale_max=scale.highest,
-        response_ms=_number(row["response_ms"], int, least=0, empty=True),
-        rated_at=_after(_number(row["seconds"], float)) if timed else START,
+        **read_cells(row, columns, "ratings__"),
+        rated_at=_after(read_number(row["seconds"], float)) if timed else START,
     )
 
 
 def _after(seconds: float) -> datetime:
     # Before the start too: clocks are set back, and answers are stamped as they came.
     return START + timedelta(seconds=seconds)
-
-
-def _truth(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise ValueError(f"{text!r} is neither true nor false")
-    return text == "true"
-
-
-def _number(
-    text: str, kind: type, *, least: int | None = None, empty: bool = False
-) -> Any:
-    """The number that a cell has, as the lab writes them; None if it may be empty."""
-    if not text and empty:
-        return None
-    written = WHOLE if kind is int else DECIMAL
-    if not written.fullmatch(text) or not abs(value := kind(text)) < 2**31:
-        raise ValueError(f"{text[:40]!r} is not a number that a bundle has here")
-    if least is not None and value < least:
-        raise ValueError(f"{text} is less than {least}")
-    return value
 
 
 def reason_of(error: ValueError | ValidationError) -> str:

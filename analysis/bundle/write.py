@@ -18,13 +18,12 @@ from typing import IO, Any
 from analysis.bundle.fields import (
     DEMOGRAPHICS,
     FORMAT,
-    PARTICIPANTS,
     PREREGISTRATION,
-    RATINGS,
     STIMULUS_FIELDS,
     STUDY_FIELDS,
 )
 from analysis.bundle.licences import objections, sources, with_sources
+from analysis.columns import PARTICIPANTS, SHARED_RATINGS
 from analysis.exports import csv_lines, ratings_rows
 from analysis.models import Import
 from analysis.preregistration import freezing, record
@@ -171,7 +170,7 @@ def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
         for place, person in enumerate(real)
     }
     return {
-        "ratings": (RATINGS, ratings_rows(study, shared=True)),
+        "ratings": ([*SHARED_RATINGS], ratings_rows(study, shared=True)),
         "participants": (
             (*PARTICIPANTS, *linked),
             _participants(people, said, linked, timed=timed),
@@ -210,12 +209,7 @@ def _participants(
     for person in people:
         took = timed and person.finished_at and person.finished_at - person.started_at
         yield {
-            "participant": person.code,
-            "status": person.status,
-            "study_version": person.study_version,
-            "simulated": person.simulated,
-            "excluded": person.excluded,
-            "exclusion_reason": person.exclusion_reason,
+            **{it.name: getattr(person, it.field) for it in PARTICIPANTS.values()},
             "seconds": round(took.total_seconds(), 3) if took else None,
             **said.get(person.pk, nothing),
         }
@@ -280,7 +274,7 @@ def _counts(variables: Mapping[str, Sequence[str]]) -> Rows:
 
 def _ratings_sha256(study: Study) -> str:
     digest = hashlib.sha256()
-    for line in csv_lines(RATINGS, ratings_rows(study, shared=True)):
+    for line in csv_lines(SHARED_RATINGS, ratings_rows(study, shared=True)):
         digest.update(line.encode())
     return digest.hexdigest()
 

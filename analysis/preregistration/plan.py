@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from itertools import combinations, pairwise
 from typing import Any
 
-from analysis.exports import PARAMETERS, own_factors
+from analysis.exports import own_factors
 from analysis.models import Preregistration
 from analysis.stats.cells import csv_cell
+from generation.engine.factors import column_names
 from nstlab.core import csv_files
 from survey.models import Study
 from survey.studies.preflight import NO_FACTORS
@@ -59,7 +60,7 @@ def factors_of(study: Study) -> dict[str, list[str]]:
         return {}
     rated = study.stimuli.filter(rated=True, is_reference=False).order_by("pk")
     made = list(rated.values_list("parameters", flat=True))
-    columns = {name: name for name in PARAMETERS} | own_factors(study)
+    columns = {name: name for name in column_names()} | own_factors(study)
     levels: dict[str, list[str]] = {}
     for name, column in columns.items():
         if name in NO_FACTORS:

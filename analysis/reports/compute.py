@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 from PIL import Image
 
-from analysis.exports import RATINGS_LONG, own_factors
+from analysis.columns import RATINGS_LONG
+from analysis.exports import own_factors
 from analysis.models import Preregistration
 from analysis.preregistration import freezing, record
 from analysis.preregistration.plan import options_of, pairs_of
@@ -76,7 +77,9 @@ def build(
         return ratings, report
     if ratings.rows["rating"].isna().all():  # nothing to compare, and nobody to judge
         empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
-        return ratings, stats.Report(empty, beside={"ratings_long.csv": RATINGS_LONG})
+        return ratings, stats.Report(
+            empty, beside={"ratings_long.csv": [*RATINGS_LONG]}
+        )
     factors = varied(study, ratings)
     by = (*factors, *(",".join(pair) for pair in crossed(factors)))
     settled = stats.Options(**{"by": by} | options)
@@ -86,7 +89,7 @@ def build(
     if sampled := sampling_sentence(study):
         report.summary["sampling"] = sampled
     report.summary["notes"] += renamed
-    report.beside["ratings_long.csv"] = RATINGS_LONG
+    report.beside["ratings_long.csv"] = [*RATINGS_LONG]
     table = report.tables["mos_by_stimulus.csv"]
     place = {code: number for number, code in enumerate(_codes(study))}
     report.tables["mos_by_stimulus.csv"] = table.sort_values(
@@ -189,7 +192,7 @@ def _pairs_report(
         },
         "notes": notes + _planned_in_vain(freezing.frozen(study)),
     }
-    return Report(tables, summary, {"ratings_long.csv": RATINGS_LONG})
+    return Report(tables, summary, {"ratings_long.csv": [*RATINGS_LONG]})
 
 
 def varied(study: Study, ratings: Ratings) -> list[str]:
@@ -206,10 +209,10 @@ def _made(study: Study, ratings: Ratings) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from analysis.frames import CONDITIONS
+    from analysis.frames import conditions
 
     shown = _shown(ratings)
-    columns = {name: name for name in CONDITIONS} | own_factors(study)
+    columns = {name: name for name in conditions()} | own_factors(study)
     rows = study.stimuli.order_by("pk").values_list("code", "parameters")
     made = {code: of for code, of in rows if code in shown}
     values = [[of.get(name) for name in columns] for of in made.values()]

@@ -1,6 +1,6 @@
 """What every column of the report's files means: (type, unit, description).
 
-What a factor of the lab's own renders means stands in `generation.engine.factors`.
+What a column of the ratings means stands in `analysis.columns`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from generation.engine.factors import FACTORS
+from analysis.columns import LOSSES, SCORE, every_column
 
-SCORE = "rating points"
 SHARE = "0–1"
 
 COLUMNS: dict[str, tuple[str, str, str]] = {
@@ -31,7 +30,6 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
         "|P - Q|/(P + Q) under 0.3 rejects; empty for 0/0",
     ),
     "chi2": ("number", "", "Likelihood ratio of leaving the factor out (ML)"),
-    "choice": ("text", "", "first, second or tie"),
     "ci_half_width": ("number", SCORE, "Half of ci_high - ci_low"),
     "ci_high": ("number", SCORE, "Upper end of the interval, not clipped to the scale"),
     "ci_level": ("number", SHARE, "Confidence level of every interval in the row"),
@@ -41,9 +39,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "column": ("text", "", "Column of the refused cell"),
     "comparisons": ("number", "", "Comparisons it was part of"),
     "consensus": ("number", SHARE, "Tastle–Wierman: 1 unanimous, 0 split at the ends"),
-    "content_loss": ("number", "", "Content loss of the finished render"),
     "d": ("integer", "", "Coefficients of the mapping (1 without)"),
-    "device_class": ("text", "", "phone, tablet, desktop or unknown"),
     "df": ("number", "", "Degrees of freedom of t"),
     "df1": ("integer", "", "Degrees of freedom of the effect"),
     "df2": ("integer", "", "Degrees of freedom of its error"),
@@ -58,12 +54,6 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "effect": ("text", "", "position, fatigue, speed, time_of_day; or factors"),
     "estimate": ("number", SCORE, "Estimate (speed: log ms; CLMM: log odds)"),
     "estimator": ("text", "", "ml, firth (bias-reduced: ml is not finite) or prior"),
-    "excluded": ("boolean", "", "Left out of the tables of this report"),
-    "exclusion_reason": ("text", "", "Why"),
-    "displayed_scale": ("number", "", "CSS pixels per picture pixel, as far as known"),
-    "instructed": ("boolean", "", "The page says which answer to give"),
-    "passed": ("boolean", "", "The check was answered as expected"),
-    "expected": ("text", "", "The answer that a catch trial asks for"),
     "f": ("number", "", "F of the effect against its interaction with raters"),
     "f_rmse": ("number", "", "F of the two RMSE² (P.1401 7.6.4)"),
     "factor": ("text", "", "Factor whose levels a and b are compared"),
@@ -74,12 +64,6 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "inconsistency_high": ("number", SCORE, "Upper end of the χ² interval"),
     "inconsistency_low": ("number", SCORE, "Lower end of the χ² interval"),
     "irv": ("number", SCORE, "SD (N - 1) of all the person's ratings"),
-    "is_reference": ("boolean", "", "The stimulus is the hidden reference (ACR-HR)"),
-    "kind": (
-        "text",
-        "",
-        "rating, training, catch or repeat; only rating counts in a MOS",
-    ),
     "krocc": ("number", "-1–1", "Kendall's τ_b of raw metric and MOS"),
     "level": ("text", "", "Level of the effect"),
     "line": ("integer", "", "Line in the file that was read"),
@@ -135,8 +119,6 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "p_top_box": ("number", SHARE, "Share of answers in the best category"),
     "p_wilcoxon": ("number", SHARE, "Wilcoxon signed rank, zeros by Pratt"),
     "p_wilcoxon_holm": ("number", SHARE, "The same after Holm"),
-    "participant": ("text", "", "Pseudonym of the participant"),
-    "pilot": ("boolean", "", "From the pilot: counts nowhere"),
     "planned": ("boolean", "", "Named in the pre-registration; else exploratory"),
     "plcc": ("number", "-1–1", "Pearson's r of mapped metric and MOS"),
     "plcc_high": ("number", "-1–1", "Upper end (Fisher's z)"),
@@ -144,23 +126,17 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "prior": ("number", "", "Wins added each way to every pair of a group"),
     "q1": ("number", SCORE, "First quartile (type 7)"),
     "q3": ("number", SCORE, "Third quartile (type 7)"),
-    "question": ("text", "", "Question that was rated"),
     "r_loo": ("number", "-1–1", "Pearson's r with the mean of the others"),
     "rank_biserial": ("number", "-1–1", "Matched rank-biserial correlation, no zeros"),
     "rank_biserial_high": ("number", "-1–1", "Upper end (Fisher's z)"),
     "rank_biserial_low": ("number", "-1–1", "Lower end (Fisher's z)"),
-    "rated_at": ("text", "ISO 8601, UTC", "When the answer was stored"),
-    "rating": ("number", SCORE, "The answer; empty: planned and not answered"),
     "reason": ("text", "", "Why the row was refused"),
     "recovery": ("text", "", "Recovery method of mos_recovered, bias, inconsistency"),
-    "response_ms": ("integer", "ms", "From the picture being there to the answer"),
     "retest_difference": ("number", SCORE, "Mean |first - repeated rating|"),
     "retest_n": ("integer", "trials", "Repeated trials"),
     "rho_loo": ("number", "-1–1", "Spearman's ρ with the mean of the others"),
     "rmse": ("number", SCORE, "Root mean square error over N - d (P.1401 7.5.1)"),
     "rmse_star": ("number", SCORE, "The same beyond each interval only (7.7)"),
-    "scale_max": ("number", SCORE, "Highest category of the scale"),
-    "scale_min": ("number", SCORE, "Lowest category of the scale"),
     "score": (
         "number",
         "log odds",
@@ -172,26 +148,16 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "se": ("number", SCORE, "Standard error"),
     "se_bootstrap": ("number", "log odds", "Its standard error from resampling people"),
     "se_clustered": ("number", SCORE, "Standard error clustered by participant"),
-    "second": ("text", "", "The second picture of a pair"),
-    "seconds": ("number", "s", "When the answer was stored, since this person's start"),
     "share_fast": ("number", SHARE, "Share of answers under the speed threshold"),
     "share_modal": ("number", SHARE, "Share of the person's most frequent rating"),
-    "side": ("text", "", "Where the first picture of a pair stood"),
-    "simulated": ("boolean", "", "The participant is a program"),
     "srocc": ("number", "-1–1", "Spearman's ρ of raw metric and MOS"),
     "srocc_p": ("number", SHARE, "Its two-sided p"),
     "statistic": ("text", "", "Name of the statistic"),
-    "stimulus": ("text", "", "Pseudonym of the stimulus"),
-    "study": ("text", "", "Title of the study"),
-    "study_version": ("integer", "", "Version of the study that the person saw"),
-    "style_loss": ("number", "", "Style loss of the finished render"),
     "t": ("number", "", "Paired t"),
     "factor_kind": ("text", "", "Numeric (a slope), ordered or nominal (names)"),
     "term": ("text", "", "Term of the model, factor=level or a number"),
     "traps_passed": ("integer", "trials", "Catch trials answered as asked"),
     "traps_total": ("integer", "trials", "Catch trials answered"),
-    "trial": ("integer", "", "Place of the trial in the person's session, from 1"),
-    "tv_loss": ("number", "", "Total variation of the finished render"),
     "value": ("text", "", "Value of the statistic, or the refused cell as it was"),
     "weight_share": ("number", SHARE, "Share of all weight in the likelihood"),
     "wilcoxon_w_plus": ("number", "", "Sum of Pratt ranks of positive differences"),
@@ -219,10 +185,11 @@ def codebook(files: Mapping[str, Sequence[str]]) -> pd.DataFrame:
 
 def describe(column: str) -> dict[str, str]:
     """Type, unit and description of a column."""
+    known = {it.name: it for it in every_column()} | LOSSES
     meaning = COLUMNS.get(column)
-    factor = FACTORS.get(column)
-    if meaning is None and factor is not None and factor.column:
-        meaning = factor.type_name, factor.unit, factor.description
+    if column in known:
+        own = known[column]
+        meaning = own.type, own.unit, own.meaning
     if meaning is None:
         for pattern, (kind, unit, text) in PATTERNS.items():
             match = re.fullmatch(pattern, column)

@@ -16,40 +16,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from analysis.columns import COLUMNS
 from nstlab.core import csv_files
 from nstlab.core.factor_names import columns_of, notes_of
 
-# Columns with a meaning of their own; every other column is a factor of the stimulus.
-KNOWN_COLUMNS = [
-    "study",
-    "study_version",
-    "dataset",
-    "participant",
-    "stimulus",
-    "question",
-    "rating",
-    "trial",
-    "kind",
-    "is_reference",
-    "response_ms",
-    "rated_at",
-    "device_class",
-    "scale_min",
-    "scale_max",
-    "second",
-    "side",
-    "choice",
-    "simulated",
-    "pilot",
-    "excluded",
-    "exclusion_reason",
-    "expected",
-    "instructed",
-    "passed",
-    "displayed_scale",
-]
-# No factors, or no columns of the tables that have them.
-UNTOUCHED = {*KNOWN_COLUMNS, "label", "seconds"}
 KINDS = ("rating", "training", "catch", "repeat")
 # Names of things, never numbers unless somebody says so: picture 12 is not 12 of it.
 IDS = ("content", "style", "file", "label")
@@ -68,6 +38,13 @@ TRUTH = {
     "0.0": False,
     "no": False,
 }
+
+
+def known_columns() -> set[str]:
+    """The columns with a meaning of their own; every other one is a factor of the
+    stimulus."""
+    own = {name for name, it in COLUMNS.items() if it.exported}
+    return {*own, "dataset"}
 
 
 class BrokenRatings(ValueError):
@@ -345,7 +322,7 @@ class Ratings:
     @cached_property
     def factors(self) -> pd.DataFrame:
         """Items × factor columns: those that do not vary within any stimulus."""
-        columns = self.rows.columns.difference(KNOWN_COLUMNS, sort=False)
+        columns = self.rows.columns.difference([*known_columns()], sort=False)
         factors = {}
         if not columns.empty:
             codes, _ = pd.factorize(self.rows["stimulus"])
@@ -573,7 +550,9 @@ def validate(
             f"The table has no column {', '.join(absent)}; "
             f"it has {', '.join(map(str, frame.columns)) or 'none'}."
         )
-    apart = columns_of(str(it) for it in frame.columns if it not in UNTOUCHED)
+    # No factors, or no columns of the tables that have them.
+    untouched = {*known_columns(), "label", "seconds"}
+    apart = columns_of(str(it) for it in frame.columns if it not in untouched)
     if renamed := {name: it for name, it in apart.items() if name != it}:
         frame = frame.rename(columns=renamed)
         kinds = {renamed.get(name, name): kind for name, kind in kinds.items()}

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from analysis.stats.frame import BOOLEANS, KNOWN_COLUMNS, BrokenRatings
+from analysis.stats.frame import BOOLEANS, BrokenRatings, known_columns
 from nstlab.core import csv_files
 from nstlab.core.csv_files import BrokenFile, CsvText
 
@@ -384,6 +384,7 @@ def _long(
 ) -> pd.DataFrame:
     """Every column as what it is, by its name; levels of factors stay as written."""
     made: dict[str, Cells] = {}
+    known = known_columns()
     for name, column in columns.items():
         if name in NAMES:
             made[name] = _without(_coded(column), {""})
@@ -392,7 +393,7 @@ def _long(
             made[name] = _decimal(votes, name, separator, notes)
         elif name in NUMBERS:
             made[name] = _numbers(_coded(column), name, separator, notes)
-        elif name in BOOLEANS or name not in KNOWN_COLUMNS:
+        elif name in BOOLEANS or name not in known:
             made[name] = _without(_coded(column), MISSING)
         elif isinstance(column, pd.Categorical):
             made[name] = np.asarray(_without(column, MISSING), object)

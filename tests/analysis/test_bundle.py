@@ -22,7 +22,8 @@ from analysis.bundle.fields import PRIVATE, SHARED
 from analysis.bundle.licences import left_out, objections
 from analysis.bundle.read import BrokenBundle, differences, import_bundle
 from analysis.bundle.write import FEWEST, linkable, merge_small, write_bundle
-from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, ratings_rows
 from analysis.foreign_ratings import import_ratings
 from analysis.models import Bundle, Import
 from analysis.reports import compute

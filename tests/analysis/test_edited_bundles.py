@@ -20,7 +20,8 @@ from django.core.files.storage import default_storage
 
 from analysis.bundle.read import BrokenBundle, import_bundle
 from analysis.bundle.write import write_bundle
-from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, ratings_rows
 from analysis.preregistration import freezing
 from analysis.preregistration.plan import options_of, pairs_of, sha256_of
 from analysis.reports import compute

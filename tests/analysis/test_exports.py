@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, ratings_rows
 from survey.client import InProcess, play
 from survey.models import Participant, Rating, Study
 from survey.participant.leaving import withdraw

@@ -13,7 +13,8 @@ from django.core.management import CommandError, call_command
 from analysis import monitor
 from analysis.bundle.read import BrokenBundle, differences, import_bundle
 from analysis.bundle.write import write_bundle
-from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, matrix_lines, ratings_rows
 from analysis.foreign_ratings import import_ratings
 from analysis.models import Import
 from analysis.reports import compute, method_text, page_data

@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from analysis.bundle.read import differences, import_bundle
 from analysis.bundle.write import write_bundle
-from analysis.exports import RATINGS_LONG, csv_lines, matrix_lines, ratings_rows
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, matrix_lines, ratings_rows
 from analysis.models import Report
 from analysis.monitor import people, suspicious, watch, words
 from analysis.preregistration import freezing

@@ -20,7 +20,7 @@ from analysis import exclusions
 from analysis.bundle.write import write_bundle
 from analysis.charts import registry
 from analysis.charts.subject import Subject
-from analysis.exports import RATINGS_LONG
+from analysis.columns import RATINGS_LONG
 from analysis.frames import ratings_long_sha256
 from analysis.models import KEPT, Report
 from analysis.reports import compute, snapshot

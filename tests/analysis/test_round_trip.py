@@ -21,7 +21,8 @@ from analysis.charts import registry
 from analysis.charts.drawing import Chart
 from analysis.charts.factor_pairs import heat_map
 from analysis.charts.subject import Subject
-from analysis.exports import PARAMETERS, RATINGS_LONG, csv_lines, own_factors
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, own_factors
 from analysis.models import Report, ReportFile
 from analysis.preregistration import freezing
 from analysis.preregistration.plan import factors_of, pairs_of
@@ -30,6 +31,7 @@ from analysis.stats.cells import csv_cell, unguarded
 from analysis.stats.frame import validate
 from analysis.stats.reading import read_ratings
 from analysis.stats.report import Options, build
+from generation.engine.factors import column_names
 from nstlab.core.factor_names import COUNTS, TAKEN, columns_of, refusals, why_not
 from survey.methods import method_of
 from survey.models import Participant, Rating, Stimulus, Study, Trial
@@ -248,7 +250,7 @@ def test_the_names_that_are_taken_are_those_of_the_tables() -> None:
     columns = {*RATINGS_LONG}
     for name in ("mos_by_stimulus.csv", "mos_by_condition.csv"):
         columns |= set(report.tables[name].columns)
-    columns -= {*PARAMETERS, "mine", "other"}
+    columns -= {*column_names(), "mine", "other"}
     assert {it for it in columns if not COUNTS.fullmatch(it)} <= TAKEN
     # Besides: what public data sets and bundles have, and what pictures are called.
     assert TAKEN - columns == {"dataset", "seconds", "label"}

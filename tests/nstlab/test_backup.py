@@ -16,7 +16,8 @@ import pytest
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
-from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, ratings_rows
 from nstlab import backup as backup_module
 from nstlab.backup import BackupRefused, restore
 from survey.client import InProcess, play
@@ -27,6 +28,7 @@ from tests.elsewhere import Elsewhere
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PRINT_RATINGS = """
+from analysis.columns import *
 from analysis.exports import *
 from survey.models import Study
 print("".join(csv_lines(RATINGS_LONG, ratings_rows(Study.objects.get()))), end="")

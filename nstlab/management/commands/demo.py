@@ -22,7 +22,8 @@ from django.db import transaction
 from django.urls import reverse
 from tqdm import tqdm
 
-from analysis.exports import RATINGS_LONG, csv_lines, ratings_rows
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, ratings_rows
 from analysis.reports.compute import build
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
 from generation.pictures.source_images import add_source_image
