@@ -305,7 +305,7 @@ def _sleep_worker(sleep: float, go: Any, results: Any) -> None:
     import django_rq
     from rq import Queue, Worker
 
-    from generation.models import Batch, Render
+    from generation.models import Batch
     from generation.queueing.dispatch import RENDER_QUEUES, dispatch
 
     queues = [django_rq.get_queue(name) for name in RENDER_QUEUES]
@@ -326,7 +326,7 @@ def _sleep_worker(sleep: float, go: Any, results: Any) -> None:
         if not batch.claim(attempt=int(attempt), token=token):
             continue
         claimed += 1
-        for render in batch.renders.filter(status=Render.Status.QUEUED):
+        for render in batch.renders.queued():
             render.begin(token=token, worker=worker.name)
             time.sleep(sleep)
             slept += sleep

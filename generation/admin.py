@@ -45,6 +45,7 @@ from generation.models import (
     Experiment,
     Pair,
     Render,
+    RenderQuerySet,
     SourceImage,
 )
 from generation.pages.queue import cancel_renders, record_of_each
@@ -633,8 +634,8 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
         cancel_renders(request, renders)
 
     @admin.action(description="Retry", permissions=["queue"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[Render]) -> None:
-        retried = queryset.filter(status__in=Render.RETRIABLE)
+    def retry(self, request: HttpRequest, queryset: RenderQuerySet) -> None:
+        retried = queryset.retriable()
         record_of_each(request.user, retried, "{} queued again.")
         count = retry_renders(queryset)
         if count:

@@ -83,7 +83,7 @@ def _machines(user: Any) -> Iterator[Line]:
     page = queues if user.has_perm("django_rq.admin") else "ready"
     link = reverse(page)
     workers = workers_by_queue()
-    waiting = Render.objects.filter(status=Render.Status.QUEUED).exists()
+    waiting = Render.objects.queued().exists()
     if workers is None:
         yield Line("broker", "The queue does not answer: nothing is painted", link)
     elif waiting and not any(workers[name] for name in RENDER_QUEUES):

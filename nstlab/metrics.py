@@ -105,9 +105,7 @@ def gauges() -> list[Gauge]:
 
 
 def _rows() -> list[Gauge]:
-    oldest = Render.objects.filter(status=Render.Status.QUEUED).aggregate(
-        since=Min("batch__created_at")
-    )["since"]
+    oldest = Render.objects.queued().aggregate(since=Min("batch__created_at"))["since"]
     waited = (timezone.now() - oldest).total_seconds() if oldest else 0
     silent = Batch.objects.filter(
         lease_until__lt=timezone.now(), renders__status=Render.Status.RUNNING

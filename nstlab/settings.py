@@ -158,7 +158,7 @@ RQ = {"WORKER_CLASS": "rq.Worker"}
 # The stock dashboard lets any staff user empty a queue; nstlab.admin guards it.
 RQ_SHOW_ADMIN_LINK = False
 
-# A worker that has not renewed its claim for this long has lost it.
+# A worker that has not renewed its lease for this long has lost it.
 NSTLAB_LEASE_SECONDS = env_int("NSTLAB_LEASE_SECONDS", 10, minimum=2)
 # The renders of one job take about this long, so that a dead worker costs little.
 NSTLAB_BATCH_SECONDS = env_int("NSTLAB_BATCH_SECONDS", 45, minimum=1)

@@ -12,11 +12,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Sum
 
 from generation.engine.grid import Cell, ImpossibleGrid
 from generation.engine.settings import RenderSettings
-from generation.models import Experiment, Render
+from generation.models import Experiment, Render, RenderQuerySet
 from nstlab.core.jobs import workers_of
 
 # One VGG-16 evaluation at 300 × 300 pixels on two CPU cores; other sizes by area.
@@ -94,9 +94,9 @@ def most_bytes(pixels: int) -> int:
     return pixels * 3 + pixels // 50 + 4096
 
 
-def promised_bytes(renders: QuerySet[Render]) -> int:
+def promised_bytes(renders: RenderQuerySet) -> int:
     """What the pictures of renders that are not finished yet will have at most."""
-    waiting = renders.filter(status__in=[Render.Status.QUEUED, Render.Status.RUNNING])
+    waiting = renders.unfinished()
     pixels = waiting.aggregate(sum=Sum(F("size") * F("size")))["sum"] or 0
     return most_bytes(pixels) + 4096 * waiting.count() if pixels else 0
 

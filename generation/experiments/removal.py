@@ -40,7 +40,7 @@ def at_work(experiment: Experiment) -> str:
     waiting = experiment.renders.unfinished().count()
     if waiting:
         return f"{renders_are(waiting)} queued or being painted: cancel first."
-    held = experiment.batches.filter(over=False, lease_until__gt=timezone.now())
+    held = experiment.batches.unfinished().filter(lease_until__gt=timezone.now())
     if held.exists():
         return "A worker is just leaving it: try again in a minute."
     return ""

@@ -15,14 +15,34 @@ from nstlab.core.transitions import move
 
 
 def lease_end() -> dt.datetime:
+    """When a lease that is given or renewed now runs out."""
     return timezone.now() + dt.timedelta(seconds=settings.NSTLAB_LEASE_SECONDS)
 
 
-class Batch(models.Model):
-    """The renders of one job. Its claim is what tells a dead worker from a slow one.
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def unfinished(self) -> BatchQuerySet:
+        """Batches with a render that has not ended, as far as is known."""
+        return self.filter(over=False)
 
-    It waits here until it is sent to the broker, which holds a few of each researcher
-    at a time; then it is claimed by a worker, and over when every row has ended.
+    def waiting(self) -> BatchQuerySet:
+        """Batches that are still to be sent to the broker."""
+        return self.unfinished().filter(sent_at=None)
+
+    def sent(self) -> BatchQuerySet:
+        """Batches that the broker holds and no worker has claimed yet."""
+        return self.unfinished().filter(sent_at__isnull=False, token=None)
+
+
+BatchManager = models.Manager.from_queryset(BatchQuerySet)
+
+
+class Batch(models.Model):
+    """The renders of one job.
+
+    It waits in the database until it is sent to the broker, which holds a few batches
+    of each researcher at a time. A worker claims it under a token of its own and gets a
+    lease, which it renews while it lives: whose lease has run out is dead, and not just
+    slow. It is over when every render has ended.
     """
 
     belongs_to = "experiment"
@@ -39,6 +59,8 @@ class Batch(models.Model):
     expected_seconds = models.FloatField(default=0)
     timeout_seconds = models.PositiveIntegerField(default=3600)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = BatchManager()
 
     class Meta:
         verbose_name_plural = "batches"
@@ -76,7 +98,7 @@ class Batch(models.Model):
         )
 
     def renew(self, token: uuid.UUID) -> bool:
-        """Keep the claim for another lease; False if it was taken away."""
+        """Begin another lease; False if the batch was taken away."""
         return move(self, Q(token=token), lease_until=lease_end())
 
     def release(self, token: uuid.UUID) -> None:

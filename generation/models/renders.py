@@ -3,7 +3,7 @@
 A render's row is the truth about it; the queue only carries batches. `begin`,
 `finish`, `fail`, `refuse`, `cancel`, `give_back` and `retry` are the only writers of a
 status. Each is one conditional UPDATE that names the state it leaves, so a job
-delivered twice, a cancelled render or a worker that outlived its claim changes nothing.
+delivered twice, a cancelled render or a worker that outlived its lease changes nothing.
 
 Every file that a worker writes for a render is named after the token it claimed with.
 A row that is not running and still has a token may have left such files behind;
@@ -72,7 +72,24 @@ class RenderQuerySet(models.QuerySet["Render"]):
         for first in range(0, len(digests), 500):
             yield self.ready().filter(digest__in=digests[first : first + 500])
 
+    def queued(self) -> RenderQuerySet:
+        """Renders that wait for a worker."""
+        return self.filter(status=Render.Status.QUEUED)
+
+    def running(self) -> RenderQuerySet:
+        """Renders that a worker paints, or was painting when it died."""
+        return self.filter(status=Render.Status.RUNNING)
+
+    def retriable(self) -> RenderQuerySet:
+        """Renders that ended without a picture and can be queued again."""
+        return self.filter(status__in=Render.RETRIABLE)
+
+    def untidy(self) -> RenderQuerySet:
+        """Renders that are not painted now and whose worker may have left files."""
+        return self.exclude(status=Render.Status.RUNNING).filter(token__isnull=False)
+
     def unfinished(self) -> RenderQuerySet:
+        """Renders that are queued or running."""
         return self.filter(status__in=[Render.Status.QUEUED, Render.Status.RUNNING])
 
     def cancel(self) -> int:
@@ -281,7 +298,7 @@ class Render(models.Model):
     def show_progress(
         self, *, token: uuid.UUID, progress: dict[str, Any], preview: str = ""
     ) -> bool:
-        """Store how far it is; False if the claim was lost, as when cancelled.
+        """Store how far it is; False if it is not this worker's now, as when cancelled.
 
         `preview` is the name of a file that `save_preview` has written.
         """

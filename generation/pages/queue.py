@@ -28,7 +28,7 @@ def again(request: HttpRequest, experiment: Experiment) -> HttpResponse:
     if "all" not in request.POST:
         renders = renders.filter(pk__in=ticked(request.POST))
     there = renders.ready().count() if "all" not in request.POST else 0
-    ended = renders.filter(status__in=Render.RETRIABLE)
+    ended = renders.retriable()
     record_of_each(request.user, ended, "{} queued again.")
     queued = retry_renders(renders)
     if queued:

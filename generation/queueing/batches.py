@@ -8,10 +8,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 
 from generation.experiments.forecast import Rates, check_room, most_bytes
-from generation.models import Batch, Experiment, Render
+from generation.models import Batch, Experiment, Render, RenderQuerySet
 from generation.queueing.dispatch import dispatch
 from nstlab.core import jobs
 
@@ -114,9 +113,9 @@ def _shared(render: Render) -> tuple[Any, ...]:
 
 
 @transaction.atomic
-def retry_renders(renders: QuerySet[Render]) -> int:
+def retry_renders(renders: RenderQuerySet) -> int:
     """Queue renders that failed, were refused or were cancelled once more."""
-    failed = renders.filter(status__in=Render.RETRIABLE).select_related("experiment")
+    failed = renders.retriable().select_related("experiment")
     queued = [render for render in failed if render.retry()]
     put_into_batches(queued)
     return len(queued)

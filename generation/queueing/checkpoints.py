@@ -1,7 +1,7 @@
 """Renders half done on disk, so that a long one goes on where its worker died.
 
-A file is named after its render and the claim that writes it, because a worker that
-outlived its claim may still write when the next one has begun.
+A file is named after its render and the token of the worker that writes it, because a
+worker that outlived its lease may still write when the next one has begun.
 """
 
 from __future__ import annotations

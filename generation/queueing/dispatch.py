@@ -25,20 +25,20 @@ def dispatch() -> int:
     by turns, however large the first was. Small orders have a queue of their own,
     which workers empty first.
     """
-    waiting = Batch.objects.filter(over=False, sent_at=None)
+    waiting = Batch.objects.waiting()
     lines = list(
         waiting.order_by().values_list("experiment__owner", "urgent").distinct()
     )
     if not lines:
         return 0
-    unclaimed = Batch.objects.filter(over=False, sent_at__isnull=False, token=None)
-    there = Counter(unclaimed.values_list("experiment__owner", "urgent"))
+    sent = Batch.objects.sent().values_list("experiment__owner", "urgent")
+    there = Counter(sent)
     # Enough that no worker waits for the next call, which comes after each batch.
     window = 4 + 2 * jobs.workers_of("render")
     room = {line: window - there[line] for line in lines if there[line] < window}
     if not room:
         return 0
-    queued = Render.objects.filter(batch=OuterRef("pk"), status=Render.Status.QUEUED)
+    queued = Render.objects.queued().filter(batch=OuterRef("pk"))
     with transaction.atomic():
         taken = [
             list(

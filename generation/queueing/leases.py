@@ -1,4 +1,4 @@
-"""A worker's hold on a batch: renewed from a thread, lost without a word."""
+"""A worker's lease on a batch, renewed while its renders are painted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Shown:
     lost: bool = False
 
 
-class Claim:
+class Lease:
     """Keeps a batch's lease and shows how far its renders are while they are painted.
 
     One thread writes all of it, in one transaction a second, because one evaluation of
@@ -55,9 +55,9 @@ class Claim:
         self._over = threading.Event()
         # Held while rows are written: a render is ended before or after, not amid it.
         self._writing = threading.Lock()
-        self._thread = threading.Thread(target=self._keep, name="claim", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
-    def __enter__(self) -> Claim:
+    def __enter__(self) -> Lease:
         self._thread.start()
         return self
 
@@ -105,7 +105,7 @@ class Claim:
                         self._write()
                 except DatabaseError:
                     # A busy or restarting database: the lease decides if it lasts.
-                    log.exception("The claim on %s could not be renewed", self.batch)
+                    log.exception("The lease on %s could not be renewed", self.batch)
                 if self._batch_lost.is_set():
                     return
         finally:

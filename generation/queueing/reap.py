@@ -16,6 +16,7 @@ from generation.queueing.batches import put_into_batches
 from generation.queueing.dispatch import RENDER_QUEUES, dispatch
 from generation.queueing.reproduction import end_lost
 from nstlab.core import jobs
+from nstlab.core.transitions import move
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ def abandon(batch: Batch, reason: str) -> bool:
     """
     if not batch.next_attempt(batch.attempt):
         return False
-    for render in batch.renders.filter(status=Render.Status.RUNNING):
+    for render in batch.renders.running():
         render.give_back(reason)
-    if not batch.renders.filter(status=Render.Status.QUEUED).exists():
-        Batch.objects.filter(pk=batch.pk).update(over=True)
+    if not batch.renders.queued().exists():
+        move(batch, Q(), over=True)
         return False
     return True
 
@@ -49,23 +50,20 @@ def reap() -> int:
     """
     again = 0
     now = timezone.now()
-    current = Batch.objects.filter(over=False)
-    for batch in current.filter(lease_until__lt=now):
+    for batch in Batch.objects.unfinished().filter(lease_until__lt=now):
         again += abandon(batch, "Its worker stopped answering.")
     again += _gather_strays()
-    current.filter(lease_until=None).exclude(
+    Batch.objects.unfinished().filter(lease_until=None).exclude(
         Exists(Render.objects.unfinished().filter(batch=OuterRef("pk")))
     ).update(over=True)
     try:
-        sent = current.filter(lease_until=None, sent_at__isnull=False)
-        for batch in jobs.lost(sent, at_work=_has_just_begun):
+        for batch in jobs.lost(Batch.objects.sent(), at_work=_has_just_begun):
             again += abandon(batch, "The queue had lost it.")
         forget_old_jobs(now)
         end_lost()
     except jobs.AWAY:
         log.warning("The broker is away; what it held waits for it.")
-    idle = Render.objects.exclude(status=Render.Status.RUNNING)
-    for render in idle.filter(token__isnull=False):
+    for render in Render.objects.untidy():
         render.tidy()
     dispatch()
     return again

@@ -12,6 +12,7 @@ from generation.experiments.forecast import Rates
 from generation.models import Render, Reproduction
 from nstlab.core import jobs
 
+TASK = "generation.queueing.tasks.reproduce_render"
 # Between the row and its job.
 PATIENCE = dt.timedelta(minutes=1)
 BROKER_IS_AWAY = "The queue could not be reached. Ask again when it is back."
@@ -36,7 +37,7 @@ def reproduce(render: Render) -> bool:
             jobs.send_after_commit(
                 jobs.Order(
                     row,
-                    task="generation.queueing.tasks.reproduce_render",
+                    task=TASK,
                     args=(row.pk,),
                     timeout=timeout,
                     description=f"{render.experiment}: {row}",

@@ -41,7 +41,7 @@ from generation.queueing.checkpoints import (
     discard_old_checkpoints,
 )
 from generation.queueing.dispatch import dispatch
-from generation.queueing.leases import TICK_SECONDS, Claim
+from generation.queueing.leases import TICK_SECONDS, Lease
 from generation.queueing.reap import abandon
 from nstlab.core.storage import StoreAway, patiently, read_stored
 
@@ -83,15 +83,15 @@ def render_batch(pk: int, attempt: int) -> str:
         return "not ours"
     discard_old_checkpoints()
     painter = Painter(device=device(), weights_folder=settings.NSTLAB_WEIGHTS)
-    with Claim(batch, token) as claim, painter:
+    with Lease(batch, token) as lease, painter:
         try:
-            done = _Work(batch, claim, painter).paint()
+            done = _Work(batch, lease, painter).paint()
         except StoreAway as away:
             # `reap` sends what is left again, seconds later and a few times only.
             log.error("%s is given back: %s", batch, away)
             abandon(batch, str(away))
             return "given back"
-        if claim.batch_is_lost():
+        if lease.batch_is_lost():
             return "taken over"
     batch.release(token)
     dispatch()
@@ -168,19 +168,19 @@ class _Work:
     does not fit into memory alone gets a last try with nothing cached.
     """
 
-    def __init__(self, batch: Batch, claim: Claim, painter: Painter) -> None:
+    def __init__(self, batch: Batch, lease: Lease, painter: Painter) -> None:
         self.batch = batch
-        self.claim = claim
+        self.lease = lease
         self.painter = painter
         self.at_once = painter.together
 
     def paint(self) -> int:
         """Paint until every row has ended or the batch is lost; how many are done."""
-        queued = self.batch.renders.filter(status=Render.Status.QUEUED)
+        queued = self.batch.renders.queued()
         waiting = list(queued.select_related("content", "style"))
         done, wave = 0, list[Render]()
         try:
-            while waiting and not self.claim.batch_is_lost():
+            while waiting and not self.lease.batch_is_lost():
                 wave, waiting = waiting[: self.at_once], waiting[self.at_once :]
                 wave = [render for render in wave if self._start(render)]
                 done += self._paint(wave)
@@ -194,14 +194,14 @@ class _Work:
 
     def _start(self, render: Render) -> bool:
         """Whether the row is ours to paint; not if it was cancelled meanwhile."""
-        return render.begin(token=self.claim.token, worker=_name())
+        return render.begin(token=self.lease.token, worker=_name())
 
     def _paint(self, renders: Sequence[Render], *, last_try: bool = False) -> int:
         """Paint started rows in one wave, or in smaller ones if that breaks."""
         done, left = 0, list(renders)
         try:
             for render, result in self._results(renders):
-                done += self._settle(render, result, together=len(renders))
+                done += self._end(render, result, together=len(renders))
                 left.remove(render)
             return done
         except JobTimeoutException:
@@ -248,7 +248,7 @@ class _Work:
                 requests.append(
                     _request(
                         render,
-                        checkpoint=checkpoint_of(render, self.claim.token),
+                        checkpoint=checkpoint_of(render, self.lease.token),
                         checkpoint_seconds=settings.NSTLAB_CHECKPOINT_SECONDS,
                     )
                 )
@@ -256,11 +256,11 @@ class _Work:
                 yield render, refused
             else:
                 rows.append(render)
-                self.claim.show(render)
+                self.lease.show(render)
         results = self.painter.render_many(
             requests,
-            on_progress=lambda index, it: self.claim.on_progress(rows[index], it),
-            should_stop=lambda index: self.claim.should_stop(rows[index]),
+            on_progress=lambda index, it: self.lease.on_progress(rows[index], it),
+            should_stop=lambda index: self.lease.should_stop(rows[index]),
         )
         for index, result in results:
             if isinstance(result, CheckpointRefused):
@@ -270,18 +270,18 @@ class _Work:
             else:
                 yield rows[index], result
 
-    def _settle(
+    def _end(
         self, render: Render, result: Painted | EngineError, *, together: int
     ) -> bool:
         """Give a row the end that the engine's answer means; whether it is done."""
         if isinstance(result, NotFinite):
             self._fail(render, str(result))
             return False
-        self.claim.hide(render)
+        self.lease.hide(render)
         done = False
         if isinstance(result, Painted):
             done = render.finish(
-                token=self.claim.token,
+                token=self.lease.token,
                 png=png_bytes(result.image),
                 pixel_sha256=result.pixel_sha256,
                 curve=result.curve,
@@ -289,13 +289,13 @@ class _Work:
                 seconds=result.seconds / together,
             )
         elif not isinstance(result, Cancelled):
-            render.refuse(token=self.claim.token, reason=str(result))
+            render.refuse(token=self.lease.token, reason=str(result))
         self._clear_up(render)
         return done
 
     def _fail(self, render: Render, reason: str, traceback: str = "") -> None:
-        self.claim.hide(render)
-        render.fail(token=self.claim.token, reason=reason, traceback=traceback)
+        self.lease.hide(render)
+        render.fail(token=self.lease.token, reason=reason, traceback=traceback)
         self._clear_up(render)
 
     def _clear_up(self, render: Render) -> None:
@@ -303,7 +303,7 @@ class _Work:
         if render.status == Render.Status.RUNNING:
             log.info("Render %s was cancelled or taken over.", render.pk)
             render.tidy()
-        if not self.claim.batch_is_lost():
+        if not self.lease.batch_is_lost():
             discard_checkpoints(render)
 
     def _empty_memory(self) -> None:

@@ -16,17 +16,20 @@ import generation.queueing.tasks  # noqa: F401
 from generation.models import Batch, Reproduction
 from generation.queueing.dispatch import dispatch
 from generation.queueing.reap import abandon
-from generation.queueing.reproduction import KILLED
+from generation.queueing.reproduction import KILLED, TASK
 from nstlab.core.workers import LabWorker
 
 
 class RenderWorker(LabWorker):
-    """Settles the rows of a horse that was killed, since RQ calls nothing then."""
+    """Paints batches, and ends or queues again what a killed horse was painting.
+
+    RQ itself calls nothing of a job whose horse was killed.
+    """
 
     def handle_work_horse_killed(
         self, job: Job, retpid: int, ret_val: int, rusage: Any
     ) -> None:
-        if job.func_name == "generation.queueing.tasks.reproduce_render":
+        if job.func_name == TASK:
             Reproduction(pk=job.args[0]).fail(KILLED)
         else:
             pk, attempt = job.args

@@ -203,7 +203,7 @@ def test_a_render_goes_on_where_its_worker_died_with_the_same_pixels(
     settings.NSTLAB_CHECKPOINT_SECONDS = 0
     died_after: list[int] = []
 
-    class Dies(leases.Claim):
+    class Dies(leases.Lease):
         """A worker that is gone after 40 evaluations, with its row still running."""
 
         def on_progress(self, render: Render, progress: Any) -> None:
@@ -213,19 +213,19 @@ def test_a_render_goes_on_where_its_worker_died_with_the_same_pixels(
                 raise SystemExit
 
     with monkeypatch.context() as dying:
-        dying.setattr(tasks, "Claim", Dies)
+        dying.setattr(tasks, "Lease", Dies)
         with pytest.raises(SystemExit):
             render_batch(experiment.batches.get().pk, 1)
     (kept,) = settings.NSTLAB_CHECKPOINTS.iterdir()
     assert abandon(experiment.batches.get(), "It died.")
     evaluated: list[int] = []
 
-    class Counts(leases.Claim):
+    class Counts(leases.Lease):
         def on_progress(self, render: Render, progress: Any) -> None:
             evaluated.append(progress.evaluations)
             super().on_progress(render, progress)
 
-    monkeypatch.setattr(tasks, "Claim", Counts)
+    monkeypatch.setattr(tasks, "Lease", Counts)
     resumed = painted(experiment)
     assert died_after and evaluated[0] > 1, "it did not begin anew"
     assert evaluated[-1] == 60
@@ -274,13 +274,13 @@ def test_a_wave_commits_each_render_as_it_ends(
     )
     order: list[tuple[int, int]] = []
 
-    class Watches(leases.Claim):
+    class Watches(leases.Lease):
         def hide(self, render: Render) -> None:
             super().hide(render)
             running = experiment.renders.filter(status="running").count()
             order.append((render.evaluations, running))
 
-    monkeypatch.setattr(tasks, "Claim", Watches)
+    monkeypatch.setattr(tasks, "Lease", Watches)
     assert render_batch(queued(experiment).pk, 1) == "4 painted"
     assert order == [(2, 4), (2, 3), (60, 2), (60, 1)]
     assert {row.environment["batch"] for row in experiment.renders.all()} == {4}
