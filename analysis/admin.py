@@ -201,7 +201,7 @@ class ReportAdmin(ReadOnlyAdmin):
         report: Report | None = asked
         if asked.state != Report.State.DONE:
             report = last_shown(study, include_simulated=include_simulated)
-        counts = study.participants.counted(simulated=True).aggregate(
+        counts = study.participants.filter(pilot=False).aggregate(
             started=Count("pk", filter=Q(simulated=False)),
             finished=Count(
                 "pk",
@@ -333,7 +333,7 @@ class ReportAdmin(ReadOnlyAdmin):
     def participants_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Everybody who took part, a page at a time, with what looks odd."""
         study = self._get_study(request, pk)
-        keys = study.participants.counted(simulated=True).order_by("pk")
+        keys = study.participants.filter(pilot=False).order_by("pk")
         page = Paginator(keys.values_list("pk", flat=True), PEOPLE_PER_PAGE).get_page(
             request.GET.get("p")
         )

@@ -29,7 +29,7 @@ from analysis.scales import scale_of
 from analysis.stats.flags import FAST_MS, RATERS
 from survey.design import VoteSums, assess, half_width
 from survey.methods.scales import Scale
-from survey.models import Participant, Rating, Study, Trial, counted_people
+from survey.models import Participant, Rating, Study, Trial
 from survey.planning import goal_of
 
 ACTIVE = dt.timedelta(minutes=15)
@@ -140,7 +140,7 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
 
 def _people(study: Study, include_simulated: bool, now: dt.datetime) -> People:
     status = Participant.Status
-    real = counted_people(simulated=include_simulated)
+    real = Q(pilot=False) if include_simulated else Q(pilot=False, simulated=False)
     answering = real & Q(status=status.STARTED)
     recent = Q(seen_at__gte=now - ACTIVE)
     piloting = study.state == Study.State.PILOTING
@@ -192,8 +192,14 @@ def _kept_sums(
     """
     if include_simulated or study.further_questions.exists():
         return None
-    answered = Trial.objects.included().order_by()
-    answered = answered.filter(participant__study=study, answered_at__isnull=False)
+    answered = Trial.objects.filter(
+        participant__study=study,
+        participant__pilot=False,
+        participant__simulated=False,
+        participant__excluded=False,
+        kind=Trial.Kind.RATING,
+        answered_at__isnull=False,
+    ).order_by()
     every = answered.count()
     items = study.items.values_list("stimulus", "second", "votes", "total", "squares")
     rows = list(items)
@@ -290,15 +296,24 @@ def _target(study: Study, stimuli: int) -> int | None:
 
 def _counted(study: Study, include_simulated: bool) -> QuerySet[Rating]:
     """The ratings that count in a MOS."""
-    ratings = Rating.objects.included(simulated=include_simulated)
-    return ratings.filter(trial__participant__study=study).order_by()
+    ratings = Rating.objects.filter(
+        trial__participant__study=study,
+        trial__participant__pilot=False,
+        trial__participant__excluded=False,
+        trial__kind=Trial.Kind.RATING,
+    ).order_by()
+    if include_simulated:
+        return ratings
+    return ratings.filter(trial__participant__simulated=False)
 
 
 def _median_session(study: Study, include_simulated: bool) -> dt.timedelta | None:
     """Half of those who finished took longer; the lower of two middle ones."""
-    finished = study.participants.counted(simulated=include_simulated).filter(
-        status=Participant.Status.FINISHED, finished_at__isnull=False
+    finished = study.participants.filter(
+        status=Participant.Status.FINISHED, pilot=False, finished_at__isnull=False
     )
+    if not include_simulated:
+        finished = finished.filter(simulated=False)
     n = finished.count()
     if not n:
         return None
@@ -317,7 +332,7 @@ def people(study: Study) -> QuerySet[Participant, Any]:
     """Everybody but pilots, with sums over their answers, as dictionaries."""
     rated = Q(trials__kind=Trial.Kind.RATING)
     return (
-        study.participants.counted(simulated=True)
+        study.participants.filter(pilot=False)
         .order_by("pk")
         .values(
             "pk", "code", "status", "simulated", "excluded", "exclusion_reason",

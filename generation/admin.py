@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from generation import pages
 from generation.access import QUEUE
 from generation.contact_sheet.layout import level_text
-from generation.engine.factors import factor_label, fixed_asked, levels_asked
+from generation.engine.factors import FACTORS, factor_label, fixed_asked, levels_asked
 from generation.engine.grid import ImpossibleGrid
 from generation.experiments.forecast import (
     check_room,
@@ -541,7 +541,9 @@ class TVWeightFilter(LevelFilter):
 class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
     random_weights = Q(weights__startswith="random:")
     list_display = [
-        "thumb", "pair", "content_layer", "weight", "tv_weight", "weights",
+        "thumb", "pair",
+        *("weight" if name == "alpha" else name
+          for name, each in FACTORS.items() if each.listed and each.is_setting),
         "state", "evaluations_shown", "seconds_shown",
     ]  # fmt: skip
     list_display_links = ["thumb", "pair"]

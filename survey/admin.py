@@ -17,6 +17,7 @@ from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from generation.engine.factors import FACTORS
 from nstlab.core.access import CHANGE, VIEW, may
 from nstlab.core.admin import (
     OwnedAdmin,
@@ -164,7 +165,8 @@ class StudyAdmin(OwnedAdmin):
         context = dict(extra_context or {})
         study = self.get_object(request, object_id)
         if study is not None and study.state not in locks.UNFROZEN:
-            context["joined"] = study.participants.counted().exists()
+            joined = study.participants.filter(pilot=False, simulated=False)
+            context["joined"] = joined.exists()
         elif study is not None:
             found = preflight.remarks(study)
             context |= {
@@ -226,8 +228,8 @@ class StudyAdmin(OwnedAdmin):
         return [name for name in self._named() if name not in self.never_frozen]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
-        finished = Participant.objects.counted().filter(
-            study=OuterRef("pk"), status="finished"
+        finished = Participant.objects.filter(
+            study=OuterRef("pk"), status="finished", simulated=False, pilot=False
         )
         return (
             super()
@@ -506,8 +508,8 @@ class StimulusAdmin(SaysRandomWeightsMixin):
 
     @admin.display(description="parameters")
     def made_by(self, stimulus: Stimulus) -> str:
-        names = ("content", "style", "content_layer", "alpha", "tv_weight", "weights")
-        known = [name for name in names if name in stimulus.parameters]
+        listed = [name for name, each in FACTORS.items() if each.listed]
+        known = [name for name in listed if name in stimulus.parameters]
         return ", ".join(str(stimulus.parameters[name]) for name in known) or ", ".join(
             str(value) for value in list(stimulus.parameters.values())[:4]
         )

@@ -321,12 +321,14 @@ _ROWS = (
         name="blend",
         kind="number",
         values=float,
+        meaning="Share of noise in a start that blends, 0 to 1",
         help="share of noise in the start blend",
         where="start is blend",
         matters=lambda it: it.start == "blend",
     ),
     Factor(
         name="fit",
+        meaning="Shape of the render: a square, or the content's own aspect ratio",
         help="square ignores the aspect ratio",
         choices=_plain(FITS),
     ),
@@ -334,15 +336,18 @@ _ROWS = (
         name="style_scale",
         kind="number",
         values=float,
+        meaning="Size of the style picture as a multiple of the render's",
         help="the style's size as a multiple of --size",
     ),
     Factor(
         name="resample",
+        meaning="Filter that resizes pictures",
         help="the filter that resizes pictures of another size",
         choices=_plain(RESAMPLES),
     ),
     Factor(
         name="optimiser",
+        meaning="Optimiser of the objective",
         help="scipy is L-BFGS-B restarted every 20 evaluations",
         choices=_plain(OPTIMISERS),
     ),
@@ -350,6 +355,8 @@ _ROWS = (
         name="learning_rate",
         kind="number",
         values=float,
+        unit="grey levels",
+        meaning="Learning rate of Adam",
         help="Adam's, in grey levels",
         where="optimiser is adam",
         matters=lambda it: it.optimiser == "adam",
@@ -358,15 +365,18 @@ _ROWS = (
         name="pyramid",
         kind="number",
         values=int,
+        meaning="Levels from coarse to fine, which share the evaluations",
         help="levels from coarse to fine, which share the budget",
     ),
     Factor(
         name="precision",
+        meaning="Precision of the network's numbers",
         help="tf32 and bf16 need a GPU",
         choices=_plain(PRECISIONS),
     ),
     Factor(
         name="colour",
+        meaning="Whose colours the render has",
         help="luminance keeps the content's colours; histogram gives the style "
         "picture the content's colour statistics",
         choices=_plain(COLOURS),
@@ -439,3 +449,31 @@ def column_values(settings: RenderSettings) -> dict[str, str | float | int]:
                 value = "|".join(layer for layer, _ in value)
             values[name] = value
     return values
+
+
+def documented() -> str:
+    """The table of docs/reference/factors.md, a line a factor."""
+    lines = [
+        "| factor | on pages | levels | default | unit | column | meaning |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, each in FACTORS.items():
+        types = {float: "numbers", int: "whole numbers", str: "text"}
+        levels = "layers" if each.is_layers else types[each.values]
+        if each.choices:
+            shown = [f"`{level}`" for level in each.choices()]
+            levels = ", ".join([*shown, *["…"] * each.open])
+        default = each.default
+        if isinstance(default, tuple):
+            default = "|".join(layer for layer, _ in default)
+        cells = (
+            f"`{name}`",
+            each.words,
+            levels,
+            "" if default is None else f"`{default}`",
+            each.unit,
+            "yes" if each.column else "",
+            each.description.replace("|", "\\|"),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

@@ -11,8 +11,6 @@ from survey.models.participants import (
     FormAnswer,
     FormerToken,
     Participant,
-    counted_people,
-    included_people,
     participant_code,
 )
 from survey.models.recruiting import Invitation, Recruit
@@ -41,8 +39,6 @@ __all__ = [
     "Upload",
     "UploadedPicture",
     "archive_path",
-    "counted_people",
-    "included_people",
     "participant_code",
     "stimulus_code",
     "stimulus_path",

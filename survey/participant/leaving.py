@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from survey import planning
 from survey.models import DROPPED_AFTER, Invitation, Participant, Recruit, Study
-from survey.participant.presence import hold
+from survey.participant.presence import hold, hold_in_order
 from survey.signals import answers_withdrawn
 
 
@@ -55,7 +55,7 @@ def settle_dropped(now: dt.datetime | None = None) -> int:
         status=Participant.Status.STARTED, seen_at__lt=silent_since
     )
     with transaction.atomic():
-        silent.hold_in_order()
+        hold_in_order(silent)
         return silent.update(status=Participant.Status.DROPPED)
 
 

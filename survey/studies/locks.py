@@ -50,7 +50,8 @@ def hold(study: Study) -> Study:
 
 def hold_people(study: Study) -> None:
     """Hold everybody who has joined, before the study, as whoever answers does."""
-    study.participants.hold_in_order()
+    people = study.participants.select_for_update(of=("self",)).order_by("pk")
+    list(people.values_list("pk", flat=True))
 
 
 def hold_address(study: Study, state: str) -> Study:
