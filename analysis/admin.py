@@ -28,13 +28,14 @@ from django.utils.safestring import SafeString
 
 from analysis import exclusions, monitor
 from analysis.access import EXCLUDE, MAKE_BUNDLE, RECOMPUTE
+from analysis.answer_kinds import kind_by, kind_of
 from analysis.bundle import licences
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, matrix_lines, ratings_rows
 from analysis.models import Bundle, Report, ReportFile
 from analysis.preregistration import freezing, record
 from analysis.preregistration.form import PlanForm
-from analysis.preregistration.plan import SCREENS
+from analysis.preregistration.plan import SCREENS, method_by_plan
 from analysis.reports import page_data, snapshot
 from analysis.reports.request import (
     again,
@@ -218,6 +219,7 @@ class ReportAdmin(ReadOnlyAdmin):
             people=counts,
             include_simulated=include_simulated,
             excluded=study.participants.filter(excluded=True),
+            has_matrix=not kind_of(study).no_matrix,
         )
         if asked.state == Report.State.QUEUED:
             context |= self._awaited_context(study, asked)
@@ -254,8 +256,8 @@ class ReportAdmin(ReadOnlyAdmin):
     def ratings_matrix(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Stimuli × participants, as the reference tools read it, streamed."""
         study = self._get_study(request, pk)
-        if study.method == Study.Method.PAIRS:
-            raise Http404("A study of pairs has choices: they are in ratings_long.csv.")
+        if why := kind_of(study).no_matrix:
+            raise Http404(why)
         plain = request.GET.get("plain") == "1"
         name = "ratings_matrix_plain.csv" if plain else "ratings_matrix.csv"
         lines = matrix_lines(
@@ -406,6 +408,7 @@ class ReportAdmin(ReadOnlyAdmin):
                 if self._write_plan(request, study, form):
                     return redirect(request.path)
                 frozen = freezing.frozen(study)
+        then = method_by_plan(frozen) if frozen is not None else None
         context = self._context(
             request,
             study,
@@ -413,6 +416,8 @@ class ReportAdmin(ReadOnlyAdmin):
             row=row,
             frozen=frozen,
             said=frozen and record.sentences(record.statement(frozen)),
+            method_then=then,
+            kind_then=then and kind_by(then),
             form=form,
             may_write=may_write,
             ratings=freezing.ratings_so_far(study),

@@ -13,12 +13,13 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from analysis.answer_kinds import kind_of
 from analysis.columns import LOSSES, Row, every_column
 from analysis.models import Import
 from analysis.scales import scale_by_origin, scale_of
 from analysis.stats.cells import csv_cell
 from generation.engine.factors import column_names
-from nstlab.core.factor_names import TAKEN_BY_PAIRS, columns_of
+from nstlab.core.factor_names import columns_of
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study, Trial
 
@@ -40,8 +41,7 @@ def own_factors(study: Study) -> dict[str, str]:
     names: set[str] = set()
     for parameters in study.stimuli.values_list("parameters", flat=True):
         names |= parameters.keys() - known
-    pairs = study.method == Study.Method.PAIRS
-    return columns_of(names, TAKEN_BY_PAIRS if pairs else ())
+    return columns_of(names, kind_of(study).taken)
 
 
 def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, Any]]:

@@ -25,9 +25,11 @@ from django.db.models import (
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from analysis.answer_kinds import kind_of
 from analysis.scales import scale_of
 from analysis.stats.flags import FAST_MS, RATERS
 from survey.design import VoteSums, assess, half_width
+from survey.methods import method_of
 from survey.methods.scales import Scale
 from survey.models import Participant, Rating, Study, Trial
 from survey.planning import goal_of
@@ -119,9 +121,7 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
     )
     votes = list(_votes(study, sums))
     wanted = [each.missing for each in votes if each.missing is not None]
-    of_pairs = study.method == Study.Method.PAIRS
-    # A choice is a vote on either of its pictures.
-    missing = math.ceil(sum(wanted) / 2) if of_pairs else sum(wanted)
+    missing = math.ceil(sum(wanted) / method_of(study).votes_per_answer)
     per_hour = pace.per_hour(now)
     ready_at = None
     if missing and per_hour:
@@ -130,7 +130,7 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
         people=_people(study, include_simulated, now),
         votes=votes,
         session=_median_session(study, include_simulated),
-        answers="choices" if of_pairs else "ratings",
+        answers=kind_of(study).word,
         ratings=pace.ratings,
         missing=missing if wanted else None,
         per_hour=per_hour,
@@ -209,10 +209,10 @@ def _kept_sums(
     lately = answered.filter(answered_at__gte=now - PACE).aggregate(
         recent=Count("pk"), first=Min("answered_at")
     )
-    of_pairs = study.method == Study.Method.PAIRS
+    voted_on = method_of(study).votes_per_answer
     sums: Sums = {}
     for stimulus, second, *found in rows:
-        for shown in (stimulus, second) if of_pairs else (stimulus,):
+        for shown in (stimulus, second)[:voted_on]:
             _add(sums, (shown, "overall"), found)
     return sums, Pace(ratings=every, **lately)
 
@@ -227,9 +227,8 @@ def _sums(
 ) -> tuple[Sums, Pace]:
     """By stimulus and question n, Σx and Σx²; in the same look the pace."""
     recent = Q(rated_at__gte=now - PACE)
-    places = ["trial__stimulus"]
-    if study.method == Study.Method.PAIRS:
-        places.append("trial__second")
+    voted_on = method_of(study).votes_per_answer
+    places = ["trial__stimulus", "trial__second"][:voted_on]
     sums: Sums = {}
     pace = Pace()
     for place in places:
@@ -253,10 +252,10 @@ def _sums(
 
 def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
     """A row for every rated stimulus and question, also where nobody has answered."""
-    pairs = study.method == Study.Method.PAIRS
+    method = method_of(study)
     questions = ["overall", *study.further_questions.values_list("name", flat=True)]
     stimuli = study.stimuli.filter(rated=True)
-    if study.method != Study.Method.ACR_HR:
+    if not method.rates_references:
         stimuli = stimuli.filter(is_reference=False)
     codes = list(stimuli.order_by("pk").values_list("pk", "code", "is_reference"))
     target = _target(study, len(codes))
@@ -273,8 +272,10 @@ def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
                 question=question if len(questions) > 1 else "",
                 is_reference=is_reference,
                 n=n,
-                mean=scale.mean(total / n) if n and not pairs else None,
-                half_width=None if pairs else _half_width(scale, n, total, squares),
+                mean=scale.mean(total / n) if n and method.has_interval else None,
+                half_width=_half_width(scale, n, total, squares)
+                if method.has_interval
+                else None,
                 # Only the main question steers who sees what.
                 missing=missing if question == "overall" else None,
             )
@@ -290,7 +291,7 @@ def _target(study: Study, stimuli: int) -> int | None:
     if study.max_participants is None or not stimuli:
         return None
     shown = study.trials_each or study.items.count()
-    each = 2 if study.method == Study.Method.PAIRS else 1
+    each = method_of(study).votes_per_answer
     return study.max_participants * shown * each // stimuli
 
 

@@ -49,6 +49,7 @@ from generation.engine.errors import ImageRefused
 from generation.engine.pictures.files import open_picture, pixel_sha256
 from nstlab.core import old_names
 from survey.codes import token_hash
+from survey.methods import Answers, method_of
 from survey.methods.scales import BrokenScale, Scale
 from survey.models import (
     FormItem,
@@ -376,8 +377,8 @@ def _study_of(
     people = _participants(bundle, study)
     scale = scale_of(study)
     if "scale_step" in about:
-        if study.method not in (Study.Method.ACR, Study.Method.ACR_HR):
-            raise BrokenBundle("study.json: only ratings of ACR have other scales.")
+        if why := method_of(study).no_other_scale:
+            raise BrokenBundle(f"study.json: {why}.")
         low, high, step = (about[name] for name in FIELDS)
         scale = Scale(low, high, step, stated=True)
     timed = about.get("timed", True)
@@ -652,15 +653,16 @@ def _trial(
         raise ValueError(f"{row['kind']!r} is no kind of trial")
     if row["side"] not in ("", *Trial.Side.values):
         raise ValueError(f"{row['side']!r} is no side")
-    if study.method == Study.Method.PAIRS and not (row["second"] and row["side"]):
-        raise ValueError("a pair has a second picture, and a side of the first")
+    method = method_of(study)
+    if why := method.refuses_trial(second=row["second"], side=row["side"]):
+        raise ValueError(why)
     if len(row["expected"]) > 10:
         raise ValueError(f"{row['expected'][:40]!r} is no answer to a check")
     kept = read_cells(row, columns)
     expected = row["expected"]
     if scale.stated and expected:
         expected = str(scale.kept(Decimal(str(read_number(expected, float)))))
-    elif row["kind"] == Trial.Kind.CATCH and study.method != Study.Method.PAIRS:
+    elif row["kind"] == Trial.Kind.CATCH and Answers.RATINGS in method.answers:
         read_number(expected, int, empty=True)
     return Trial(
         participant=people[row["participant"]],
@@ -691,7 +693,8 @@ def _rating(
         (value is None) == (row["choice"] == "")
     ):
         raise ValueError("there is one answer, a rating or a choice")
-    if (study.method == Study.Method.PAIRS) != (value is None):
+    given = Answers.CHOICES if value is None else Answers.RATINGS
+    if given not in method_of(study).answers:
         raise ValueError("a choice is the answer to a pair, else there is a rating")
     return Rating(
         question=row["question"],

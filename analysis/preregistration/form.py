@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 
+from analysis.answer_kinds import kind_of
 from analysis.preregistration.plan import (
     CORRECTIONS,
     FORMAT,
@@ -56,7 +57,9 @@ class PlanForm(forms.Form):
     def __init__(
         self, *args: Any, study: Study, plan: Mapping[str, Any], **kwargs: Any
     ) -> None:
+        kind = kind_of(study)
         self.factors = factors_of(study)
+        self.no_contrasts = kind.no_contrasts
         planned = plan.get("contrasts", {})
         chosen = [(it["factor"], it["a"], it["b"]) for it in planned.get("pairs", ())]
         initial = {
@@ -82,7 +85,7 @@ class PlanForm(forms.Form):
 
         if not self.factors:
             del self.fields["test"], self.fields["correction"]
-        if study.method == Study.Method.PAIRS:  # no rule judges choices
+        if not kind.screened:
             del self.fields["screening"], self.fields["fast_ms"]
 
     def sections(self) -> list[tuple[str, str, list[forms.BoundField]]]:

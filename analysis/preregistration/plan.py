@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from itertools import combinations, pairwise
 from typing import Any
 
+from analysis.answer_kinds import kind_of
 from analysis.exports import own_factors
 from analysis.models import Preregistration
 from analysis.stats.cells import csv_cell
 from generation.engine.factors import column_names
 from nstlab.core import csv_files
+from survey.methods import METHODS, USUAL, Method
 from survey.models import Study
 from survey.studies.preflight import NO_FACTORS
 
@@ -54,9 +56,9 @@ def sha256_of(plan: Mapping[str, Any]) -> str:
 def factors_of(study: Study) -> dict[str, list[str]]:
     """The factors in which the rated pictures differ, each with its levels in order.
 
-    Levels as they stand in a CSV. None for pairs: choices give one scale.
+    Levels as they stand in a CSV. None where answers of this kind compare no levels.
     """
-    if study.method == Study.Method.PAIRS:
+    if kind_of(study).no_contrasts:
         return {}
     rated = study.stimuli.filter(rated=True, is_reference=False).order_by("pk")
     made = list(rated.values_list("parameters", flat=True))
@@ -103,3 +105,11 @@ def pairs_of(row: Preregistration) -> list[tuple[str, str, str]]:
         (columns.get(pair["factor"], pair["factor"]), pair["a"], pair["b"])
         for pair in row.plan["contrasts"]["pairs"]
     ]
+
+
+def method_by_plan(row: Preregistration) -> Method:
+    """The method that the study had when its plan was frozen, as far as the plan says:
+    a draft may have got another one since."""
+    said = row.plan.get("study")
+    name = str(said.get("method", "")) if isinstance(said, dict) else ""
+    return METHODS.get(name, USUAL)

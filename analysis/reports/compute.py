@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import platform
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 from PIL import Image
 
+from analysis.answer_kinds import kind_of
 from analysis.columns import RATINGS_LONG
 from analysis.exports import own_factors
 from analysis.models import Preregistration
@@ -24,6 +25,7 @@ from analysis.scales import scale_of
 from nstlab.core.factor_names import notes_of
 from nstlab.core.storage import read_stored
 from nstlab.core.version import software
+from survey.methods import Answers, method_of
 from survey.models import Study
 
 if TYPE_CHECKING:
@@ -50,11 +52,8 @@ def build(
     `analysis.stats.report.Options`; ValueError says which cannot be. Imports pandas:
     call it in a worker or a command only.
     """
-    from analysis.charts.factor_pairs import crossed
     from analysis.frames import ratings_frame
-    from analysis.stats import report as stats
     from analysis.stats.frame import validate
-    from analysis.stats.mos import mos_table
 
     scale = scale_of(study)
     ratings = validate(
@@ -63,32 +62,33 @@ def build(
         step=float(scale.step),
         include_simulated=include_simulated,
     )
-    plan = freezing.frozen(study)
-    options = _options(plan, chosen)
-    renamed = notes_of(own_factors(study))
-    if study.method == Study.Method.PAIRS:
-        if chosen.get("screen", "none") != "none":
-            raise ValueError(
-                "Rules of screening judge ratings, and a study of pairs has choices: "
-                "leave out people by name instead."
-            )
-        report = _pairs_report(study, ratings, stats.Options(**options))
-        report.summary["notes"] += renamed
-        return ratings, report
+    build_report = BUILDERS[method_of(study).answers]
+    return ratings, build_report(study, ratings, freezing.frozen(study), chosen)
+
+
+def _of_ratings(
+    study: Study,
+    ratings: Ratings,
+    plan: Preregistration | None,
+    chosen: dict[str, Any],
+) -> stats.Report:
+    """What ratings give: means and their intervals, contrasts, raters, agreement."""
+    from analysis.charts.factor_pairs import crossed
+    from analysis.stats import report as stats
+    from analysis.stats.mos import mos_table
+
     if ratings.rows["rating"].isna().all():  # nothing to compare, and nobody to judge
         empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
-        return ratings, stats.Report(
-            empty, beside={"ratings_long.csv": [*RATINGS_LONG]}
-        )
+        return stats.Report(empty, beside={"ratings_long.csv": [*RATINGS_LONG]})
     factors = varied(study, ratings)
     by = (*factors, *(",".join(pair) for pair in crossed(factors)))
-    settled = stats.Options(**{"by": by} | options)
+    settled = stats.Options(**{"by": by} | _options(plan, chosen))
     report = stats.build(ratings, settled)
     if plan is not None:
         _add_planned(report, ratings, settled, plan)
     if sampled := sampling_sentence(study):
         report.summary["sampling"] = sampled
-    report.summary["notes"] += renamed
+    report.summary["notes"] += notes_of(own_factors(study))
     report.beside["ratings_long.csv"] = [*RATINGS_LONG]
     table = report.tables["mos_by_stimulus.csv"]
     place = {code: number for number, code in enumerate(_codes(study))}
@@ -98,7 +98,7 @@ def build(
         key=lambda column: column.astype(str).map(place),
         ignore_index=True,
     )
-    return ratings, report
+    return report
 
 
 def _options(plan: Preregistration | None, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _options(plan: Preregistration | None, chosen: dict[str, Any]) -> dict[str, 
 
 
 def _planned_in_vain(plan: Preregistration | None) -> list[str]:
-    """What a plan for pairs names that nothing can be done with."""
+    """What a plan for choices names that nothing can be done with."""
     screen = options_of(plan).get("screen", "none")
     if screen == "none":
         return []
@@ -148,15 +148,24 @@ def _codes(study: Study) -> list[str]:
     return list(study.stimuli.order_by("pk").values_list("code", flat=True))
 
 
-def _pairs_report(
-    study: Study, ratings: Ratings, options: stats.Options
+def _of_choices(
+    study: Study,
+    ratings: Ratings,
+    plan: Preregistration | None,
+    chosen: dict[str, Any],
 ) -> stats.Report:
     """What choices give: one scale, with the parameters of each picture beside it."""
     import pandas as pd
 
     from analysis.stats import pairs
-    from analysis.stats.report import RESAMPLES, Report
+    from analysis.stats.report import RESAMPLES, Options, Report
 
+    if chosen.get("screen", "none") != "none":
+        raise ValueError(
+            "Rules of screening judge ratings, and a study of pairs has choices: "
+            "leave out people by name instead."
+        )
+    options = Options(**_options(plan, chosen))
     rows = ratings.rows[ratings.rows["choice"].fillna("") != ""]
     resamples = options.resamples if options.resamples is not None else RESAMPLES
     notes: list[str] = []
@@ -190,9 +199,19 @@ def _pairs_report(
             "choices": len(rows),
             "left_out": ratings.left_out,
         },
-        "notes": notes + _planned_in_vain(freezing.frozen(study)),
-    }
+        "notes": [
+            *notes, *_planned_in_vain(plan), *notes_of(own_factors(study))
+        ],
+    }  # fmt: skip
     return Report(tables, summary, {"ratings_long.csv": [*RATINGS_LONG]})
+
+
+BUILDERS: dict[
+    Answers,
+    Callable[[Study, Ratings, Preregistration | None, dict[str, Any]], stats.Report],
+] = {Answers.RATINGS: _of_ratings, Answers.CHOICES: _of_choices}
+"""What computes the tables, by the kind of a study's answers. Each gets the answers
+that count, what was pre-registered, and the options that were asked for by name."""
 
 
 def varied(study: Study, ratings: Ratings) -> list[str]:
@@ -284,7 +303,7 @@ def _computed(
     for chart in drawn:
         files |= chart.files()
     counted = _counted(ratings)
-    of_pairs = study.method == Study.Method.PAIRS
+    kind = kind_of(study)
     asked = ratings.references & set(counted["stimulus"].astype(str))
     return {
         "files": files,
@@ -300,17 +319,17 @@ def _computed(
         "ratings_long_sha256": ratings_long_sha256(study),
         "method": {
             "scale": scale_sentence(study),
-            "interval": INTERVALS["pairs" if of_pairs else options.ci_method],
+            "interval": kind.interval or INTERVALS[options.ci_method],
             "level": options.level,
             "sampling": sampling_sentence(study),
             # No rule judges choices; people can be left out by name.
             "screening": options.screening
-            if not of_pairs
+            if kind.screened
             else "custom"
             if options.exclude
             else "none",
             "repeats": ratings.repeats,
-            "answers": "choices" if of_pairs else "ratings",
+            "answers": kind.word,
             "n_ratings": len(counted),
             "n_participants": int(counted["participant"].nunique()),
             "n_stimuli": len(_shown(ratings)),

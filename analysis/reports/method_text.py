@@ -8,21 +8,16 @@ from typing import Any
 
 from analysis.preregistration import record
 from analysis.scales import scale_of
+from survey.methods import method_of
 from survey.models import Study
 from survey.planning import goal_of
 
-SCALES = {
-    5: "1 bad – 5 excellent",
-    9: "1 bad – 9 excellent",
-    11: "0 to 10, 1 bad – 9 excellent",
-}
 INTERVALS = {
     "t": "Student t on n − 1 degrees of freedom, not clipped",
     "z": "normal, 1.96 standard errors at 95 %, not clipped",
     "percentile": "percentile bootstrap over ratings",
     "bca": "BCa bootstrap over ratings",
     "binomial": "bounded binomial",
-    "pairs": "± 1.96 standard errors of a bootstrap over participants",
 }
 
 
@@ -30,15 +25,7 @@ def scale_sentence(study: Study) -> str:
     """How people answered, as a paper says it."""
     if (scale := scale_of(study)).stated:
         return f"{scale} (ratings of others, imported)"
-    match study.method:
-        case Study.Method.DCR:
-            return "1 very annoying – 5 imperceptible (DCR, ITU-T P.910)"
-        case Study.Method.PAIRS:
-            ties = "with ties" if study.tie_allowed else "forced choice"
-            return f"the better of two pictures, {ties} (paired comparison, P.910)"
-        case Study.Method.ACR_HR:
-            return f"{SCALES[study.scale_points]} (ACR with hidden reference, P.910)"
-    return f"{SCALES[study.scale_points]} (ACR, ITU-T P.910)"
+    return method_of(study).described(study)
 
 
 def sampling_sentence(study: Study) -> str:

@@ -36,12 +36,6 @@ class Study(Owned):
         OPEN = "open", "open"
         CLOSED = "closed", "closed"
 
-    class Method(models.TextChoices):
-        ACR = "acr", "ACR: rate each picture"
-        ACR_HR = "acr-hr", "ACR-HR: rate each picture, content images hidden among them"
-        DCR = "dcr", "DCR: rate the change against the content image beside it"
-        PAIRS = "pairs", "pairs: choose the better of two pictures"
-
     class Order(models.TextChoices):
         RANDOM = "random", "random"
         WILLIAMS = "williams", "balanced Latin square (Williams)"

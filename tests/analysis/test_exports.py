@@ -10,6 +10,7 @@ import pytest
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, ratings_rows
 from survey.client import InProcess, play
+from survey.methods import method_of
 from survey.models import Participant, Rating, Study
 from survey.participant.leaving import withdraw
 
@@ -23,6 +24,7 @@ def people_answer(study: Study, *ratings: int, most_trials: int = 99) -> None:
             InProcess("testserver"),
             study.get_absolute_url(),
             choose=lambda code, rating=rating: rating,  # type: ignore[misc]
+            method=method_of(study),
             most_trials=most_trials,
         )
 

@@ -147,7 +147,7 @@ def test_a_picture_is_compared_with_a_content_image_of_its_own_study(
         title="Twin", experiment=draft.experiment, owner=draft.owner
     )
     for study in (draft, twin):
-        study.method = Study.Method.DCR
+        study.method = "dcr"
         study.save()
         copying.copy_pictures(study)
     shown = draft.stimuli.filter(is_reference=False).first()
