@@ -1,4 +1,4 @@
-"""The researcher's desk for studies; what people answered is read-only."""
+"""Lists and forms of studies; what people answered is read-only."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.engine.factors import FACTORS
+from nstlab.core import history
 from nstlab.core.access import CHANGE, VIEW, may
 from nstlab.core.admin import (
     OwnedAdmin,
@@ -41,9 +42,9 @@ from survey.models import (
 )
 from survey.participant.leaving import settle_dropped
 from survey.refusals import CannotOpen
-from survey.studies import copying, lifecycle, locks, preflight, uploads
+from survey.studies import copying, lifecycle, locks, pages, preflight, uploads
 from survey.studies.forms import STEPS
-from survey.studies.pages import tools, wizard
+from survey.studies.pages.copying import ACTS, go_on_copying
 
 
 class FrozenWithStudyMixin:
@@ -122,7 +123,7 @@ class StudyAdmin(OwnedAdmin):
     never_frozen = ["source", "max_participants", "opens_at", "closes_at", "delete_on"]
 
     def get_urls(self) -> list[URLPattern]:
-        return [*wizard.urls(self), *tools.urls(self), *super().get_urls()]
+        return [*pages.urls(), *super().get_urls()]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         """Once nothing can be added, only of what there is some."""
@@ -284,7 +285,7 @@ class StudyAdmin(OwnedAdmin):
         """What a button of the study's page asks for, once the page is saved."""
         studies = Study.objects.filter(pk=pk)
         copies = name in ("open", "pilot", "take_in")
-        if copies and (page := tools.go_on_copying(studies.get(), act=name)):
+        if copies and (page := go_on_copying(studies.get(), act=name)):
             return page
         getattr(self, name)(request, studies)
         return HttpResponseRedirect(reverse("admin:survey_study_change", args=[pk]))
@@ -329,11 +330,11 @@ class StudyAdmin(OwnedAdmin):
 
     @admin.action(description="Open for participants", permissions=["open"])
     def open(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, *tools.ACTS["open"], copying="open")
+        self._each(request, queryset, *ACTS["open"], copying="open")
 
     @admin.action(description="Pilot (counts nothing)", permissions=["open"])
     def pilot(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
-        self._each(request, queryset, *tools.ACTS["pilot"], copying="pilot")
+        self._each(request, queryset, *ACTS["pilot"], copying="pilot")
 
     def take_in(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
         self._each(request, queryset, copying.copy_pictures, "“{}” has its pictures.")
@@ -352,7 +353,7 @@ class StudyAdmin(OwnedAdmin):
     ) -> None:
         """Do it to each; `copying` names it where its pictures are copied first."""
         for study in queryset:
-            if copying and (page := tools.go_on_copying(study, act=copying)):
+            if copying and (page := go_on_copying(study, act=copying)):
                 messages.warning(
                     request,
                     format_html(
@@ -368,14 +369,14 @@ class StudyAdmin(OwnedAdmin):
             except CannotOpen as refused:
                 messages.error(request, str(refused))
             else:
-                self.log_change(request, study, sentence.format(study))
+                history.record(request.user, study, sentence.format(study))
                 messages.success(request, sentence.format(study))
 
     @admin.action(description="Close", permissions=["open"])
     def close(self, request: HttpRequest, queryset: QuerySet[Study]) -> None:
         for study in queryset:
             if study.close():
-                self.log_change(request, study, f"“{study}” is closed.")
+                history.record(request.user, study, f"“{study}” is closed.")
                 messages.success(request, f"“{study}” is closed.")
             else:
                 why = f"“{study}” is {study.state_in_words}: nothing is to be closed."

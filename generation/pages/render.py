@@ -17,7 +17,7 @@ from generation.pages.sheet import numbers
 from generation.queueing.reproduction import reproduce
 from nstlab.core.access import VIEW, may, seen_by
 from nstlab.core.jobs import workers_of
-from nstlab.core.pages import about, ask
+from nstlab.core.pages import about
 
 MOST_REPRODUCTIONS = 5
 # A render's columns that a list need not read.
@@ -55,7 +55,7 @@ def about_render(request: HttpRequest, row: Render) -> dict[str, Any]:
     }
 
 
-@about(Experiment, VIEW)
+@about(Experiment, VIEW, to_post=QUEUE)
 def reproduction(
     request: HttpRequest, experiment: Experiment, number: int
 ) -> HttpResponse:
@@ -69,7 +69,6 @@ def reproduction(
             **of_render(row),
         }
         return render(request, "generation/_reproductions.html", context)
-    ask(request, experiment, QUEUE)
     if "stop" in request.POST:
         for each in row.reproductions.filter(pk__in=numbers(request.POST["stop"])):
             each.fail("It was stopped.")

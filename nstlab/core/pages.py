@@ -23,6 +23,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.views.decorators.http import require_http_methods
 
 from nstlab.core.access import Action, may, seen_by
 
@@ -31,8 +32,9 @@ Page = Callable[..., HttpResponseBase]
 
 def address(route: str, page: Page, name: str) -> URLPattern:
     """An address of a page, for those who are logged in, below the admin that has it
-    in its `get_urls`."""
-    return path(route, admin.site.admin_view(page), name=name)
+    in its `get_urls`. A page that says nothing else takes GET, HEAD and POST."""
+    takes = require_http_methods(["GET", "HEAD", "POST"])
+    return path(route, admin.site.admin_view(takes(page)), name=name)
 
 
 def find(request: HttpRequest, rows: QuerySet[Any], pk: int, *actions: Action) -> Any:
@@ -53,17 +55,21 @@ def ask(
         raise PermissionDenied
 
 
-def about(model: type[models.Model], *actions: Action) -> Callable[[Page], Page]:
+def about(
+    model: type[models.Model], *actions: Action, to_post: Action | None = None
+) -> Callable[[Page], Page]:
     """A page about the row whose key is in its address: the page is called with it.
 
     Answers 404 where the person does not see the row, 403 where one of `actions` is
-    not theirs.
+    not theirs, or `to_post` where they post.
     """
 
     def decorate(page: Page) -> Page:
         @wraps(page)
         def found(request: HttpRequest, pk: int, **named: Any) -> HttpResponseBase:
             row = find(request, model._default_manager.all(), pk, *actions)
+            if to_post is not None and request.method == "POST":
+                ask(request, row, to_post)
             return page(request, row, **named)
 
         return found

@@ -13,7 +13,7 @@ from generation.models import Render
 from survey.models import Study
 from survey.refusals import CannotOpen
 from survey.studies import copying, lifecycle
-from survey.studies.pages import tools as desk_pages
+from survey.studies.pages import copying as copying_pages
 from tests.conftest import put_on_wall
 from tests.survey.test_racing import race
 
@@ -42,7 +42,7 @@ def draft(wall: Any) -> Study:
 @pytest.fixture
 def one_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request copies one picture only, as if each took a second."""
-    monkeypatch.setattr(desk_pages, "COPY_SECONDS", 0.0)
+    monkeypatch.setattr(copying_pages, "COPY_SECONDS", 0.0)
 
 
 def page_of(study: Study, **query: str) -> str:

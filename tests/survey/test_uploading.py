@@ -22,7 +22,7 @@ from survey import housekeeping
 from survey.models import Stimulus, Study, Upload
 from survey.refusals import CannotOpen
 from survey.studies import lifecycle, preflight, uploads, versions
-from survey.studies.pages import tools as desk_pages
+from survey.studies.pages import upload as upload_pages
 from survey.studies.uploads import UploadRefused, begin, go_on
 from tests.conftest import png
 from tests.survey.test_own_pictures import REQUIRED, files_there, zipped
@@ -318,7 +318,7 @@ def key_of(page: str) -> str:
 def test_the_desk_shows_how_far_it_is_and_goes_on(
     desk: Any, own: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk_pages, "COPY_SECONDS", 0.0)
+    monkeypatch.setattr(upload_pages, "COPY_SECONDS", 0.0)
     form = f"/admin/survey/study/{own.pk}/upload/"
     progress = f"/admin/survey/study/{own.pk}/uploading/"
     change = f"/admin/survey/study/{own.pk}/change/"
@@ -353,7 +353,7 @@ def test_the_desk_shows_how_far_it_is_and_goes_on(
 def test_the_desk_cancels(
     desk: Any, own: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk_pages, "COPY_SECONDS", 0.0)
+    monkeypatch.setattr(upload_pages, "COPY_SECONDS", 0.0)
     form = f"/admin/survey/study/{own.pk}/upload/"
     page = desk.post(form, {"archive": archive()}, follow=True).content.decode()
     assert "Cancel, and remove" in page

@@ -6,26 +6,24 @@ Every step is saved into one draft, which the ordinary page of the study shows t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from copy import copy
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet
+from django.db.models import OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.shortcuts import redirect, render
+from django.urls import reverse
 
-from generation.contact_sheet.layout import PICTURES, level_text
-from generation.engine.factors import column_names, factor_label
 from generation.models import Experiment, Render
+from nstlab.core import history
+from nstlab.core.access import ADD, CHANGE, VIEW, may, visible
 from nstlab.core.admin import count_of
+from nstlab.core.pages import about, admin_page, ask, find
+from survey.access import OPEN
 from survey.methods import method_of
 from survey.models import Study
 from survey.participant.views import COOKIE
@@ -33,10 +31,8 @@ from survey.refusals import CannotOpen
 from survey.studies import copying, lifecycle, locks, preflight
 from survey.studies.forms import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
 from survey.studies.invitations import invite
-from survey.studies.pages import tools
-
-MOST_SHOWN = 300
-"""Pictures of a page to choose from; filters find the others."""
+from survey.studies.pages.copying import go_on_copying
+from survey.studies.pages.picker import Picker, picker_of
 
 MOST_EXPERIMENTS = 50
 
@@ -44,33 +40,18 @@ HALF_WIDTHS = (0.5, 0.4, 0.3, 0.25, 0.2)
 """On five points: what the table of people needed shows."""
 
 
-def urls(owner: ModelAdmin) -> list[URLPattern]:
-    """The wizard's pages: `wizard/` begins, `<pk>/wizard/<step>/` goes on."""
-
-    def begin_view(request: HttpRequest) -> HttpResponse:
-        if not owner.has_add_permission(request):
-            raise PermissionDenied
-        return begin(request, owner)
-
-    def step_view(request: HttpRequest, pk: int, step: str) -> HttpResponse:
-        study = get_object_or_404(owner.get_queryset(request), pk=pk)
-        if not owner.has_change_permission(request, study):
-            raise PermissionDenied
-        if step not in STEPS:
-            raise Http404(f"The wizard has no step {step}.")
-        frozen = study.state not in locks.UNFROZEN
-        if step != "review" and frozen and request.method != "POST":
-            return _to(study, "review")
-        pages = {"pictures": pictures, "review": review}
-        if step in pages:
-            return pages[step](request, study, owner)
-        return fill_in(request, study, owner, step)
-
-    wrap = owner.admin_site.admin_view
-    return [
-        path("wizard/", wrap(begin_view), name="survey_study_wizard"),
-        path("<int:pk>/wizard/<str:step>/", wrap(step_view), name="survey_study_step"),
-    ]
+@about(Study, CHANGE)
+def show_step(request: HttpRequest, study: Study, step: str) -> HttpResponse:
+    """The page of one step, for somebody who sets up the study."""
+    if step not in STEPS:
+        raise Http404(f"The wizard has no step {step}.")
+    frozen = study.state not in locks.UNFROZEN
+    if step != "review" and frozen and request.method != "POST":
+        return _to(study, "review")
+    pages = {"pictures": pictures, "review": review}
+    if step in pages:
+        return pages[step](request, study)
+    return fill_in(request, study, step)
 
 
 def address_of(study: Study, step: str) -> str:
@@ -83,9 +64,8 @@ def _to(study: Study, step: str) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest, study: Study | None, owner: ModelAdmin, step: str,
-    **context: Any,
-) -> HttpResponse:  # fmt: skip
+    request: HttpRequest, study: Study | None, step: str, **context: Any
+) -> HttpResponse:
     """A step with the bar of steps; a number says what must be mended on each."""
     found = preflight.remarks(study) if study is not None else []
     needs = Counter(remark.step for remark in found if remark.stops)
@@ -103,10 +83,7 @@ def _page(
     ]
     before, after = neighbours(step)
     context = {
-        **owner.admin_site.each_context(request),
-        "opts": owner.model._meta,
         "study": study,
-        "title": STEPS[step],
         "subtitle": str(study) if study is not None else "New study",
         "step": step,
         "bar": bar,
@@ -118,7 +95,7 @@ def _page(
     }
     # Steps that are a form and nothing else have no template of their own.
     names = [f"survey/pages/{name}.html" for name in (f"wizard_{step}", "wizard")]
-    return TemplateResponse(request, names, context)
+    return admin_page(request, names, Study, STEPS[step], **context)
 
 
 def _wanted(request: HttpRequest, step: str) -> str:
@@ -134,9 +111,9 @@ def _next(request: HttpRequest, study: Study, step: str) -> HttpResponse:
     return _to(study, _wanted(request, step))
 
 
-def _changed(request: HttpRequest, study: Study, owner: ModelAdmin, step: str) -> None:
+def _changed(request: HttpRequest, study: Study, step: str) -> None:
     """Note a saved step; a pilot of the study as it was is over."""
-    owner.log_change(request, study, f"{STEPS[step]} set in the wizard.")
+    history.record(request.user, study, f"{STEPS[step]} set in the wizard.")
     if study.state == Study.State.PILOTING:
         lifecycle.unfreeze(study)
         messages.info(
@@ -149,152 +126,43 @@ def _changed(request: HttpRequest, study: Study, owner: ModelAdmin, step: str) -
 # Pictures -----------------------------------------------------------------------
 
 
-@dataclass
-class Picker:
-    """The finished renders of an experiment, which of them are chosen, and what part
-    of them is on the page."""
-
-    renders: QuerySet[Render]
-    chosen: set[int]
-    only: Mapping[str, str]  # by factor the one level that is shown
-
-    @cached_property
-    def rows(self) -> list[dict[str, Any]]:
-        names = column_names()
-        paths = [
-            f"{name}__title" if name in PICTURES else Render.lookup(name)
-            for name in names
-        ]
-        found = self.renders.order_by("pk").values_list("pk", *paths)
-        return [dict(zip(("pk", *names), row, strict=True)) for row in found]
-
-    @cached_property
-    def factors(self) -> list[dict[str, Any]]:
-        """The filters: factors that vary, with their levels in order."""
-        varied = []
-        for name in column_names():
-            levels = sorted({row[name] for row in self.rows})
-            if len(levels) > 1:
-                texts = [level_text(level) for level in levels]
-                only = self.only.get(name, "")
-                varied.append(
-                    {
-                        "name": name,
-                        "label": factor_label(name),
-                        "levels": texts,
-                        "only": only if only in texts else "",
-                    }
-                )
-        return varied
-
-    @cached_property
-    def matching(self) -> list[dict[str, Any]]:
-        """The rows that the filters leave."""
-        wanted = {it["name"]: it["only"] for it in self.factors if it["only"]}
-        return [
-            row
-            for row in self.rows
-            if all(level_text(row[name]) == only for name, only in wanted.items())
-        ]
-
-    @property
-    def shown(self) -> list[dict[str, Any]]:
-        """The first of them, each with what makes it different from the others."""
-        varied = [it["name"] for it in self.factors]
-        return [
-            {
-                "pk": row["pk"],
-                "title": f"{row['content']} × {row['style']}",
-                "made": " · ".join(
-                    row[name]
-                    if isinstance(row[name], str)
-                    else f"{factor_label(name)} {level_text(row[name])}"
-                    for name in varied
-                    if name not in PICTURES
-                ),
-                "chosen": row["pk"] in self.chosen,
-            }
-            for row in self.matching[:MOST_SHOWN]
-        ]
-
-    @property
-    def hidden(self) -> int:
-        """Matching rows for which the page has no room."""
-        return max(0, len(self.matching) - MOST_SHOWN)
-
-    @property
-    def elsewhere(self) -> list[int]:
-        """What is chosen and has no box on the page."""
-        here = {row["pk"] for row in self.matching[:MOST_SHOWN]}
-        return sorted(self.chosen - here)
-
-    def act(self, name: str) -> None:
-        """Tick or untick everything that the filters leave."""
-        matching = {row["pk"] for row in self.matching}
-        if name == "all":
-            self.chosen |= matching
-        elif name == "none":
-            self.chosen -= matching
-
-
-def _picker(request: HttpRequest, experiment: Experiment, known: set[int]) -> Picker:
-    """The page's state as the form sent it; `known` are chosen when nothing came."""
-    ready = experiment.renders.ready()
-    sent = request.POST
-    if request.method == "POST":
-        keys = [*sent.getlist("render"), *sent.get("elsewhere", "").split(",")]
-        wanted = {int(key) for key in keys if key.isdecimal() and len(key) < 19}
-        known = wanted & set(ready.values_list("pk", flat=True))
-    only = {name: sent.get(f"only-{name}", "") for name in column_names()}
-    picker = Picker(ready, known, only)
-    picker.act(sent.get("act", ""))
-    return picker
-
-
-def _experiments(request: HttpRequest, owner: ModelAdmin) -> Any:
-    return owner.admin_site.get_model_admin(Experiment).get_queryset(request)
-
-
-def begin(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
+def begin(request: HttpRequest) -> HttpResponse:
     """Choose an experiment, then pictures of it; the draft is made with the pictures.
 
     The sheet of an experiment posts the keys it has ticked as `render`.
     """
+    ask(request, Study, ADD)
     if request.method == "POST" and request.POST.get("act") == "own":
-        study = _new_draft(request, owner, None, "A study of my pictures")
+        study = _new_draft(request, None, "A study of my pictures")
         return redirect("admin:survey_study_upload", study.pk)
     pk = request.GET.get("experiment", "")
     if not pk.isdecimal():
-        return _choose_experiment(request, owner)
-    experiment = get_object_or_404(_experiments(request, owner), pk=pk)
-    experiments = owner.admin_site.get_model_admin(Experiment)
-    if not experiments.has_view_permission(request, experiment):
-        raise PermissionDenied
+        return _choose_experiment(request)
+    experiment = find(request, Experiment.objects.all(), int(pk), VIEW)
     every = set(experiment.renders.ready().values_list("pk", flat=True))
-    picker = _picker(request, experiment, every)
+    picker = picker_of(request, experiment, every)
     if request.method == "POST" and request.POST.get("act", "save") == "save":
         title = f"Study of {experiment}"[: Study._meta.get_field("title").max_length]
         try:
-            study = _new_draft(request, owner, experiment, title, picker.chosen)
+            study = _new_draft(request, experiment, title, picker.chosen)
         except CannotOpen as refused:
             messages.error(request, str(refused))
         else:
             return _copied(request, study)
-    return _pick(request, None, owner, experiment, picker)
+    return _pick(request, None, experiment, picker)
 
 
-def _choose_experiment(request: HttpRequest, owner: ModelAdmin) -> HttpResponse:
+def _choose_experiment(request: HttpRequest) -> HttpResponse:
     its = Render.objects.filter(experiment=OuterRef("pk")).ready()
-    found = _experiments(request, owner).annotate(ready=count_of(its))
+    found = visible(Experiment, request.user).annotate(ready=count_of(its))
     with_pictures = found.filter(ready__gt=0).order_by("-pk")
     return _page(
-        request, None, owner, "pictures", experiments=with_pictures[:MOST_EXPERIMENTS]
+        request, None, "pictures", experiments=with_pictures[:MOST_EXPERIMENTS]
     )
 
 
 def _new_draft(
     request: HttpRequest,
-    owner: ModelAdmin,
     experiment: Experiment | None,
     title: str,
     chosen: Collection[int] = (),
@@ -313,26 +181,24 @@ def _new_draft(
         )
         if experiment is not None:
             copying.choose_renders(study, chosen)
-        owner.log_addition(request, study, "Begun in the wizard.")
+        history.record(request.user, study, "Begun in the wizard.", new=True)
     return study
 
 
-def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+def pictures(request: HttpRequest, study: Study) -> HttpResponse:
     """Which of the experiment's pictures the study shows."""
     experiment = study.experiment
     if experiment is None:
         if request.method == "POST":
             return _next(request, study, "pictures")
-        return _page(
-            request, study, owner, "pictures", own=study.stimuli.order_by("pk")
-        )
+        return _page(request, study, "pictures", own=study.stimuli.order_by("pk"))
     if study.all_renders:
         known = set(experiment.renders.ready().values_list("pk", flat=True))
     else:
         shown = study.stimuli.filter(render__isnull=False)
         known = {pk for pk in shown.values_list("render", flat=True) if pk is not None}
         known |= set(copying.to_copy(study).values_list("pk", flat=True))
-    picker = _picker(request, experiment, known)
+    picker = picker_of(request, experiment, known)
     if request.method == "POST" and request.POST.get("act", "save") == "save":
         if not picker.chosen:
             messages.error(request, "Tick at least one picture.")
@@ -342,39 +208,36 @@ def pictures(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
             try:
                 with transaction.atomic():
                     copying.choose_renders(study, picker.chosen)
-                    _changed(request, study, owner, "pictures")
+                    _changed(request, study, "pictures")
             except CannotOpen as refused:
                 messages.error(request, str(refused))
             else:
                 return _copied(request, study)
-    return _pick(request, study, owner, experiment, picker)
+    return _pick(request, study, experiment, picker)
 
 
 def _copied(request: HttpRequest, study: Study) -> HttpResponse:
     """On from the pictures, once they are copied."""
     step = _wanted(request, "pictures")
-    return tools.go_on_copying(study, step=step) or _to(study, step)
+    return go_on_copying(study, step=step) or _to(study, step)
 
 
 def _pick(
     request: HttpRequest,
     study: Study | None,
-    owner: ModelAdmin,
     experiment: Experiment,
     picker: Picker,
 ) -> HttpResponse:
     context = {"experiment": experiment, "picker": picker}
     if request.headers.get("HX-Request"):
         return render(request, "survey/pages/_pick.html", context)
-    return _page(request, study, owner, "pictures", **context)
+    return _page(request, study, "pictures", **context)
 
 
 # Forms ---------------------------------------------------------------------------
 
 
-def fill_in(
-    request: HttpRequest, study: Study, owner: ModelAdmin, step: str
-) -> HttpResponse:
+def fill_in(request: HttpRequest, study: Study, step: str) -> HttpResponse:
     """One of the steps that are forms."""
     if request.method == "POST":
         try:
@@ -386,7 +249,7 @@ def fill_in(
                     if used is not None:
                         used.save()
                     if form.has_changed() or (used is not None and used.has_changed()):
-                        _changed(request, held, owner, step)
+                        _changed(request, held, step)
                     return _next(request, held, step)
         except CannotOpen as refused:
             # What was typed stays on the page, to be taken into a new version.
@@ -401,7 +264,7 @@ def fill_in(
         context["more_pictures"] = max(0, pictures - MOST_MARKED)
     if step == "people":
         context |= _people_needed(request, study)
-    return _page(request, study, owner, step, **context)
+    return _page(request, study, step, **context)
 
 
 def _forms(study: Study, step: str, sent: Any) -> tuple[StepForm, Any]:
@@ -444,9 +307,9 @@ def _people_needed(request: HttpRequest, study: Study) -> dict[str, Any]:
 # The last step ---------------------------------------------------------------------
 
 
-def review(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
+def review(request: HttpRequest, study: Study) -> HttpResponse:
     """Try it, read what is odd, fix what will be analysed, open it."""
-    may_open = owner.has_open_permission(request)
+    may_open = may(request.user, OPEN, study)
     if request.method == "POST":
         if not may_open:
             raise PermissionDenied
@@ -454,25 +317,25 @@ def review(request: HttpRequest, study: Study, owner: Any) -> HttpResponse:
         act = acts.get(request.POST.get("act", ""))
         if act is not None:
             try:
-                return act(request, study, owner)
+                return act(request, study)
             except CannotOpen as refused:
                 messages.error(request, str(refused))
         return _to(study, "review")
     pilots = study.participants.filter(pilot=True).count()
     return _page(
-        request, study, owner, "review", may_open=may_open, pilots=pilots,
+        request, study, "review", may_open=may_open, pilots=pilots,
         unfrozen=study.state in locks.UNFROZEN,
         address=request.build_absolute_uri(study.get_absolute_url()),
     )  # fmt: skip
 
 
-def _preview(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+def _preview(request: HttpRequest, study: Study) -> HttpResponse:
     """To the welcome page as somebody who has never been there."""
     if study.state != Study.State.PILOTING:
-        if page := tools.go_on_copying(study, step="review"):
+        if page := go_on_copying(study, step="review"):
             return page
         lifecycle.pilot_study(study)
-        owner.log_change(request, study, "Previewed from the wizard.")
+        history.record(request.user, study, "Previewed from the wizard.")
     address = study.get_absolute_url()
     fragment = ""
     if study.source == Study.Source.INVITATION:
@@ -482,7 +345,7 @@ def _preview(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRespo
     return response
 
 
-def _throw_away(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
+def _throw_away(request: HttpRequest, study: Study) -> HttpResponse:
     if study.participants.filter(pilot=True).exists() and "sure" not in request.POST:
         messages.error(request, "Tick that the answers of the preview may be deleted.")
         return _to(study, "review")
@@ -490,15 +353,15 @@ def _throw_away(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpRe
     sentence = f"The preview is thrown away: {people} trial people were deleted."
     if people == 1:
         sentence = "The preview is thrown away: one trial person was deleted."
-    owner.log_change(request, study, sentence)
+    history.record(request.user, study, sentence)
     messages.success(request, sentence)
     return _to(study, "review")
 
 
-def _open(request: HttpRequest, study: Study, owner: ModelAdmin) -> HttpResponse:
-    if page := tools.go_on_copying(study, act="open", step="review"):
+def _open(request: HttpRequest, study: Study) -> HttpResponse:
+    if page := go_on_copying(study, act="open", step="review"):
         return page
     lifecycle.open_study(study)
-    owner.log_change(request, study, f"“{study}” is open.")
+    history.record(request.user, study, f"“{study}” is open.")
     messages.success(request, f"“{study}” is open.")
     return _to(study, "review")
