@@ -1,4 +1,4 @@
-"""What a grid will take before it is queued: evaluations, seconds, bytes, room."""
+"""Forecasts of what a grid will take: evaluations, seconds, bytes, room."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Rates:
         return wanted.evaluations * rate
 
     def source(self, keys: Iterable[tuple[str, int]]) -> str:
-        """Where the rates of these networks and sizes come from."""
+        """The source of the rates of these networks and sizes, in words."""
         if not self.measured:
             return "a guess for two CPU cores: nothing has been painted here yet"
         known = f"measured on {self.renders:,} finished renders on {self.device}"
@@ -90,12 +90,12 @@ class Rates:
 
 
 def most_bytes(pixels: int) -> int:
-    """What a PNG of so many pixels has at most: noise does not compress."""
+    """The most bytes that a PNG of so many pixels has: noise does not compress."""
     return pixels * 3 + pixels // 50 + 4096
 
 
 def promised_bytes(renders: RenderQuerySet) -> int:
-    """What the pictures of renders that are not finished yet will have at most."""
+    """The most bytes that the pictures of renders that are not finished will have."""
     waiting = renders.unfinished()
     pixels = waiting.aggregate(sum=Sum(F("size") * F("size")))["sum"] or 0
     return most_bytes(pixels) + 4096 * waiting.count() if pixels else 0
@@ -144,7 +144,7 @@ def check_room(wanted: int, owner: Any = None) -> None:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an experiment's grid has, and what its `new` renders will take.
+    """The size of an experiment's grid, and what its `new` renders will take.
 
     `here` of them are rows of the experiment already, `painted` of those are done;
     `reused` are done in others.

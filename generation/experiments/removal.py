@@ -26,7 +26,7 @@ class InUse(Exception):
 
 
 def users_of(experiment: Experiment) -> list[models.Model]:
-    """What rests on an experiment besides its own renders, in whatever app: studies."""
+    """The rows that rest on an experiment besides its own renders: studies."""
     found: list[models.Model] = []
     for relation in Experiment._meta.related_objects:
         other: Any = relation.related_model
@@ -36,7 +36,7 @@ def users_of(experiment: Experiment) -> list[models.Model]:
 
 
 def at_work(experiment: Experiment) -> str:
-    """What is still done for an experiment, as a sentence; empty if nothing is."""
+    """A sentence on what is still done for an experiment; empty if nothing is."""
     waiting = experiment.renders.unfinished().count()
     if waiting:
         return f"{renders_are(waiting)} queued or being painted: cancel first."

@@ -15,7 +15,7 @@ from nstlab.core.transitions import move
 
 
 def lease_end() -> dt.datetime:
-    """When a lease that is given or renewed now runs out."""
+    """The end of a lease that is given or renewed now."""
     return timezone.now() + dt.timedelta(seconds=settings.NSTLAB_LEASE_SECONDS)
 
 

@@ -61,7 +61,7 @@ class RenderQuerySet(models.QuerySet["Render"]):
         return found
 
     def answered(self, digests: Sequence[str]) -> set[str]:
-        """Which requests any experiment has painted."""
+        """The requests, by their digests, that any experiment has painted."""
         return {
             digest
             for some in self._answering(digests)

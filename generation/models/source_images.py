@@ -13,6 +13,7 @@ from nstlab.core.access import Owned, visible
 
 
 def random_png_name(folder: str) -> str:
+    """A name for a new file, which nobody can guess."""
     return f"{folder}/{secrets.token_urlsafe(16)}.png"
 
 
@@ -71,7 +72,7 @@ class SourceImage(Owned):
 
     @classmethod
     def also_seen_by(cls, user: Any) -> Q:
-        """Who sees an experiment sees its pictures."""
+        """The pictures of the experiments that `user` sees."""
         # By name: what uses pictures is made of them, and imports this module.
         experiment, pair, render = (
             apps.get_model("generation", name)

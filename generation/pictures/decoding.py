@@ -1,4 +1,4 @@
-"""Where the web process has pictures decoded: small ones here, others one at a time.
+"""Decoding pictures for the web process: small ones in it, others one at a time.
 
 40 million pixels take 200 MB at least, and an allocator keeps what threads of a server
 once had. So everything but a small PNG or JPEG is decoded by a process of its own, and
@@ -114,7 +114,7 @@ def _plain(source: bytes | File[bytes]) -> Any:
 
 
 def _is_small(file: BinaryIO, wanted: Wanted) -> bool:
-    """Whether it may be decoded here. Raises ImageRefused, with nothing decoded."""
+    """Return whether it may be decoded here. Raises ImageRefused; decodes nothing."""
     name, width, height = picture_header(file, min_side=wanted.min_side)
     pixels = width * height
     if wanted.size is not None:
@@ -161,7 +161,7 @@ def _apart(
 
 
 def _answer(child: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """What the child said. Raises ImageRefused if it ended before it could."""
+    """The child's answer. Raises ImageRefused if it ended before it gave one."""
     try:
         said, complaint = child.communicate(timeout=DECODE_SECONDS)
     except BaseException as error:

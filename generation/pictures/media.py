@@ -1,4 +1,4 @@
-"""Whether every row has its file and every file its row, in all apps."""
+"""Checking that every row has its file and every file its row, in all apps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Media:
-    """What a look at all rows and all files found."""
+    """The findings of a look at all rows and all files."""
 
     files: int
     missing: list[Missing]

@@ -34,7 +34,7 @@ MOST_SECONDS = 40
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is made of a picture besides its PNG."""
+    """The copies that are made of a picture besides its PNG."""
 
     size: tuple[int, int] | None = None
     """Width and height to resize it to, by the filter `resample`, first."""
@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Made:
-    """What was made: sizes in pixels, the name of the pixels, what was converted."""
+    """A prepared picture: size in pixels, sha256 of the pixels, what was converted."""
 
     width: int
     height: int

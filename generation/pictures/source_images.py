@@ -39,5 +39,8 @@ def add_source_image(
 
 
 def decode_source_image(source: bytes | File[bytes]) -> DecodedPicture:
-    """What `add_source_image` stores. Raises ImageRefused or DecoderBusy."""
+    """Decode a picture as `add_source_image` stores it.
+
+    Raises ImageRefused or DecoderBusy.
+    """
     return decode(source, small_side=THUMBNAIL_SIDE)

@@ -65,7 +65,7 @@ def render_thumbnail(request: HttpRequest, pk: int) -> HttpResponseBase:
 @require_GET
 @staff_member_required
 def render_preview(request: HttpRequest, pk: int, evaluations: int) -> HttpResponseBase:
-    """What a render that is being painted looked like a few seconds ago."""
+    """The preview of a render that is being painted, a few seconds old."""
     ask(request, Render, VIEW)
     return send_picture(_seen_render(request, pk).preview, "jpeg")
 

@@ -20,9 +20,11 @@ URGENT_RENDERS = 4
 
 @dataclass(frozen=True)
 class Queued:
-    """What queueing an experiment did: `new` rows of `total` cells, of which `reused`
-    took a finished picture and the others are in `batches`, which one worker will paint
-    in about `seconds`."""
+    """The result of queueing an experiment: `new` rows of `total` cells.
+
+    `reused` of them took a finished picture, the others are in `batches`, which one
+    worker will paint in about `seconds`.
+    """
 
     new: int
     reused: int
@@ -71,10 +73,11 @@ def queue_experiment(experiment: Experiment) -> Queued:
 
 
 def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Batch]:
-    """Group queued rows into new batches of NSTLAB_BATCH_SECONDS; the caller saves the
-    rows. They are sent to the broker after the commit.
+    """Group queued rows into new batches, to be sent to the broker after the commit.
 
-    The renders of a batch share network and size, and so the work done for both.
+    A batch is expected to take NSTLAB_BATCH_SECONDS at most, unless a single render
+    takes longer. Its renders share network and size, and so the work that is done once
+    for both. The caller saves the rows.
     """
     groups: list[list[Render]] = []
     seconds: list[float] = []
@@ -108,7 +111,7 @@ def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Bat
 
 
 def _shared(render: Render) -> tuple[Any, ...]:
-    """What the renders of one batch have in common; sorting by it keeps their order."""
+    """The settings that the renders of one batch share, to sort them by."""
     return render.network, render.weights, render.pooling, render.objective, render.size
 
 

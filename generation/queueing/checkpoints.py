@@ -1,4 +1,4 @@
-"""Renders half done on disk, so that a long one goes on where its worker died.
+"""Checkpoints: half-done renders on disk, to go on with where a worker died.
 
 A file is named after its render and the token of the worker that writes it, because a
 worker that outlived its lease may still write when the next one has begun.
@@ -15,8 +15,10 @@ from generation.models import Render
 
 
 def checkpoint_of(render: Render, token: uuid.UUID) -> Path:
-    """Where the holder of `token` keeps a render's checkpoint; what an earlier attempt
-    has left is there already."""
+    """The file in which the holder of `token` keeps a render's checkpoint.
+
+    What an earlier attempt at the render has left is moved there.
+    """
     folder: Path = settings.NSTLAB_CHECKPOINTS
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     own = folder / f"{render.pk}-{token.hex}.pt"

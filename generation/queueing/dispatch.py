@@ -1,4 +1,4 @@
-"""Which waiting batches go to the broker, and when."""
+"""Dispatch: sending waiting batches to the broker, a few of each researcher."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RENDER_QUEUES = ("render-high", "render")
 
 
 def dispatch() -> int:
-    """Send waiting batches to the broker, a few of each researcher; how many.
+    """Send waiting batches to the broker, a few of each researcher; return how many.
 
     The broker works first come, first served. Fairness is that a researcher's next
     batch gets there only when an earlier one has left: grids of two people are painted

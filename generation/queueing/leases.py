@@ -30,7 +30,7 @@ KEPT = ("evaluations", "budget", "total", "content", "style", "tv", "seconds")
 
 @dataclass
 class Shown:
-    """What is known of a render that is being painted, before its row is told."""
+    """A render that is being painted, and what its row will be told of it next."""
 
     render: Render
     progress: dict[str, Any] = field(default_factory=dict)
@@ -90,11 +90,11 @@ class Lease:
             shown.jpeg = _small_jpeg(progress.picture())
 
     def batch_is_lost(self) -> bool:
-        """Whether another attempt has taken the batch over."""
+        """Return whether another attempt has taken the batch over."""
         return self._batch_lost.is_set()
 
     def should_stop(self, render: Render) -> bool:
-        """Whether painting on is useless: batch lost, or the render cancelled."""
+        """Return whether painting on is useless: batch lost, or render cancelled."""
         return self._batch_lost.is_set() or self._shown[render.pk].lost
 
     def _keep(self) -> None:

@@ -1,4 +1,4 @@
-"""Mending: what dead workers, a lost broker or a killed web process left behind."""
+"""Reaping: taking up what dead workers, a lost broker or a killed web process left."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _gather_strays() -> int:
 
 
 def _has_just_begun(job: Job, now: dt.datetime) -> bool:
-    """Whether its worker may not have had the time to claim the batch."""
+    """Return whether its worker may not have had the time to claim the batch."""
     begun = (job.started_at or now).replace(tzinfo=dt.UTC)
     return now - begun < 3 * (lease_end() - now)
 

@@ -1,4 +1,4 @@
-"""Painting a done render once more, to see whether the same pixels come out."""
+"""Reproductions: asking for done renders to be painted once more, to compare."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from generation.models import Render, Reproduction
 from nstlab.core import jobs
 
 TASK = "generation.queueing.tasks.reproduce_render"
-# Between the row and its job.
+# So long after it was asked for, its job may still be on its way to the broker.
 PATIENCE = dt.timedelta(minutes=1)
 BROKER_IS_AWAY = "The queue could not be reached. Ask again when it is back."
 LOST = "The queue had lost it. Ask again."
@@ -26,7 +26,7 @@ KILLED = (
 def reproduce(render: Render) -> bool:
     """Have a done render painted once more and compared with its picture.
 
-    False if it is not done, or is being painted once more already.
+    Returns False if it is not done, or is being painted once more already.
     """
     if render.status != Render.Status.DONE:
         return False
@@ -50,8 +50,10 @@ def reproduce(render: Render) -> bool:
 
 
 def end_lost() -> int:
-    """End the reproductions that no job carries any more; how many. Raises RedisError
-    or OSError when the broker is away."""
+    """End the reproductions that no job carries any more; return how many.
+
+    Raises one of `jobs.AWAY`.
+    """
     asked_before = timezone.now() - PATIENCE
     rows = Reproduction.objects.filter(ended_at=None, asked_at__lt=asked_before)
     return sum(row.fail(LOST) for row in jobs.lost(rows))

@@ -1,4 +1,4 @@
-"""The job of the `render` queue: paint what is left of one batch."""
+"""The jobs of the `render` queues: paint a batch, or a render once more to compare."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class _Work:
         return done
 
     def _start(self, render: Render) -> bool:
-        """Whether the row is ours to paint; not if it was cancelled meanwhile."""
+        """Begin a row; False if it is not ours to paint, as when it was cancelled."""
         return render.begin(token=self.lease.token, worker=_name())
 
     def _paint(self, renders: Sequence[Render], *, last_try: bool = False) -> int:
@@ -328,7 +328,7 @@ def _name() -> str:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, which some allocators say in words only."""
+    """Return whether memory ran out, which some allocators say in words only."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

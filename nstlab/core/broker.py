@@ -29,7 +29,7 @@ class BrokerUnavailable(Exception):
 
 
 def socket_path(var: Path) -> Path:
-    """Where the embedded Valkey of the lab in `var` listens.
+    """The socket of the embedded Valkey of the lab in `var`.
 
     In `var/broker`; a checkout too deep for a Unix socket gets a directory of its
     own, for its user only, among the temporary files.
@@ -42,7 +42,7 @@ def socket_path(var: Path) -> Path:
 
 
 def connection_settings(url: str, var: Path) -> dict[str, Any]:
-    """What django-rq needs to reach the broker."""
+    """The settings with which django-rq reaches the broker."""
     if url:
         return {"URL": url}
     return {"UNIX_SOCKET_PATH": str(socket_path(var)), "DB": 0}
@@ -82,7 +82,7 @@ def _impatient(redis: Redis) -> Redis:
 
 
 def answers(connection: dict[str, Any]) -> bool:
-    """Whether a broker replies to PING."""
+    """Return whether a broker replies to PING."""
     from redis.exceptions import RedisError
 
     try:

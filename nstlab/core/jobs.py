@@ -28,10 +28,10 @@ from nstlab.core import broker
 log = logging.getLogger(__name__)
 
 AWAY = (RedisError, OSError)
-"""What is raised where the broker cannot be reached."""
+"""The exceptions of a broker that cannot be reached."""
 RESULT_SECONDS = 3600
 FAILURE_SECONDS = 7 * 24 * 3600
-"""How long the broker keeps a job that ended well, and one that crashed."""
+"""The lives, in the broker, of a job that ended well and of one that crashed."""
 # A worker gives a sign of the job at hand every half minute.
 SILENCE = dt.timedelta(minutes=3)
 
@@ -51,8 +51,8 @@ Row = TypeVar("Row", bound=Carried)
 
 @dataclass(frozen=True)
 class Order:
-    """What a row's job tells a worker: to call `task`, a dotted name, with `args`, and
-    to end it after `timeout` seconds. `description` is for people who look at queues.
+    """A row's job as a worker gets it: to call `task`, a dotted name, with `args`, and
+    to give up after `timeout` seconds. `description` is for people who look at queues.
     """
 
     row: Carried
@@ -63,7 +63,7 @@ class Order:
 
 
 def timeout_for(seconds: float) -> int:
-    """How many seconds work may take that is expected to take so many."""
+    """The seconds that work may take which is expected to take so many."""
     return max(900, int(40 * seconds))
 
 
@@ -120,7 +120,7 @@ def _send_or(order: Order, if_away: Callable[[], object]) -> None:
 
 
 def gives_signs(job: Job, now: dt.datetime) -> bool:
-    """Whether the worker that has begun the job has not fallen silent."""
+    """Return whether the worker that has begun a job still gives signs of life."""
     seen = job.last_heartbeat or job.started_at or now
     return now - seen.replace(tzinfo=dt.UTC) < SILENCE
 
@@ -160,7 +160,7 @@ def lost(
 
 
 def workers_by_queue(queues: Iterable[str]) -> dict[str, int] | None:
-    """How many workers listen to each queue; None while the broker is away."""
+    """The number of workers of each queue; None while the broker is away."""
     try:
         return {name: Worker.count(queue=broker.queue(name)) for name in queues}
     except AWAY:
@@ -168,7 +168,7 @@ def workers_by_queue(queues: Iterable[str]) -> dict[str, int] | None:
 
 
 def workers_of(queue: str) -> int:
-    """How many workers listen to a queue; 0 also while the broker is away."""
+    """The number of workers of a queue; 0 also while the broker is away."""
     return (workers_by_queue([queue]) or {}).get(queue, 0)
 
 
@@ -199,6 +199,6 @@ def discard(queue: str, job_ids: Iterable[str]) -> None:
 
 
 def _executions(queue: Queue) -> dict[str, str]:
-    """What the registry of begun jobs has for each of them, by their ids."""
+    """The entries in the registry of begun jobs, by the jobs' ids."""
     begun = queue.started_job_registry.get_job_and_execution_ids(cleanup=False)
     return {job_id: f"{job_id}:{execution}" for job_id, execution in begun}

@@ -1,4 +1,4 @@
-"""What the workers of every queue have in common."""
+"""The workers of every queue: their common part."""
 
 from __future__ import annotations
 

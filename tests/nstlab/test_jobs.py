@@ -66,11 +66,20 @@ def test_what_was_queued_under_an_old_name_is_painted_and_not_failed(
         assert queue.failed_job_registry.count == 0
 
 
-def test_every_old_name_of_a_task_has_a_function(queues: None) -> None:
-    import inspect
-
-    for new in old_names.TASKS.values():
-        assert inspect.isfunction(import_string(new)), new
+@pytest.mark.parametrize(
+    "before",
+    [
+        "generation.tasks.render_batch",
+        "generation.tasks.reproduce_render",
+        "analysis.tasks.compute_report",
+        "analysis.tasks.make_bundle",
+    ],
+)
+def test_whatever_a_task_was_called_when_it_was_queued_there_is_a_function(
+    before: str,
+) -> None:
+    """The names that waiting jobs may have since the program was first in use."""
+    assert callable(import_string(old_names.TASKS.get(before, before)))
 
 
 def test_a_job_that_is_no_json_does_not_stop_the_worker_that_looks_at_it(
