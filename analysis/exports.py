@@ -17,8 +17,8 @@ from analysis.answer_kinds import kind_of
 from analysis.columns import LOSSES, Row, every_column
 from analysis.models import Import
 from analysis.scales import scale_by_origin, scale_of
-from analysis.stats.cells import csv_cell
 from generation.engine.factors import column_names
+from nstlab.core.csv_cells import csv_cell
 from nstlab.core.factor_names import columns_of
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study, Trial

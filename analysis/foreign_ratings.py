@@ -29,7 +29,7 @@ from analysis.bundle.read import (
 )
 from analysis.models import Import
 from analysis.scales import FIELDS
-from analysis.stats.cells import unguarded
+from nstlab.core.csv_cells import unguarded
 from nstlab.core.csv_files import number
 from nstlab.core.factor_names import columns_of, notes_of, why_not
 from survey.codes import token_hash

@@ -44,10 +44,10 @@ from analysis.columns import (
 from analysis.models import Import
 from analysis.preregistration import record
 from analysis.scales import FIELDS, scale_of
-from analysis.stats.cells import unguarded
 from generation.engine.errors import ImageRefused
 from generation.engine.pictures.files import open_picture, pixel_sha256
 from nstlab.core import old_names
+from nstlab.core.csv_cells import unguarded
 from survey.codes import token_hash
 from survey.methods import Answers, method_of
 from survey.methods.scales import BrokenScale, Scale

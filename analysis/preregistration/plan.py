@@ -14,9 +14,9 @@ from typing import Any
 from analysis.answer_kinds import kind_of
 from analysis.exports import own_factors
 from analysis.models import Preregistration
-from analysis.stats.cells import csv_cell
 from generation.engine.factors import column_names
 from nstlab.core import csv_files
+from nstlab.core.csv_cells import csv_cell
 from survey.methods import METHODS, USUAL, Method
 from survey.models import Study
 from survey.studies.preflight import NO_FACTORS

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats import contrasts, factors
-from analysis.stats.cells import csv_cell
 from analysis.stats.frame import Ratings
+from nstlab.core.csv_cells import csv_cell
 
 TESTS = {"t": ("p", "p_holm"), "wilcoxon": ("p_wilcoxon", "p_wilcoxon_holm")}
 """By test the columns of its p, alone and after Holm over the family."""

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from analysis.stats.cells import csv_cell
+from nstlab.core.csv_cells import csv_cell
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -27,11 +27,11 @@ from analysis.models import Report, ReportFile
 from analysis.preregistration import freezing
 from analysis.preregistration.plan import factors_of, pairs_of
 from analysis.reports import compute
-from analysis.stats.cells import csv_cell, unguarded
 from analysis.stats.frame import validate
 from analysis.stats.reading import read_ratings
 from analysis.stats.report import Options, build
 from generation.engine.factors import column_names
+from nstlab.core.csv_cells import csv_cell, unguarded
 from nstlab.core.factor_names import COUNTS, TAKEN, columns_of, refusals, why_not
 from survey.methods import method_of
 from survey.models import Participant, Rating, Stimulus, Study, Trial

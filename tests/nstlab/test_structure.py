@@ -44,7 +44,7 @@ def test_the_web_process_imports_nothing_heavy() -> None:
         "generation.engine.grid",
         "survey.design",
         "analysis.stats.mos",
-        "analysis.stats.cells",
+        "nstlab.core.csv_cells",
         "analysis.stats.reading",
         "nstlab.core.csv_files",
     ],

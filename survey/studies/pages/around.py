@@ -10,6 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from nstlab.core.csv_cells import csv_cell
 from nstlab.core.pages import admin_page
 from survey.models import Study
 from survey.studies.forms import STEPS
@@ -35,13 +36,8 @@ def csv_file(rows: Sequence[tuple[str, ...]], name: str) -> HttpResponse:
     """Rows, the first with the names of the columns, as a file to download."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(
-        [[_cell(value) for value in row] for row in rows]
+        [[csv_cell(value) for value in row] for row in rows]
     )
     response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
-
-
-def _cell(value: str) -> str:
-    """A text that a spreadsheet would run as a formula begins with an apostrophe."""
-    return f"'{value}" if value[:1] in "=+-@\t\r" and value else value
