@@ -18,7 +18,7 @@ from generation.pictures.fields import (
     PictureTiles,
     TilesField,
 )
-from generation.presets import OBJECTIVES, PRESETS, picture_title
+from generation.presets import PRESET_OBJECTIVES, PRESETS, picture_title
 
 
 class UploadForm(forms.ModelForm):
@@ -145,7 +145,7 @@ class PresetForm(forms.Form):
         choices=[(name, each.title) for name, each in PRESETS.items()],
     )
     objective = forms.ChoiceField(
-        choices=[it for it in choices_of("objective") if it[0] in OBJECTIVES],
+        choices=[it for it in choices_of("objective") if it[0] in PRESET_OBJECTIVES],
         help_text="The equations as printed, or the code that painted what was rated.",
     )
     weights = forms.CharField(

@@ -12,10 +12,10 @@ from typing import Any
 
 from generation.engine.grid import Axes, PicturePair
 from generation.engine.methods.gatys.objectives import AS_PUBLISHED
+from generation.engine.settings import PAPER_STYLE_LAYERS
 
 # The paper's equations, and the code that its pictures came from.
-OBJECTIVES = ("paper", "notebook")
-LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+PRESET_OBJECTIVES = ("paper", "notebook")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def picture_title(file: str) -> str:
     return PurePath(file).stem
 
 
-def fixed_settings(objective: str) -> dict[str, Any]:
+def published_settings(objective: str) -> dict[str, Any]:
     """The settings an objective was published with, but those that the experiments
     vary; 300 pixels and 240 evaluations where nothing is printed."""
     varied = ("content_layer", "alpha", "beta", "tv_weight")
@@ -88,7 +88,7 @@ PRESETS: dict[str, Preset] = {
         description="Content layer × α/β on a portrait and Starry Night (Fig. 4.1).",
         pairs=_PORTRAIT_AND_NIGHT,
         axes={
-            "content_layer": list(LAYERS),
+            "content_layer": list(PAPER_STYLE_LAYERS),
             "alpha_beta": [0.001, 0.01, 0.1, 0.25, 0.5],
             "tv_weight": [0.0],
         },
@@ -128,7 +128,7 @@ PRESETS: dict[str, Preset] = {
         "figure shows is not said: this is our choice.",
         pairs=_PORTRAIT_AND_NIGHT,
         axes={
-            "content_layer": list(LAYERS),
+            "content_layer": list(PAPER_STYLE_LAYERS),
             "alpha": [1.0],
             "tv_weight": [0.0],
             "beta": [0.0],
@@ -144,7 +144,7 @@ PRESETS: dict[str, Preset] = {
             "alpha": [0.0],
             "tv_weight": [0.0],
             "beta": [1.0],
-            "style_layers": ["|".join(LAYERS[:n]) for n in range(1, 6)],
+            "style_layers": ["|".join(PAPER_STYLE_LAYERS[:n]) for n in range(1, 6)],
         },
     ),
 }

@@ -12,7 +12,7 @@ from django.db import transaction
 from generation.engine.factors import levels_asked
 from generation.engine.grid import overridden
 from generation.models import Experiment, Pair, SourceImage
-from generation.presets import Preset, fixed_settings
+from generation.presets import Preset, published_settings
 
 
 class PresetRefused(ValueError):
@@ -44,7 +44,7 @@ def experiment_from_preset(
         "weights": weights,
         "owner": owner,
     }
-    fixed = fixed_settings(objective) | instead
+    fixed = published_settings(objective) | instead
     known = {field.name for field in Experiment._meta.fields}
     fields |= {name: value for name, value in fixed.items() if name in known}
     others = {name: [value] for name, value in fixed.items() if name not in known}

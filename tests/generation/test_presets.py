@@ -15,7 +15,7 @@ from generation.engine.settings import RenderSettings
 from generation.experiments.making import experiment_from_preset
 from generation.models import Experiment, SourceImage
 from generation.pictures.source_images import add_source_image
-from generation.presets import OBJECTIVES, PRESETS, Preset, picture_title
+from generation.presets import PRESET_OBJECTIVES, PRESETS, Preset, picture_title
 from tests.conftest import png
 
 FIVE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -95,7 +95,7 @@ def test_every_experiment_of_the_table_is_a_preset() -> None:
     assert {name: len(rows) for name, rows in TABLE.items()} == COUNTS
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", PRESET_OBJECTIVES)
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_paints_what_the_table_says(
     name: str, objective: str, wall: Callable[[Preset], dict[str, SourceImage]]
@@ -175,7 +175,7 @@ def test_the_command_makes_an_experiment_from_a_folder(
 
 
 def test_both_objectives_share_the_pictures(db: None, folder: Path) -> None:
-    for objective in OBJECTIVES:
+    for objective in PRESET_OBJECTIVES:
         paper("2", "--images", str(folder), "--objective", objective)
     assert Experiment.objects.count() == 2
     assert SourceImage.objects.count() == 4

@@ -15,7 +15,7 @@ from generation.experiments.forecast import forecast
 from generation.experiments.making import PresetRefused, experiment_from_preset
 from generation.models import SourceImage
 from generation.pictures.source_images import add_source_image
-from generation.presets import OBJECTIVES, PRESETS, picture_title
+from generation.presets import PRESET_OBJECTIVES, PRESETS, picture_title
 from generation.queueing.batches import queue_experiment
 from nstlab.core.commands import owner_of
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         titles = ", ".join(f"{name} ({each.title})" for name, each in PRESETS.items())
         parser.add_argument("experiment", choices=PRESETS, help=titles)
         parser.add_argument("--images", type=Path, required=True, metavar="DIR")
-        parser.add_argument("--objective", choices=OBJECTIVES, default="paper")
+        parser.add_argument("--objective", choices=PRESET_OBJECTIVES, default="paper")
         parser.add_argument(
             "--weights", default="imagenet", help="imagenet, file:SHA256 or random:SEED"
         )
