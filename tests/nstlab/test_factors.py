@@ -3,19 +3,124 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import fields
+import csv
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
+import pytest
 from django.conf import settings
 
+from analysis.bundle.write import write_bundle
+from analysis.charts import registry
+from analysis.charts.mos import caterpillar
+from analysis.columns import RATINGS_LONG
+from analysis.exports import csv_lines, ratings_rows
+from generation.engine.cli.commands import main
 from generation.engine.factors import (
     FACTORS,
+    Factor,
     choices_of,
     documented,
     setting_names,
 )
 from generation.engine.settings import RenderSettings
-from generation.models import Render
+from generation.models import Experiment, Render, SourceImage
+from survey.models import Study
+from survey.studies.lifecycle import open_study
+from tests.analysis.test_exports import people_answer
+from tests.conftest import put_on_wall
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrushSettings(RenderSettings):
+    """As the engine's own, with a setting that no file knows."""
+
+    brush_width: int = 3
+
+
+@pytest.fixture
+def brush_width(monkeypatch: pytest.MonkeyPatch) -> Factor:
+    """A factor from outside: a setting of the engine and a row of the table."""
+    for module in (
+        "generation.engine.settings",
+        "generation.engine.factors",
+        "generation.engine.grid",
+        "generation.models.renders",
+    ):
+        monkeypatch.setattr(f"{module}.RenderSettings", BrushSettings)
+    factor = Factor(
+        name="brush_width",
+        kind="number",
+        values=int,
+        unit="px",
+        meaning="Width of the brush",
+        help="how wide the brush is",
+        column=True,
+        line=True,
+    )
+    monkeypatch.setitem(FACTORS, factor.name, factor)
+    return factor
+
+
+@pytest.mark.django_db
+@pytest.mark.broker
+def test_a_row_is_enough_for_a_factor_to_be_everywhere(
+    brush_width: Factor,
+    desk: Any,
+    make_experiment: Callable[..., Any],
+    queues: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one_chart = [kind for kind in registry.KINDS if kind.draw is caterpillar]
+    monkeypatch.setattr(registry, "KINDS", one_chart)  # the others take seconds
+    experiment: Experiment = make_experiment(
+        alpha_beta=[0.01], more_axes={"brush_width": [10, 2]}
+    )
+    put_on_wall(experiment)
+    assert {row.settings["brush_width"] for row in experiment.renders.all()} == {2, 10}
+
+    form = f"/admin/generation/experiment/{experiment.pk}/"
+    assert "colour, brush_width." in desk.get(f"{form}change/").content.decode()
+
+    sheet = desk.get(f"{form}sheet/", {"rows": "brush_width"}).content.decode()
+    assert "brush width ↓" in sheet
+    assert sheet.index('<th scope="row">2</th>') < sheet.index('<th scope="row">10<')
+
+    picker = desk.get("/admin/survey/study/wizard/", {"experiment": experiment.pk})
+    assert "brush width 10" in picker.content.decode()
+
+    study = Study.objects.create(
+        title="Brushes", experiment=experiment, owner=experiment.owner,
+        controller="The lab", contact="ada@lab.example", ethics_reference="1",
+    )  # fmt: skip
+    open_study(study)
+    people_answer(study, 2, 4, 5)
+    text = "".join(csv_lines(RATINGS_LONG, ratings_rows(study)))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["brush_width"] for row in rows} == {"2", "10"}
+
+    SourceImage.objects.update(licence="CC0 1.0")
+    archive = io.BytesIO()
+    write_bundle(study, archive)
+    with zipfile.ZipFile(archive) as bundle:
+        (ratings,) = [it for it in bundle.namelist() if "_table-ratings_" in it]
+        assert ",brush_width," in bundle.read(ratings).decode().partition("\n")[0]
+        codebook = bundle.read("documentation/codebook.csv").decode()
+        assert ",brush_width,integer,px,Width of the brush\n" in codebook
+        drawn = bundle.read("results/chart_mos.csv").decode()
+        assert "brush width 10" in drawn
+
+
+def test_the_command_line_knows_it_too(
+    brush_width: Factor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["render", "--help"])
+    assert "how wide the brush is [3]" in capsys.readouterr().out
 
 
 def test_every_setting_of_the_engine_has_a_row() -> None:
@@ -39,9 +144,7 @@ def test_what_is_a_column_of_renders_is_one_of_tables() -> None:
 
 def test_the_documented_table_is_the_table() -> None:
     page = Path(settings.BASE_DIR, "docs/reference/factors.md").read_text()
-    assert documented() in page, (
-        "write it anew: documented() of generation/engine/factors.py"
-    )
+    assert documented() in page, "write it anew: `documented` of the factors"
 
 
 # Names that mean a factor wherever they stand; `seed`, `size`, `start`, `weights` and
