@@ -18,12 +18,11 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis.exceptions import RedisError
 
 from generation.experiments.forecast import free_bytes
 from generation.models import Batch, Render
 from nstlab import health
-from nstlab.core import broker
+from nstlab.core import broker, jobs
 from survey.models import Participant, Rating
 
 log = logging.getLogger(__name__)
@@ -94,7 +93,7 @@ def gauges() -> list[Gauge]:
         up["database"] = False
     try:
         queues = _queues()
-    except (RedisError, OSError):
+    except jobs.AWAY:
         up["broker"] = False
     free = free_bytes()
     disk = [] if free is None else [

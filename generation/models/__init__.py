@@ -23,7 +23,6 @@ from generation.models.renders import (
 from generation.models.reproductions import Reproduction
 from generation.models.source_images import (
     SourceImage,
-    random_png_name,
     source_image_path,
     start_picture,
     thumbnail_path,
@@ -44,7 +43,6 @@ __all__ = [
     "lease_end",
     "picture_name",
     "preview_names",
-    "random_png_name",
     "source_image_path",
     "start_picture",
     "thumbnail_path",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from django.apps import apps
@@ -10,11 +9,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
 from nstlab.core.access import Owned, visible
-
-
-def random_png_name(folder: str) -> str:
-    """A name for a new file, which nobody can guess."""
-    return f"{folder}/{secrets.token_urlsafe(16)}.png"
+from nstlab.core.storage import random_png_name
 
 
 def source_image_path(_image: SourceImage, _name: str) -> str:

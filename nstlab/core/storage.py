@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,11 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def random_png_name(folder: str) -> str:
+    """A name in `folder` for a new picture, which nobody can guess."""
+    return f"{folder}/{secrets.token_urlsafe(16)}.png"
 
 
 def read_stored(field: FieldFile) -> io.BytesIO:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Case, When
 
-from generation.models import Render, random_png_name
+from generation.models import Render
+from nstlab.core.storage import random_png_name
 from survey.codes import readable_code
 from survey.models.studies import Study
 
