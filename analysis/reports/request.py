@@ -13,6 +13,9 @@ from analysis.reports.snapshot import fingerprint
 from nstlab.core import jobs
 from survey.models import Participant, Study, Trial
 
+# After so long a worker gives a report or a bundle up.
+TIMEOUT_SECONDS = 1800
+
 
 def request_report(
     study: Study, *, include_simulated: bool = False, by: Any = None
@@ -137,7 +140,7 @@ def _enqueue(row: Report | Bundle) -> None:
             row,
             task=f"analysis.tasks.{task}",
             args=(row.pk,),
-            timeout=1800,
+            timeout=TIMEOUT_SECONDS,
             description=f"{type(row).__name__} of {row.study}",
         )
     )

@@ -27,11 +27,11 @@ from nstlab.core import broker
 
 log = logging.getLogger(__name__)
 
+# What is raised where the broker cannot be reached.
 AWAY = (RedisError, OSError)
-"""The exceptions of a broker that cannot be reached."""
+# How long the broker keeps a job that ended well, and one that crashed.
 RESULT_SECONDS = 3600
 FAILURE_SECONDS = 7 * 24 * 3600
-"""The lives, in the broker, of a job that ended well and of one that crashed."""
 # A worker gives a sign of the job at hand every half minute.
 SILENCE = dt.timedelta(minutes=3)
 

@@ -16,20 +16,21 @@ from django.utils.module_loading import import_string
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from generation.models import Batch, Experiment, Render
+from generation.models import Batch, Render
 from generation.queueing.batches import queue_experiment
 from generation.queueing.reap import reap
 from generation.queueing.reproduction import reproduce
+from generation.queueing.tasks import reproduce_render
 from nstlab.core import jobs, old_names
 from nstlab.core.transitions import move
 from nstlab.core.workers import give_new_name
+from tests.conftest import put_on_wall
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db(transaction=True)]
 
 
-def under_its_old_name(job_id: str, old: str) -> Job:
+def under_its_old_name(job_id: str, queue: Any, old: str) -> Job:
     """A waiting job as the broker holds it since before its task was renamed."""
-    queue = django_rq.get_queue("render")
     job = Job.fetch(job_id, connection=queue.connection, serializer=queue.serializer)
     assert job.args, "read before they are written again"
     job.func_name = old
@@ -38,32 +39,35 @@ def under_its_old_name(job_id: str, old: str) -> Job:
 
 
 def test_what_was_queued_under_an_old_name_is_painted_and_not_failed(
-    experiment: Experiment, queues: None
+    make_experiment: Callable[..., Any], queues: None
 ) -> None:
     from generation.queueing.workers import RenderWorker
 
+    experiment = make_experiment(alpha_beta=[0.01])
     queue_experiment(experiment)
-    for batch in Batch.objects.all():
-        under_its_old_name(batch.job_id, "generation.tasks.render_batch")
+    queue = django_rq.get_queue("render-high")
+    batch = Batch.objects.get()
+    under_its_old_name(batch.job_id, queue, "generation.tasks.render_batch")
     assert reap() == 0, "it is the batch's job still"
-    high, usual = django_rq.get_queue("render-high"), django_rq.get_queue("render")
+    worker = RenderWorker(
+        [queue], connection=queue.connection, serializer=JSONSerializer
+    )
+    worker.work(burst=True, logging_level="ERROR")
+    assert experiment.renders.get().status == "done"
+    assert queue.failed_job_registry.count == 0
 
-    def work() -> None:
-        RenderWorker(
-            [high, usual], connection=usual.connection, serializer=JSONSerializer
-        ).work(burst=True, logging_level="ERROR")
 
-    work()
-    assert {each.status for each in experiment.renders.all()} == {"done"}
-    render = experiment.renders.earliest("pk")
-    assert reproduce(render)
-    row = render.reproductions.get()
-    under_its_old_name(row.job_id, "generation.tasks.reproduce_render")
-    work()
-    row.refresh_from_db()
-    assert row.pixel_sha256 == render.pixel_sha256
-    for queue in (high, usual):
-        assert queue.failed_job_registry.count == 0
+def test_a_reproduction_that_was_queued_under_an_old_name_keeps_its_job(
+    make_experiment: Callable[..., Any], queues: None
+) -> None:
+    (render,) = put_on_wall(make_experiment(alpha_beta=[0.01]))
+    assert reproduce(Render.objects.get(pk=render.pk))
+    row, queue = render.reproductions.get(), django_rq.get_queue("render")
+    old = "generation.tasks.reproduce_render"
+    give_new_name(under_its_old_name(row.job_id, queue, old))
+    job = queue.fetch_job(row.job_id)
+    assert job.func is reproduce_render
+    assert job.args == [row.pk]
 
 
 @pytest.mark.parametrize(
