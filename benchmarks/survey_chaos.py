@@ -38,7 +38,7 @@ from benchmarks.temporary import (  # noqa: E402
     open_study,
     temporary_lab,
 )
-from survey.client import OverSockets, Page, form_of, play  # noqa: E402
+from survey.client import OverSockets, Page, form_of, take_part  # noqa: E402
 
 AT_ONCE = 10
 LEAVE = 0.2
@@ -182,7 +182,7 @@ def person(address: str, number: int, options: argparse.Namespace, seen: Seen) -
     draw = random.Random(f"{options.seed}/person/{number}")
     leaves = draw.random() < LEAVE
     most = draw.randrange(options.trials_each) if leaves else options.trials_each
-    play(
+    take_part(
         Browser(seen, draw),
         address,
         choose=lambda _code: draw.randint(1, 5),

@@ -95,7 +95,7 @@ def measure(people: int, options: argparse.Namespace) -> None:
         with serving(options) as (base, groups):
             print(f"{people} people, {database_name()}, {options.workers} × "
                   f"{options.threads} threads, load {load:.1f} before")  # fmt: skip
-            result = play(f"{base}{study.get_absolute_url()}", people, options)
+            result = drive(f"{base}{study.get_absolute_url()}", people, options)
             spent = {name: cpu_of(group) for name, group in groups.items()}
             if result["errors"]:
                 for log in (settings.VAR / "nginx/error.log",
@@ -144,7 +144,7 @@ def serving(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, int]]]
             process.stop()
 
 
-def play(address: str, people: int, options: argparse.Namespace) -> dict[str, Any]:
+def drive(address: str, people: int, options: argparse.Namespace) -> dict[str, Any]:
     command = [
         sys.executable, "-P", str(ROOT / "benchmarks" / "survey_people.py"), address,
         f"--people={people}", f"--ramp={options.ramp}", f"--seconds={options.seconds}",

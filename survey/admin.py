@@ -40,7 +40,7 @@ from survey.models import (
     Translation,
     Trial,
 )
-from survey.participant.leaving import settle_dropped
+from survey.participant.leaving import mark_dropped
 from survey.refusals import CannotOpen
 from survey.studies import copying, lifecycle, locks, pages, preflight, uploads
 from survey.studies.forms import STEPS
@@ -561,7 +561,7 @@ class ParticipantAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        settle_dropped()
+        mark_dropped()
         return super().changelist_view(request, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Participant]:

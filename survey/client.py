@@ -86,7 +86,7 @@ def form_of(page: Page) -> Form:
     return reader.form
 
 
-def play(
+def take_part(
     carrier: Carrier,
     address: str,
     *,

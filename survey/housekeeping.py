@@ -12,19 +12,19 @@ from django.utils import timezone
 
 from survey.models import Study
 from survey.participant.joining import forget_keys
-from survey.participant.leaving import purge, settle_dropped
+from survey.participant.leaving import mark_dropped, purge
 from survey.studies import uploads
 
 
 def purge_due(
     today: dt.date | None = None, studies: Iterable[Study | None] = (None,)
 ) -> tuple[int, int]:
-    """Settle who dropped out, and delete what is due by today.
+    """Mark who has dropped out, and delete what is due by today.
 
     Of `studies` only, where some are named: their sessions and platforms' ids. Returns
     how many (ids, sessions) were deleted.
     """
-    settle_dropped()
+    mark_dropped()
     forget_keys()
     day = today or timezone.now().date()
     deleted = [purge(day, study=study) for study in studies]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.methods import method_of
 from survey.models import Participant, Study, Trial
 from survey.participant.joining import simulated_mark
@@ -59,7 +59,7 @@ def simulate(
     present = people.count()
     host = next((name for name in settings.ALLOWED_HOSTS if name != "*"), "localhost")
     for number in range(present, participants):
-        play(
+        take_part(
             InProcess(host.lstrip("."), secure=settings.HTTPS),
             study.get_absolute_url(),
             choose=rater(truth, seed=seed, number=number),

@@ -19,5 +19,5 @@ urlpatterns = [
     path("<slug:slug>/resume/", views.resume, name="resume"),
     path("<slug:slug>/withdraw/", views.withdraw, name="withdraw"),
     path("<slug:slug>/picture/<str:code>.png", views.picture, name="picture"),
-    path("<slug:slug>/check/<str:name>.svg", views.check_plate, name="check_plate"),
+    path("<slug:slug>/check/<str:name>.svg", views.vision_check, name="vision_check"),
 ]

@@ -48,7 +48,7 @@ def _erase(participant: Participant) -> None:
         planning.recount(participant.study, items)
 
 
-def settle_dropped(now: dt.datetime | None = None) -> int:
+def mark_dropped(now: dt.datetime | None = None) -> int:
     """Mark who has been silent for two hours as dropped; returns how many."""
     silent_since = (now or timezone.now()) - DROPPED_AFTER
     silent = Participant.objects.filter(

@@ -523,21 +523,21 @@ def checks(request: HttpRequest, participant: Participant) -> HttpResponse:
         participant.refresh_from_db()
         return _to_place(participant)
     questions = [
-        vision_checks.PLATES[name] for name in asked if name in vision_checks.PLATES
+        vision_checks.BY_NAME[name] for name in asked if name in vision_checks.BY_NAME
     ]
     return _page(
-        request, study, "checks", participant=participant, plates=questions,
+        request, study, "checks", participant=participant, vision_checks=questions,
         viewport="viewport" in asked,
     )  # fmt: skip
 
 
 @require_GET
-def check_plate(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """A plate as SVG, drawn for this participant."""
+def vision_check(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """The picture of a check as SVG, drawn for this participant."""
     participant = _get_participant(request, slug)
-    if participant is None or name not in vision_checks.PLATES:
-        raise Http404("There is no such plate.")
-    svg = vision_checks.PLATES[name].draw(participant.seed)
+    if participant is None or name not in vision_checks.BY_NAME:
+        raise Http404("There is no such check.")
+    svg = vision_checks.BY_NAME[name].draw(participant.seed)
     response = HttpResponse(svg, content_type="image/svg+xml")
     response["Cache-Control"] = "private, no-store"
     return response

@@ -1,7 +1,7 @@
-"""Plates for quick checks of screen and eyes, drawn here as SVG.
+"""Quick checks of screen and eyes, drawn here as SVG.
 
 They screen, they do not diagnose: a participant's answers become passed or failed
-and nothing else. Each participant gets plates of their own, by their seed.
+and nothing else. Each participant gets pictures of their own, by their seed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ ROOM_BELOW = 120
 
 
 @dataclass(frozen=True)
-class Plate:
-    """One plate: what is asked, what can be answered, how it is drawn.
+class VisionCheck:
+    """One check: what is asked, what can be answered, how it is drawn.
 
     `right` are the answers that pass; `draw` gives SVG text for a seed.
     """
@@ -157,7 +157,7 @@ def draw_colour(seed: int) -> str:
 
 
 def _near(x: float, y: float, stroke: tuple[int, int, int, int]) -> bool:
-    """Whether a point lies on a stroke of the digit in the middle of the plate."""
+    """Whether a point lies on a stroke of the digit in the middle of the check."""
     ax, ay, bx, by = (
         88 + 90 * stroke[0], 53 + 80 * stroke[1],
         88 + 90 * stroke[2], 53 + 80 * stroke[3],
@@ -167,10 +167,10 @@ def _near(x: float, y: float, stroke: tuple[int, int, int, int]) -> bool:
     return math.hypot(x - ax - along * (bx - ax), y - ay - along * (by - ay)) < 13
 
 
-PLATES = {
-    plate.name: plate
-    for plate in (
-        Plate(
+BY_NAME = {
+    check.name: check
+    for check in (
+        VisionCheck(
             "brightness",
             _("How many small squares do you see in these eight fields?"),
             tuple((str(n), str(n)) for n in range(9)),
@@ -179,7 +179,7 @@ PLATES = {
             draw_brightness,
             right_brightness,
         ),
-        Plate(
+        VisionCheck(
             "acuity",
             _("Where is the gap of the smallest ring?"),
             (
@@ -194,7 +194,7 @@ PLATES = {
             draw_acuity,
             lambda seed: {GAPS[_gap(seed)]},
         ),
-        Plate(
+        VisionCheck(
             "colour",
             _("Which digit do you see?"),
             (*((str(n), str(n)) for n in range(10)), ("none", _("none"))),
@@ -227,7 +227,7 @@ def judge(
         elif not answer:
             results[name] = "skipped"
         else:
-            right = PLATES[name].right(seed)
+            right = BY_NAME[name].right(seed)
             results[name] = "passed" if answer in right else "failed"
     return results
 

@@ -216,7 +216,7 @@ def _take_some(
     batch: Sequence[UploadedPicture],
     end: float | None,
 ) -> int:
-    """Take a few pictures in and write their rows; how many were settled."""
+    """Take a few pictures in and write their rows; how many are done with."""
     made: dict[int, Stimulus] = {}
     refused: dict[int, tuple[str, str]] = {}
     with discarding_files(made):
@@ -239,7 +239,7 @@ def _keep(
     made: Mapping[int, Stimulus],
     refused: Mapping[int, tuple[str, str]],
 ) -> None:
-    """Write the rows, but of those that somebody else has settled since.
+    """Write the rows, but of those that somebody else has dealt with since.
 
     The files were written before: the database is held for a moment only, for others
     write ratings meanwhile. Raises CannotOpen if the study was opened meanwhile.

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, ratings_rows
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.methods import method_of
 from survey.models import Participant, Rating, Study
 from survey.participant.leaving import withdraw
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def people_answer(study: Study, *ratings: int, most_trials: int = 99) -> None:
     """One participant for each rating, who gives it to every picture."""
     for rating in ratings:
-        play(
+        take_part(
             InProcess("testserver"),
             study.get_absolute_url(),
             choose=lambda code, rating=rating: rating,  # type: ignore[misc]

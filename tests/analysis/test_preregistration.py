@@ -25,7 +25,7 @@ from analysis.reports import compute, method_text, snapshot
 from analysis.stats import contrasts, factors
 from analysis.stats.planned import CORRECTIONS, TESTS, planned_contrasts
 from analysis.stats.report import SCREENS
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.models import Participant, Study
 from survey.simulation import simulate
 from survey.studies import uploads
@@ -61,7 +61,7 @@ def rated_unlike(study: Study, *people: list[int]) -> None:
     codes = list(study.stimuli.order_by("pk").values_list("code", flat=True))
     for given in people:
         answers = dict(zip(codes, given, strict=True))
-        play(InProcess("testserver"), study.get_absolute_url(), choose=answers.get)  # type: ignore[arg-type]
+        take_part(InProcess("testserver"), study.get_absolute_url(), choose=answers.get)  # type: ignore[arg-type]
 
 
 def tables(study: Study, **options: Any) -> dict[str, list[dict[str, str]]]:

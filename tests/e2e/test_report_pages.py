@@ -27,12 +27,14 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
 ) -> None:
     from analysis.models import Bundle, Report
     from analysis.tasks import compute_report, make_bundle
-    from survey.client import InProcess, play
+    from survey.client import InProcess, take_part
     from survey.models import Participant
 
     study = make_study(pictures=5)
     for values in ([5, 3, 1, 2, 4], [4, 3, 2, 2, 5], [3, 3, 3, 3, 3]):
-        play(InProcess(), study.get_absolute_url(), choose=lambda _, v=values: v.pop())
+        take_part(
+            InProcess(), study.get_absolute_url(), choose=lambda _, v=values: v.pop()
+        )
     page = visit().new_page()
     log_in(page, desk_lab)
     check = Readable(page)

@@ -178,11 +178,13 @@ def test_the_labs_own_admin_pages_are_accessible(
 ) -> None:
     from analysis.models import Report
     from analysis.tasks import compute_report
-    from survey.client import InProcess, play
+    from survey.client import InProcess, take_part
 
     study, unseen = make_study(pictures=3), make_study(pictures=2)
     for values in ([5, 3, 1], [4, 3, 2]):
-        play(InProcess(), study.get_absolute_url(), choose=lambda _, v=values: v.pop())
+        take_part(
+            InProcess(), study.get_absolute_url(), choose=lambda _, v=values: v.pop()
+        )
     page = visit().new_page()
     log_in(page, desk_lab)
     sheet, report, nobody = (

@@ -20,7 +20,7 @@ from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, ratings_rows
 from nstlab import backup as backup_module
 from nstlab.backup import BackupRefused, restore
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.models import Participant, Study
 from survey.participant.leaving import withdraw
 from tests.elsewhere import Elsewhere
@@ -35,15 +35,15 @@ print("".join(csv_lines(RATINGS_LONG, ratings_rows(Study.objects.get()))), end="
 """
 TAKE_PART = """
 from survey.models import Study
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 page = Study.objects.get().get_absolute_url()
-print(play(InProcess(), page, choose=lambda code: 1))
+print(take_part(InProcess(), page, choose=lambda code: 1))
 """
 
 
-def take_part(study: Study, ratings: list[int]) -> Participant:
+def rate(study: Study, ratings: list[int]) -> Participant:
     left = iter(ratings)
-    play(
+    take_part(
         InProcess(),
         study.get_absolute_url(),
         choose=lambda code: next(left),
@@ -74,10 +74,10 @@ def media(settings: Any, tmp_path: Path) -> Path:
 @pytest.fixture
 def rated(media: Path, study: Study) -> Study:
     """A study with every kind of participant."""
-    take_part(study, [5, 4, 3])
-    take_part(study, [2])
-    withdraw(take_part(study, [1, 1]))
-    excluded = take_part(study, [1, 5, 1])
+    rate(study, [5, 4, 3])
+    rate(study, [2])
+    withdraw(rate(study, [1, 1]))
+    excluded = rate(study, [1, 5, 1])
     excluded.excluded, excluded.exclusion_reason = True, "asked to, Žofie"
     excluded.save()
     return study
@@ -95,7 +95,7 @@ def test_another_lab_becomes_the_same(
     before, shown = ratings_csv(rated), pictures(media)
     assert before.count("\n") == 1 + 3 * 3 and "Žofie" in before
     # What happens after the backup is not in it.
-    take_part(rated, [3, 3, 3])
+    rate(rated, [3, 3, 3])
     default_storage.delete(rated.stimuli.first().picture.name)
 
     said = elsewhere.says("restore", str(saved))

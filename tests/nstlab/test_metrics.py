@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from generation.models import Batch
 from generation.queueing.batches import queue_experiment
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 
 # A name, labels in braces and a number; comments tell the type.
 SAMPLE = re.compile(
@@ -85,7 +85,7 @@ def test_it_counts_people_and_their_ratings(
     scrape: Any, queues: None, study: Any
 ) -> None:
     page = study.get_absolute_url()
-    play(InProcess(), page, choose=lambda code: 4, most_trials=1)
+    take_part(InProcess(), page, choose=lambda code: 4, most_trials=1)
     found = scrape()
     assert found["nstlab_ratings"] == 1
     assert found['nstlab_participants{status="started"}'] == 1

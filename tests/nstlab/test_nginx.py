@@ -30,7 +30,7 @@ from typing import Any
 import pytest
 from django.conf import settings as lab
 
-from survey.client import OverSockets, play
+from survey.client import OverSockets, take_part
 from tests.conftest import missing
 from tests.e2e.browser import free_port
 from tests.elsewhere import database_url
@@ -195,7 +195,7 @@ def test_a_session_with_its_pictures_and_a_log_that_names_nobody(
             assert response.headers["X-Accel-Redirect"] is None
         return 4
 
-    assert play(person, site.base + page, choose=choose) == 3
+    assert take_part(person, site.base + page, choose=choose) == 3
     for stimulus in study.stimuli.all():
         with stimulus.picture.open() as file:
             assert seen[stimulus.code] == hashlib.sha256(file.read()).hexdigest()
@@ -233,7 +233,7 @@ def test_a_classroom_passes_the_limits_and_floods_do_not(
 ) -> None:
     def take_part(_: int) -> int:
         address = site.base + study.get_absolute_url()
-        return play(site.person(), address, choose=lambda code: 3)
+        return take_part(site.person(), address, choose=lambda code: 3)
 
     with ThreadPoolExecutor(30) as classroom:
         assert list(classroom.map(take_part, range(30))) == [3] * 30
@@ -296,7 +296,9 @@ def test_nginx_reads_pictures_by_its_group_and_others_read_none(
                 seen.append(response.read())
             return 4
 
-        assert play(person, site.base + study.get_absolute_url(), choose=choose) == 3
+        assert (
+            take_part(person, site.base + study.get_absolute_url(), choose=choose) == 3
+        )
     assert [data[:4] for data in seen] == [b"\x89PNG"] * 3
     files = [path for path in media.rglob("*") if path.is_file()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o640}

@@ -32,7 +32,7 @@ from generation.queueing.tasks import render_batch
 from nstlab.core.storage import read_stored
 from nstlab.settings import pictures
 from nstlab.supervisor import answers_http, gunicorn
-from survey.client import OverSockets, play
+from survey.client import OverSockets, take_part
 from survey.models import Study
 from survey.studies import uploads
 from tests.conftest import png, put_on_wall
@@ -223,7 +223,7 @@ def test_a_web_process_shows_participants_what_is_in_the_bucket(
                 urllib.request.urlopen(address)
             return 3
 
-        assert play(person, base + study.get_absolute_url(), choose=choose) == 3
+        assert take_part(person, base + study.get_absolute_url(), choose=choose) == 3
     finally:
         server.terminate()
         server.wait()

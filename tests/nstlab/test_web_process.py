@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from nstlab.supervisor import answers_http, gunicorn
-from survey.client import OverSockets, play
+from survey.client import OverSockets, take_part
 from tests.elsewhere import database_url
 from tests.generation.test_worker import children
 
@@ -56,7 +56,7 @@ def test_it_stays_under_120_mb_and_serves_whole_sessions(
 ) -> None:
     process, base = server
     for rating in (1, 2, 3, 4, 5):
-        given = play(
+        given = take_part(
             OverSockets(),
             base + study.get_absolute_url(),
             choose=lambda code, rating=rating: rating,  # type: ignore[misc]

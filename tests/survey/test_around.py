@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from nstlab.supervisor import Lab
 from survey import housekeeping
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.codes import token_hash
 from survey.models import (
     FormAnswer,
@@ -111,33 +111,33 @@ def test_the_play_script_gets_through_forms_and_checks(make_study: Make) -> None
             check_colour=True,
         )
     )
-    assert play(InProcess("testserver"), study.get_absolute_url(),
+    assert take_part(InProcess("testserver"), study.get_absolute_url(),
                 choose=lambda code: 2) == 3  # fmt: skip
     participant = Participant.objects.get()
     assert set(participant.checks) == {"viewport", "brightness", "acuity", "colour"}
     assert set(participant.checks.values()) <= {"passed", "failed", "skipped"}
 
 
-@pytest.mark.parametrize("name", list(vision_checks.PLATES))
+@pytest.mark.parametrize("name", list(vision_checks.BY_NAME))
 def test_a_plate_has_one_right_answer_that_is_offered_and_is_drawn_as_svg(
     name: str,
 ) -> None:
-    plate = vision_checks.PLATES[name]
-    offered = {value for value, _ in plate.choices}
+    check = vision_checks.BY_NAME[name]
+    offered = {value for value, _ in check.choices}
     seen = set()
     for seed in range(40):
-        right = plate.right(seed)
+        right = check.right(seed)
         assert right <= offered and right
         seen |= right
-        svg = plate.draw(seed)
-        assert svg == plate.draw(seed)
+        svg = check.draw(seed)
+        assert svg == check.draw(seed)
         assert svg.startswith("<svg") and "<script" not in svg and "<text" not in svg
     assert len(seen) > 2
 
 
 def test_checks_are_judged_and_only_the_verdict_is_kept() -> None:
     asked = ["viewport", "acuity", "colour"]
-    right = next(iter(vision_checks.PLATES["acuity"].right(7)))
+    right = next(iter(vision_checks.BY_NAME["acuity"].right(7)))
     judged = vision_checks.judge(
         asked, {"acuity": right, "colour": "none", "viewport": "300x200"},
         seed=7, needed=(300, 300),
@@ -184,7 +184,7 @@ def test_a_wrong_code_is_refused_in_a_sentence(study: Study, page: str) -> None:
 
 def test_a_receipt_withdraws_after_the_study_has_closed(study: Study) -> None:
     carrier = InProcess("testserver")
-    play(carrier, study.get_absolute_url(), choose=lambda code: 4)
+    take_part(carrier, study.get_absolute_url(), choose=lambda code: 4)
     token = token_of(carrier._client)
     study.close()
     stranger = Client()
@@ -361,10 +361,10 @@ def test_a_simulated_participant_gets_nobodys_session(make_study: Make) -> None:
 def test_the_completion_code_comes_only_after_every_answer(make_study: Make) -> None:
     study = make_study(completion_code="C-1")
     carrier = InProcess("testserver")
-    play(carrier, study.get_absolute_url(), choose=lambda code: 3, most_trials=2)
+    take_part(carrier, study.get_absolute_url(), choose=lambda code: 3, most_trials=2)
     base = f"/s/{study.slug}/"
     assert "C-1" not in carrier.get(f"{base}thanks/").html
-    play(carrier, study.get_absolute_url(), choose=lambda code: 3)
+    take_part(carrier, study.get_absolute_url(), choose=lambda code: 3)
     assert "C-1" in carrier.get(f"{base}thanks/").html
 
 
@@ -539,7 +539,7 @@ def test_who_finished_gets_the_platforms_code_again_after_the_study_closed(
     study = make_study(completion_code="C-1")
     carrier = InProcess("testserver")
     address = f"{study.get_absolute_url()}?PROLIFIC_PID=5f1"
-    play(carrier, address, choose=lambda code: 4)
+    take_part(carrier, address, choose=lambda code: 4)
     Participant.objects.update(finished_at=timezone.now() - dt.timedelta(days=1))
     study.close()
     again = Client()
@@ -596,7 +596,7 @@ def test_who_takes_part_can_withdraw_on_every_page_of_a_closed_study(
 def finished(study: Study) -> tuple[Client, str]:
     """Somebody's browser after the last answer, and their code as it is shown."""
     carrier = InProcess("testserver")
-    play(carrier, study.get_absolute_url(), choose=lambda code: 4)
+    take_part(carrier, study.get_absolute_url(), choose=lambda code: 4)
     token = token_of(carrier._client)
     return carrier._client, "-".join(token[n : n + 4] for n in range(0, 24, 4))
 
@@ -626,7 +626,7 @@ def test_somebody_else_takes_part_in_the_same_browser(study: Study, at: str) -> 
         browser, _receipt = finished(study)
     else:
         carrier = InProcess("testserver")
-        play(carrier, base, choose=lambda code: 4, most_trials=0)
+        take_part(carrier, base, choose=lambda code: 4, most_trials=0)
         browser = carrier._client
     first = Participant.objects.get()
     page = page_of(browser.get(base, PROLIFIC))

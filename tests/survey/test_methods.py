@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.test import Client
 
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.methods import METHODS, method_of
 from survey.models import Participant, Question, Rating, Study, Trial
 from survey.participant.answering import answer
@@ -49,7 +49,7 @@ def test_acr_offers_the_scales_of_p910(
     choices = method_of(study).choices(study)
     assert [choice.value for choice in choices] == [str(value) for value in values]
     assert {int(c.value): str(c.label) for c in choices if c.label} == words
-    play(InProcess("testserver"), study.get_absolute_url(), choose=lambda code: 0)
+    take_part(InProcess("testserver"), study.get_absolute_url(), choose=lambda code: 0)
     row = Rating.objects.first()
     assert row is not None
     assert (row.scale_min, row.scale_max) == (values[-1], values[0])
@@ -66,7 +66,7 @@ def test_hidden_references_are_rated_among_the_others_unmarked(
         reference
     }
     carrier = InProcess("testserver")
-    assert play(carrier, study.get_absolute_url(), choose=lambda code: 3) == 4
+    assert take_part(carrier, study.get_absolute_url(), choose=lambda code: 3) == 4
     page = Client()
     page.post(f"/s/{study.slug}/join/", {"consent": "on"})
     assert "reference" not in page.get(f"/s/{study.slug}/rate/").content.decode()
@@ -150,7 +150,7 @@ def test_better_pictures_win_whatever_side_they_stand_on(
     worth = {code: n for n, code in enumerate(study.stimuli.values_list("code"))}
     quality = {code: worth[(code,)] for (code,) in worth}
     for _ in range(4):
-        play(InProcess("testserver"), study.get_absolute_url(),
+        take_part(InProcess("testserver"), study.get_absolute_url(),
              choose=lambda code: quality[code], method=method_of(study))  # fmt: skip
     for row in Rating.objects.select_related("trial__stimulus", "trial__second"):
         first, second = row.trial.stimulus, row.trial.second
@@ -193,7 +193,7 @@ def test_every_method_is_played_from_the_door_to_the_thanks(
     study = make_study(method=method, repeats=1, instructed_catches=1, break_every=2)
     planned = study.items.count() + 2
     carrier = InProcess("testserver")
-    assert play(carrier, study.get_absolute_url(), choose=lambda code: 3,
+    assert take_part(carrier, study.get_absolute_url(), choose=lambda code: 3,
                 method=method_of(study)) == planned  # fmt: skip
     assert Participant.objects.get().status == "finished"
     assert Rating.objects.count() == planned

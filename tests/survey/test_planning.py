@@ -14,7 +14,7 @@ from survey.methods import method_of
 from survey.models import Item, Participant, Study, Trial
 from survey.participant.answering import answer, end_break
 from survey.participant.joining import join
-from survey.participant.leaving import settle_dropped, withdraw
+from survey.participant.leaving import mark_dropped, withdraw
 
 pytestmark = pytest.mark.django_db
 
@@ -161,8 +161,8 @@ def test_a_silent_persons_reservations_are_freed(make_study: Make) -> None:
 
 def test_dropped_people_are_marked_and_brought_back_by_an_answer(study: Study) -> None:
     participant = person(study)
-    assert settle_dropped() == 0
-    assert settle_dropped(timezone.now() + timedelta(hours=3)) == 1
+    assert mark_dropped() == 0
+    assert mark_dropped(timezone.now() + timedelta(hours=3)) == 1
     participant.refresh_from_db()
     assert participant.status == "dropped"
     rate(participant)

@@ -135,7 +135,7 @@ def test_a_withdrawal_that_races_an_answer_leaves_nothing(study: Study) -> None:
     assert not Rating.objects.exists()
 
 
-@pytest.mark.parametrize("settle", [joining.forget_keys, leaving.settle_dropped])
+@pytest.mark.parametrize("settle", [joining.forget_keys, leaving.mark_dropped])
 def test_what_is_done_every_hour_holds_people_in_the_order_of_all(
     study: Study, settle: Callable[[], int]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from survey.client import InProcess, form_of, play
+from survey.client import InProcess, form_of, take_part
 from survey.models import Participant, Rating, Study, Trial
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def answer(client: Any, study: Study, trial: Trial, rating: object) -> Any:
 
 def test_it_leads_from_welcome_to_thanks(study: Study) -> None:
     carrier = InProcess("testserver")
-    given = play(carrier, study.get_absolute_url(), choose=lambda code: 4)
+    given = take_part(carrier, study.get_absolute_url(), choose=lambda code: 4)
     assert given == 3
     participant = Participant.objects.get()
     assert participant.status == Participant.Status.FINISHED

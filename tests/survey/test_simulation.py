@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.models import Participant, Rating, Study
 from survey.participant.joining import join, simulated_mark
 from survey.simulation import rater, simulate, true_values
@@ -24,7 +24,7 @@ def test_asking_again_adds_nobody(study: Study) -> None:
 
 
 def test_a_run_that_was_killed_half_way_is_taken_up(study: Study) -> None:
-    play(
+    take_part(
         InProcess("testserver"),
         study.get_absolute_url(),
         choose=lambda code: 3,
@@ -37,7 +37,7 @@ def test_a_run_that_was_killed_half_way_is_taken_up(study: Study) -> None:
 
 
 def test_a_real_person_half_way_is_left_alone(study: Study) -> None:
-    play(
+    take_part(
         InProcess("testserver"),
         study.get_absolute_url(),
         choose=lambda code: 3,
@@ -63,6 +63,8 @@ def test_a_rater_is_the_same_for_the_same_seed(study: Study) -> None:
 
 
 def test_who_wants_more_than_the_scale_offers_says_its_end(study: Study) -> None:
-    play(InProcess("testserver"), study.get_absolute_url(), choose=lambda code: 99)
-    play(InProcess("testserver"), study.get_absolute_url(), choose=lambda code: -99)
+    take_part(InProcess("testserver"), study.get_absolute_url(), choose=lambda code: 99)
+    take_part(
+        InProcess("testserver"), study.get_absolute_url(), choose=lambda code: -99
+    )
     assert set(Rating.objects.values_list("rating", flat=True)) == {1, 5}

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from generation.models import SourceImage
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.models import Participant, Stimulus, Study, Trial
 from survey.refusals import CannotOpen
 from survey.studies.copying import choose_renders
@@ -279,7 +279,7 @@ def test_the_preview_counts_nothing_and_can_be_thrown_away(
     assert response.url == study.get_absolute_url()
     assert response.cookies["participant"]["max-age"] == 0
     assert response.cookies["participant"]["path"] == study.get_absolute_url()
-    play(InProcess("testserver"), study.get_absolute_url(), choose=lambda _: 4)
+    take_part(InProcess("testserver"), study.get_absolute_url(), choose=lambda _: 4)
     assert Participant.objects.get().pilot
     page = desk.get(step(study, "review")).content.decode()
     assert "1 has taken part in it" in page
@@ -301,7 +301,7 @@ def test_the_preview_counts_nothing_and_can_be_thrown_away(
 def test_a_change_ends_the_preview_and_keeps_its_answers(desk: Any, wall: Any) -> None:
     study = begun(desk, wall)
     desk.post(step(study, "review"), {"act": "preview"})
-    play(InProcess("testserver"), study.get_absolute_url(), choose=lambda _: 4)
+    take_part(InProcess("testserver"), study.get_absolute_url(), choose=lambda _: 4)
     save(desk, study, "question")
     study.refresh_from_db()
     assert study.state == Study.State.PILOTING  # nothing was changed
@@ -317,7 +317,7 @@ def test_a_preview_by_invitation_and_before_the_opening_date_lets_one_in(
     save(desk, study, "people", source="invitation", opens_at="2090-01-01T00:00")
     response = desk.post(step(study, "review"), {"act": "preview"})
     address, code = response.url.split("#")
-    play(
+    take_part(
         InProcess("testserver"), address, choose=lambda _: 4,
         join_with={"invitation": code},
     )  # fmt: skip
@@ -326,7 +326,7 @@ def test_a_preview_by_invitation_and_before_the_opening_date_lets_one_in(
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_nobody_who_counts_can_be_thrown_away(study: Study, closed: bool) -> None:
-    play(InProcess("testserver"), study.get_absolute_url(), choose=lambda _: 4)
+    take_part(InProcess("testserver"), study.get_absolute_url(), choose=lambda _: 4)
     if closed:
         study.close()
     with pytest.raises(CannotOpen, match="frozen"):

@@ -33,5 +33,5 @@ def urls() -> list[URLPattern]:
         page("<int:pk>/upload/", upload.upload, "upload"),
         page("<int:pk>/uploading/", upload.uploading, "uploading"),
         page("<int:pk>/form-preset/", form_preset.form_preset, "form_preset"),
-        page("<int:pk>/take-in/", copying.take_in, "take_in"),
+        page("<int:pk>/take-in/", copying.show_copying, "copying"),
     ]

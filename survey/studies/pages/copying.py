@@ -32,7 +32,7 @@ ACTS: dict[str, tuple[Callable[[Study], object], str]] = {
 def go_on_copying(
     study: Study, *, act: str = "", step: str = ""
 ) -> HttpResponse | None:
-    """Take pictures in for a moment; a page that goes on with it if some are left.
+    """Copy pictures for a moment; a page that goes on with it if some are left.
 
     In the end that page does what `act` names, and leads to `step` of the wizard.
     """
@@ -45,12 +45,12 @@ def go_on_copying(
             return None
     except CannotOpen:
         pass  # the page says so
-    address = reverse("admin:survey_study_take_in", args=[study.pk])
+    address = reverse("admin:survey_study_copying", args=[study.pk])
     return redirect(f"{address}?{urlencode({'act': act, 'step': step})}")
 
 
 @about(Study, CHANGE)
-def take_in(request: HttpRequest, study: Study) -> HttpResponse:
+def show_copying(request: HttpRequest, study: Study) -> HttpResponse:
     """How many pictures are copied; each POST copies some more, the last one goes on.
 
     The page posts by itself, or by a button where scripts do not run.
@@ -60,7 +60,7 @@ def take_in(request: HttpRequest, study: Study) -> HttpResponse:
     if request.method == "POST":
         try:
             if not copying.copy_pictures(study, COPY_SECONDS):
-                return _taken_in(request, study, step)
+                return _copied(request, study, step)
         except CannotOpen as error:
             refused = str(error)
     left = copying.left_to_copy(study)
@@ -69,11 +69,11 @@ def take_in(request: HttpRequest, study: Study) -> HttpResponse:
     there = study.stimuli.count()
     context = {"there": there, "all": there + left, "refused": refused}
     if request.headers.get("HX-Request"):
-        return render(request, "survey/pages/_take_in.html", {"study": study} | context)
-    return study_page(request, study, "take_in", "Copying pictures", **context)
+        return render(request, "survey/pages/_copying.html", {"study": study} | context)
+    return study_page(request, study, "copying", "Copying pictures", **context)
 
 
-def _taken_in(request: HttpRequest, study: Study, step: str) -> HttpResponse:
+def _copied(request: HttpRequest, study: Study, step: str) -> HttpResponse:
     """What the copying was for."""
     sentence = "“{}” has its pictures."
     try:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import expect
 
-from survey.client import Page, play
+from survey.client import Page, take_part
 from survey.models import FormItem, Participant
 from tests.e2e.live import LiveLab
 
@@ -67,7 +67,7 @@ def test_the_play_script_takes_part_in_a_browser(
         codes.append(code)
         return 1 + len(set(codes)) % 5
 
-    given = play(InBrowser(page), live_lab.survey(study), choose=choose)
+    given = take_part(InBrowser(page), live_lab.survey(study), choose=choose)
     participant = Participant.objects.get()
     assert participant.status == Participant.Status.FINISHED
     assert given == len(codes) == participant.trials.count() == 4
