@@ -441,11 +441,12 @@ def column_values(settings: RenderSettings) -> dict[str, str | float | int]:
 
     Layers are joined by `|`.
     """
+    known = _defaults()  # once: there are thousands of renders
     values = {}
-    for name in column_names():
-        if FACTORS[name].is_setting:
+    for name, factor in FACTORS.items():
+        if factor.column and name in known:
             value = getattr(settings, name)
-            if FACTORS[name].is_layers:
+            if factor.is_layers:
                 value = "|".join(layer for layer, _ in value)
             values[name] = value
     return values

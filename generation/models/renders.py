@@ -240,11 +240,15 @@ class Render(models.Model):
     @classmethod
     def lookup(cls, factor: str) -> str:
         """Where a query finds a factor: in its own column, or among the settings."""
-        kept = {column.name for column in cls._meta.concrete_fields}
-        return factor if factor in kept else f"settings__{factor}"
+        return factor if factor in cls._kept() else f"settings__{factor}"
+
+    @classmethod
+    def _kept(cls) -> set[str]:
+        return {column.name for column in cls._meta.concrete_fields}
 
     @classmethod
     def from_cell(cls, cell: Cell, *, experiment: Experiment) -> Render:
+        kept = cls._kept()
         return cls(
             experiment=experiment,
             content_id=cell.content,
@@ -254,7 +258,7 @@ class Render(models.Model):
             **{
                 name: value
                 for name, value in column_values(cell.settings).items()
-                if cls.lookup(name) == name
+                if name in kept
             },
         )
 
