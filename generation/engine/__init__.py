@@ -1,7 +1,9 @@
-"""Gatys-family neural style transfer, exact and reproducible, without Django.
+"""Neural style transfer, exact and reproducible, without Django.
 
-Nothing is imported here, so that the web process can validate and digest
-settings (`generation.engine.settings`) without loading torch.
+Importing it makes the methods known that come with it (`generation.engine.methods`)
+and loads no torch, so that the web process can validate and digest settings.
 """
 
 from __future__ import annotations
+
+from generation.engine import methods as methods

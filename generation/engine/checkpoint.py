@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from generation.engine.environment import differences
 from generation.engine.errors import EngineError
-from generation.engine.provenance import differences
 
 
 class CheckpointRefused(EngineError, ValueError):

@@ -12,19 +12,19 @@ found in the settings that a render keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from generation.engine.methods.gatys.objectives import OBJECTIVES
+from generation.engine.networks.architectures import NETWORK_LAYERS, POOLINGS
+from generation.engine.optimisers import OPTIMISERS
+from generation.engine.registry import METHODS, Setting
 from generation.engine.settings import (
     COLOURS,
+    COMMON,
     FITS,
     LAYERS,
-    NETWORK_LAYERS,
-    OPTIMISERS,
-    POOLINGS,
     PRECISIONS,
     RESAMPLES,
     STARTS,
@@ -116,7 +116,7 @@ class Factor:
     @property
     def is_setting(self) -> bool:
         """Whether the engine has a setting of it; pictures and α/β are none."""
-        return self.name in _defaults()
+        return self.name in setting_names()
 
     @property
     def is_layers(self) -> bool:
@@ -135,10 +135,37 @@ def _plain(names: Iterable[str]) -> Callable[[], dict[str, str]]:
 
 def _defaults() -> dict[str, Any]:
     """The engine's settings in their order, each with its default or None."""
-    return {
-        each.name: None if each.default is MISSING else each.default
-        for each in fields(RenderSettings)
+    known = {
+        name: None if default is MISSING else default
+        for name, default in COMMON.items()
     }
+    return known | {each.name: each.default for each in _own_settings()}
+
+
+def _own_settings() -> Iterator[Setting]:
+    """The settings that methods bring, each name once."""
+    own = {each.name: each for method in METHODS.values() for each in method.settings}
+    return iter(own.values())
+
+
+def _own_factor(setting: Setting) -> Factor:
+    """The row of a setting that only some methods have."""
+    who = [
+        name
+        for name, method in METHODS.items()
+        if any(each.name == setting.name for each in method.settings)
+    ]
+    number = not isinstance(setting.default, str)
+    return Factor(
+        name=setting.name,
+        kind="number" if number else "nominal",
+        values=type(setting.default),
+        label=setting.label,
+        help=setting.help,
+        choices=_plain(setting.choices) if setting.choices else None,
+        where=f"method is {' or '.join(who)}",
+        matters=lambda it: it.method in who,
+    )
 
 
 # In the order of a CSV's columns.
@@ -232,7 +259,9 @@ _ROWS = (
         meaning="Objective of the render",
         help="the convention",
         choices=lambda: {
-            name: f"{name}: {each.source}" for name, each in OBJECTIVES.items()
+            name: f"{name}: {each.source}"
+            for method in METHODS.values()
+            for name, each in method.objectives.items()
         },
         column=True,
         place=(3, 3),
@@ -318,6 +347,14 @@ _ROWS = (
         place=(1, 3),
     ),
     Factor(
+        name="method",
+        meaning="Method of style transfer",
+        help="the way of style transfer",
+        choices=lambda: {
+            name: f"{name}: {each.source}" for name, each in METHODS.items()
+        },
+    ),
+    Factor(
         name="blend",
         kind="number",
         values=float,
@@ -383,7 +420,28 @@ _ROWS = (
     ),
 )
 
-FACTORS: dict[str, Factor] = {row.name: row for row in _ROWS}
+
+class _Table(Mapping[str, Factor]):
+    """The rows above, and one for each setting that a method brings."""
+
+    def __init__(self) -> None:
+        self._common = {row.name: row for row in _ROWS}
+
+    def _rows(self) -> dict[str, Factor]:
+        own = {each.name: _own_factor(each) for each in _own_settings()}
+        return self._common | own
+
+    def __getitem__(self, name: str) -> Factor:
+        return self._rows()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows())
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+
+FACTORS: Mapping[str, Factor] = _Table()
 
 # Of several that vary, those that make the rows and columns of a contact sheet first,
 # and those that a reader of a report wants to see crossed first. All others follow.

@@ -9,15 +9,23 @@ as `conv1_1|conv2_1`, or `conv1_1=0.3|conv2_1=0.7` with weights; `none` is no la
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from generation.engine.errors import SettingsError
 from generation.engine.factors import FACTORS, setting_names
-from generation.engine.methods.gatys.objectives import OBJECTIVES
 from generation.engine.networks.weights import named_with_input
-from generation.engine.settings import LAYERS, Layers, RenderSettings, request_digest
+from generation.engine.registry import METHODS, Method
+from generation.engine.settings import (
+    COMMON,
+    LAYERS,
+    RenderSettings,
+    parse_layers,
+    request_digest,
+    settings_of,
+)
 
 MOST_RENDERS = 20_000
 
@@ -152,18 +160,18 @@ def _conditions(axes: Axes, fixed: Mapping[str, Any]) -> list[RenderSettings]:
     varied = [
         FACTORS[name]
         for name, levels in axes.items()
-        if FACTORS[name].where and len(levels) > 1
+        if FACTORS[name].where and (len(levels) > 1 or name not in COMMON)
     ]
     mattered = set()
     conditions: dict[RenderSettings, None] = {}
     try:
-        for values in _combinations(axes, fixed):
+        for values in combinations(axes, fixed):
             settings = _settings(values)
             for factor in varied:
                 name = factor.name
                 if factor.matters(settings):
                     mattered.add(name)
-                else:
+                elif name in COMMON:
                     first = _settings({**values, name: axes[name][0]})
                     settings = replace(settings, **{name: getattr(first, name)})
             conditions.setdefault(settings)
@@ -178,7 +186,8 @@ def _conditions(axes: Axes, fixed: Mapping[str, Any]) -> list[RenderSettings]:
     return list(conditions)
 
 
-def _combinations(axes: Axes, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def combinations(axes: Axes, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every combination of levels, with what is fixed; the last axis varies fastest."""
     for levels in itertools.product(*axes.values()):
         yield {**fixed, **dict(zip(axes, levels, strict=True))}
 
@@ -187,28 +196,49 @@ def _settings(values: Mapping[str, Any]) -> RenderSettings:
     values = dict(values)
     if "alpha_beta" in values:
         values |= {"alpha": values.pop("alpha_beta"), "beta": 1.0}
-    for name in LAYERS:
-        if isinstance(values.get(name), str):
-            values[name] = _layers(name, values[name], values.get("objective", "paper"))
-    settings = RenderSettings(**values)
+    if (method := METHODS.get(values.get("method", RenderSettings.method))) is not None:
+        # Beside cells of a method there may be others, with settings that it has not.
+        has = settings_of(method)
+        elsewhere = setting_names()
+        values = {
+            name: value
+            for name, value in values.items()
+            if name in has or name not in elsewhere
+        }
+    settings = RenderSettings.from_dict(read_layers(values, _weight))
     name, sentence = named_with_input(settings.weights)
     if sentence:
         raise SettingsError("weights", f"{sentence} Write {name}.")
     return settings
 
 
-def _layers(name: str, text: str, objective: str) -> Layers:
-    """A set of layers. Without weights, content layers count 1 each and style layers
-    what the objective gives them."""
-    parts = [part.strip() for part in text.split("|") if part.strip() != "none"]
-    share = 1.0
-    if name == "style_layers" and parts and objective in OBJECTIVES:
-        share = OBJECTIVES[objective].layer_weight(len(parts))
-    layers = []
-    for part in parts:
-        layer, _, weight = part.partition("=")
-        layers.append((layer.strip(), _number(name, weight) if weight else share))
-    return tuple(layers)
+def read_layers(
+    values: Mapping[str, Any], weight: Callable[[str, str], float]
+) -> dict[str, Any]:
+    """Settings in which layers that are written as texts are read.
+
+    Without weights, content layers count 1 each and style layers what the method's
+    convention gives them. `weight` reads the weight of a setting's `LAYER=WEIGHT`.
+    """
+    method = METHODS.get(values.get("method", RenderSettings.method))
+    objective = values.get("objective", RenderSettings.objective)
+    read = dict(values)
+    for name in LAYERS:
+        if isinstance(values.get(name), str) and method is not None:
+            read[name] = parse_layers(
+                values[name],
+                share=partial(_share, method, name, objective),
+                weight=partial(weight, name),
+            )
+    return read
+
+
+def _share(method: Method, name: str, objective: str, layers: int) -> float:
+    return method.layer_weight(name, layers, objective)
+
+
+def _weight(name: str, part: str) -> float:
+    return _number(name, part.partition("=")[2])
 
 
 # Axes as people write them ----------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from generation.engine.checkpoint import read_checkpoint, write_checkpoint
 from generation.engine.devices import Evaluation, upload
+from generation.engine.environment import environment
 from generation.engine.errors import (
     Cancelled,
     EngineError,
@@ -26,18 +27,10 @@ from generation.engine.errors import (
     NotFinite,
     SettingsError,
 )
-from generation.engine.methods.gatys.objectives import OBJECTIVES
-from generation.engine.methods.gatys.problem import Cell, Problem, gram
-from generation.engine.networks.vgg import Network, map_area
+from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import StateDict, expects, is_random, state_dict
-from generation.engine.optimisers.minimisers import (
-    Adam,
-    Lbfgs,
-    Minimiser,
-    ScipyLbfgsb,
-    SmoothFirst,
-    tell,
-)
+from generation.engine.optimisers import OPTIMISERS
+from generation.engine.optimisers.minimiser import Minimiser, Once, tell
 from generation.engine.pictures.canvas import (
     canvas_size,
     prepared,
@@ -49,67 +42,11 @@ from generation.engine.pictures.canvas import (
     to_tensor,
 )
 from generation.engine.pictures.files import pixel_sha256
-from generation.engine.provenance import environment
+from generation.engine.request import Painted, Progress, Request
 from generation.engine.settings import RenderSettings
 
-TERMS = ("total", "content", "style", "tv")
 DTYPES = {"float64": torch.float64, "bf16": torch.bfloat16}
 TARGET_BYTES = 512 * 2**20
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One evaluation: `total` is weighted, the three terms are not (Eq. 1).
-
-    `picture` makes the picture that was evaluated; ask for it before you return.
-    """
-
-    evaluations: int
-    budget: int
-    total: float
-    content: float
-    style: float
-    tv: float
-    seconds: float
-    picture: Callable[[], Image.Image] = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Painted:
-    """A finished render.
-
-    `image` is the best iterate (evaluation `best_evaluation`), `last` the last one.
-    `curve` has a row per evaluation: `evaluation`, the pyramid's `level` from 1,
-    `content`, `style` (Eq. 6) and `tv` before alpha, beta and the TV weight, and the
-    weighted `total`. Content and style without weight are not computed but 0; what is
-    not finite is None, since JSON has no word for it. `digests` name what went in: the
-    pixels of both pictures, the weights, and the caller's keys.
-    """
-
-    image: Image.Image
-    pixel_sha256: str
-    evaluations: int
-    seconds: float
-    curve: list[dict[str, float | None]]
-    environment: dict[str, Any]
-    notes: tuple[str, ...]
-    last: Image.Image
-    best_evaluation: int
-    digests: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """One picture to paint; `Painter.render` says what its parts mean."""
-
-    settings: RenderSettings
-    content: Image.Image
-    style: Image.Image
-    content_key: str | None = None
-    style_key: str | None = None
-    start_picture: Image.Image | None = None
-    checkpoint: Path | None = None
-    checkpoint_seconds: float = 60.0
 
 
 def render(
@@ -309,51 +246,34 @@ class Painter:
         content: Image.Image,
         style: Image.Image,
         side: int,
-    ) -> tuple[Cell, Tensor]:
+    ) -> tuple[Any, Tensor]:
         """The targets of a render whose side is `side`, computed or remembered, and
         the content's pixels."""
-        contents = [layer for layer, _ in settings.content_layer if settings.alpha]
-        styles = [layer for layer, _ in settings.style_layers if settings.beta]
-        how = settings.resample
-        seen = resized(content, canvas_size(settings, content, side), how)
-        read = resized(style, style_size(settings, style, side), how)
-        grams = self._read("style", settings, network, read, styles)
-        if OBJECTIVES[settings.objective].gram == "raw":
-            grams = {
-                layer: target
-                * (map_area(seen.size, layer) / map_area(read.size, layer))
-                for layer, target in grams.items()
-            }
-        cell = Cell(
-            settings=settings,
-            contents=self._read("content", settings, network, seen, contents),
-            grams=grams,
-        )
-        return cell, to_tensor(seen)
+        filtered = settings.resample
+        seen = resized(content, canvas_size(settings, content, side), filtered)
+        read = resized(style, style_size(settings, style, side), filtered)
+        targets = settings.how.targets(self._read, settings, network, seen, read)
+        return targets, to_tensor(seen)
 
     def _read(
         self,
-        role: str,
-        settings: RenderSettings,
+        kind: Hashable,
         network: Network,
         picture: Image.Image,
-        layers: list[str],
+        layers: Sequence[str],
+        means: tuple[float, float, float] | None,
+        make: Callable[[Tensor], Tensor],
     ) -> dict[str, Tensor]:
-        objective = OBJECTIVES[settings.objective]
+        """What `make` made of a picture's features, computed or remembered."""
         kept = self._targets
-        choice = objective.gram if role == "style" else ""
-        shared = role, choice, pixel_sha256(picture), network.identity, objective.means
+        shared = kind, pixel_sha256(picture), network.identity, means
         missing = [layer for layer in layers if (*shared, layer) not in kept]
         if missing:
             pixels = upload(to_tensor(picture), network.device).to(network.term_dtype)
             with torch.no_grad(), network.arithmetic():
-                read = network.features(pixels, missing, objective.means)
+                read = network.features(pixels, missing, means)
                 for layer, features in read.items():
-                    kept[*shared, layer] = (
-                        gram(features, objective)
-                        if role == "style"
-                        else features.to(network.term_dtype)
-                    )
+                    kept[*shared, layer] = make(features)
         for layer in layers:
             kept.move_to_end((*shared, layer))
         targets = {layer: kept[*shared, layer] for layer in layers}
@@ -433,7 +353,10 @@ class _Painting:
             settings.level_size(level),
         )
         self.size = content.shape[3], content.shape[2]
-        if before is None:
+        painted = settings.how.forward(settings, self.network, content, self.style)
+        if painted is not None:
+            start = upload(painted, self.network.device)
+        elif before is None:
             start = upload(
                 start_pixels(settings, content, self.style, self.request.start_picture),
                 self.network.device,
@@ -444,7 +367,11 @@ class _Painting:
             )
         start = start.to(self.network.term_dtype)
         self.base = len(self.curve)
-        self.minimiser = _minimiser(settings, level, start, state)
+        self.minimiser: Minimiser = Once(start)
+        if painted is None:
+            build = OPTIMISERS[settings.optimiser].build
+            evaluations = settings.level_evaluations(level)
+            self.minimiser = build(start, settings, evaluations, state)
 
     def _identity(self) -> str:
         """What a checkpoint must have been written for."""
@@ -473,7 +400,8 @@ class _Painting:
     def saw(self, values: list[float]) -> None:
         """Take the terms at the point that was asked for down."""
         settings = self.request.settings
-        terms = dict(zip(TERMS, values, strict=True))
+        terms = dict(zip(("total", *settings.how.terms), values, strict=True))
+        total = terms["total"]
         self.last = self.minimiser.ask()
         finite = {
             name: value if math.isfinite(value) else None
@@ -482,17 +410,18 @@ class _Painting:
         self.curve.append(
             {"evaluation": len(self.curve) + 1, "level": self.level + 1, **finite}
         )
-        if terms["total"] < self.best_loss:
-            self.best, self.best_loss = self.last.clone(), terms["total"]
+        if total < self.best_loss:
+            self.best, self.best_loss = self.last.clone(), total
             self.best_evaluation = len(self.curve)
         if self.on_progress is not None:
             self.on_progress(
                 Progress(
                     evaluations=len(self.curve),
                     budget=settings.evaluations,
+                    total=total,
+                    terms={name: terms[name] for name in settings.how.terms},
                     seconds=time.perf_counter() - self.began,
                     picture=partial(self._picture, self.last),
-                    **terms,
                 )
             )
 
@@ -535,6 +464,10 @@ class _Painting:
         if hasattr(self, "minimiser"):
             self.minimiser.close()
 
+    def _ended_early(self) -> str:
+        """Why the search ended, other than by its budget."""
+        return "" if isinstance(self.minimiser, Once) else self.minimiser.finished
+
     def _is_finite(self) -> bool:
         return math.isfinite(self.best_loss)
 
@@ -542,7 +475,7 @@ class _Painting:
         settings = self.request.settings
         content = resized(self.request.content, self.size, settings.resample)
         painted = recoloured(settings, pixels.detach().cpu(), to_tensor(content))
-        return to_image(painted, OBJECTIVES[settings.objective])
+        return to_image(painted, settings.how.rounding(settings))
 
     def settled(self) -> Painted | EngineError:
         try:
@@ -570,7 +503,7 @@ class _Painting:
             curve=self.curve,
             environment=self._environment()
             | {"batch": self.batch, "evaluation": self.how},
-            notes=_notes(settings, self.minimiser.finished),
+            notes=_notes(settings, self._ended_early()),
             last=last,
             best_evaluation=self.best_evaluation,
             digests=self.digests | {name: key for name, key in keys.items() if key},
@@ -582,7 +515,9 @@ class _Group:
 
     def __init__(self, paintings: list[_Painting], pool: Any) -> None:
         self.paintings = paintings
-        self.problem = Problem([each.cell for each in paintings], paintings[0].network)
+        first = paintings[0]
+        method = first.request.settings.how
+        self.problem = method.problem([each.cell for each in paintings], first.network)
         self.evaluation = Evaluation(
             self.problem.evaluate,
             batch=len(paintings),
@@ -610,19 +545,9 @@ class _Group:
 
 def _kind(painting: _Painting) -> tuple[Any, ...]:
     """What paintings that can be evaluated together have in common."""
-    objective = painting.request.settings.objective
-    return painting.network.identity, painting.size, objective
-
-
-def _minimiser(
-    settings: RenderSettings, level: int, start: Tensor, state: dict[str, Any] | None
-) -> Minimiser:
-    if settings.optimiser == "adam":
-        return Adam(start, settings.learning_rate, state)
-    if settings.optimiser == "scipy":
-        evaluations = settings.level_evaluations(level)
-        return ScipyLbfgsb(start, -(-evaluations // ScipyLbfgsb.ROUND), state)
-    return Lbfgs(start, SmoothFirst(start), state)
+    settings = painting.request.settings
+    shared = settings.how.together(settings)
+    return painting.network.identity, painting.size, settings.method, shared
 
 
 def _room(painting: _Painting) -> int:
@@ -632,7 +557,9 @@ def _room(painting: _Painting) -> int:
         return together
     free, _ = torch.cuda.mem_get_info(network.device)
     width, height = painting.size
-    needed = network.bytes_per_pixel(painting.request.settings.layers) * width * height
+    settings = painting.request.settings
+    needed = network.bytes_per_pixel(settings.layers) * width * height
+    needed *= settings.how.cost(settings).memory
     return min(together, max(1, int(0.8 * free / needed)))
 
 

@@ -9,12 +9,20 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
+from generation.engine import checks
 from generation.engine.errors import SettingsError
-from generation.engine.methods.gatys.objectives import OBJECTIVES as OBJECTIVES
+from generation.engine.networks.architectures import (
+    NETWORK_LAYERS,
+    POOLINGS,
+    PRE_RELU,
+    least_side,
+)
+from generation.engine.optimisers import OPTIMISERS
+from generation.engine.registry import METHODS, Method, Value
 from nstlab.core import old_names
 from nstlab.core.old_names import renamed
 
@@ -22,26 +30,10 @@ from nstlab.core.old_names import renamed
 ENGINE_VERSION = "7"
 
 
-def _layers(*convolutions: int) -> tuple[str, ...]:
-    return tuple(
-        f"conv{block}_{n}"
-        for block, count in enumerate(convolutions, start=1)
-        for n in range(1, count + 1)
-    )
-
-
-NETWORK_LAYERS: dict[str, tuple[str, ...]] = {
-    "vgg16": _layers(2, 2, 3, 3, 3),
-    "vgg19": _layers(2, 2, 4, 4, 4),
-}
-# Behind a layer's name: its values before the ReLU instead of after it.
-PRE_RELU = ":pre"
 PAPER_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-POOLINGS = ("max", "average")
 STARTS = ("noise", "content", "style", "blend", "picture:SHA256")
 FITS = ("square", "aspect")
 RESAMPLES = ("lanczos", "bicubic", "bilinear", "box", "nearest")
-OPTIMISERS = ("lbfgs", "adam", "scipy")
 PRECISIONS = ("float32", "float64", "tf32", "bf16")
 COLOURS = ("free", "luminance", "histogram")
 MIN_SIZE, MAX_SIZE = 8, 4096
@@ -60,6 +52,7 @@ class RenderSettings:
 
     | field | meaning, unit, range |
     | --- | --- |
+    | method | a name in `METHODS`; what it brings besides these is in `own` |
     | network | `vgg16` or `vgg19` |
     | weights | `imagenet` (IMAGENET1K_FEATURES, VGG-16 only), `imagenet-v1`,
       `random:SEED`, `file:SHA256`, or `file:SHA256:v1` and `file:SHA256:caffe-bgr` for
@@ -70,7 +63,7 @@ class RenderSettings:
       Eq. 6's w_l; `conv3_1` is read after its ReLU, `conv3_1:pre` before it; style
       layers left out are the paper's five with the objective's own weights |
     | alpha, beta, tv_weight | weights of the three terms (Eq. 1), 0 or more |
-    | objective | a name in `OBJECTIVES` |
+    | objective | the method's convention: a name among its `objectives` |
     | start | `noise`, `content`, `style`, `blend` (of noise and content), or
       `picture:SHA256`, a third picture named by its pixels' sha256 |
     | blend | the share of noise in the start `blend`, 0 to 1 |
@@ -87,10 +80,12 @@ class RenderSettings:
     | precision | of the network; `tf32` and `bf16` need a GPU |
     | colour | `free`, `luminance` (content keeps its colours) or `histogram` (style
       takes the content's mean and covariance of colour) |
+    | own | the settings that only this method has, by name |
 
     Raises `SettingsError`, which names the field and what it may be.
     """
 
+    method: str = "gatys"
     network: str = "vgg16"
     weights: str = "imagenet"
     pooling: str = "max"
@@ -113,11 +108,14 @@ class RenderSettings:
     pyramid: int = 1
     precision: str = "float32"
     colour: str = "free"
+    own: tuple[tuple[str, Value], ...] = ()
 
     def __post_init__(self) -> None:
-        self._one_of("network", NETWORK_LAYERS)
+        self._one_of("method", METHODS)
+        method = self.how
+        self._one_of("network", method.networks)
         self._one_of("pooling", POOLINGS)
-        self._one_of("objective", OBJECTIVES)
+        self._one_of("objective", method.objectives)
         self._one_of("fit", FITS)
         self._one_of("resample", RESAMPLES)
         self._one_of("optimiser", OPTIMISERS)
@@ -126,25 +124,25 @@ class RenderSettings:
         self._check_weights()
         self._check_start()
         for name in ("alpha", "beta", "tv_weight"):
-            self._set(name, _number(name, getattr(self, name)))
+            self._set(name, checks.number(name, getattr(self, name)))
         for name, low, high in (
             ("blend", 0.0, 1.0),
             ("style_scale", 0.1, 4.0),
             ("learning_rate", 1e-6, 255.0),
         ):
-            self._set(name, _number(name, getattr(self, name), low, high))
+            self._set(name, checks.number(name, getattr(self, name), low, high))
         if self.alpha == 0 and self.beta == 0:
             raise SettingsError(
                 "alpha", "alpha and beta are both 0: at least one must be above 0."
             )
-        if self.tv_weight and OBJECTIVES[self.objective].tv is None:
-            raise SettingsError(
-                "tv_weight",
-                f"tv_weight must be 0: the objective {self.objective} has no "
-                "total variation.",
-            )
+        self._set("own", self._checked_own(method))
+        method.check(self)
         if self.style_layers is None:
-            self._set("style_layers", default_style_layers(self.objective))
+            weight = method.layer_weight(
+                "style_layers", len(PAPER_STYLE_LAYERS), self.objective
+            )
+            layers = tuple((layer, weight) for layer in PAPER_STYLE_LAYERS)
+            self._set("style_layers", layers)
         self._check_layers("content_layer", weighed_by="alpha")
         self._check_layers("style_layers", weighed_by="beta")
         self._integer("seed", 0, 2**63 - 1)
@@ -156,23 +154,25 @@ class RenderSettings:
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def _one_of(
-        self, name: str, allowed: Iterable[str], *, also: Iterable[str] = ()
-    ) -> None:
-        value = getattr(self, name)
-        allowed = list(allowed)
-        if value not in allowed:
-            listed = ", ".join([*allowed, *also])
-            raise SettingsError(name, f"{name} must be one of {listed}; got {value!r}.")
+    def _one_of(self, name: str, allowed: Iterable[str], **also: Any) -> None:
+        checks.one_of(name, getattr(self, name), allowed, **also)
 
     def _integer(self, name: str, low: int, high: int) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise SettingsError(name, f"{name} must be a whole number; got {value!r}.")
-        if not low <= value <= high:
-            raise SettingsError(
-                name, f"{name} must be between {low} and {high}; got {_told(value)}."
-            )
+        checks.integer(name, getattr(self, name), low, high)
+
+    def _checked_own(self, method: Method) -> tuple[tuple[str, Value], ...]:
+        """The method's own settings in its order, each with a value."""
+        given = dict(self.own)
+        own = tuple(
+            (each.name, each.checked(given.pop(each.name, each.default)))
+            for each in method.settings
+        )
+        for name in given:
+            raise _unknown(name, method)
+        for name in method.unused:
+            if getattr(self, name) != method.defaults.get(name, _default(name)):
+                raise _unknown(name, method)
+        return own
 
     def _check_weights(self) -> None:
         pattern = (
@@ -229,7 +229,7 @@ class RenderSettings:
             )
         weighed = []
         for layer, weight in pairs:
-            value = _number(name, weight, -math.inf)
+            value = checks.number(name, weight, -math.inf)
             if value <= 0:
                 raise SettingsError(
                     name,
@@ -251,10 +251,23 @@ class RenderSettings:
             )
 
     @property
+    def how(self) -> Method:
+        """The method that these settings are for."""
+        return METHODS[self.method]
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """The layers that are read."""
-        used = [layer for layer, _ in self.content_layer + self.style_layers]
-        return tuple(dict.fromkeys(used))
+        return tuple(dict.fromkeys(self.how.layers(self)))
+
+    def value(self, name: str) -> Any:
+        """A setting's value by its name, also of one that only the method has."""
+        own = dict(self.own)
+        return own[name] if name in own else getattr(self, name)
+
+    def changed(self, **values: Any) -> RenderSettings:
+        """The same settings but for these."""
+        return self.from_dict(self.to_dict() | values)
 
     def level_size(self, level: int) -> int:
         """`size` on a level of the pyramid, 0 being the coarsest."""
@@ -270,7 +283,7 @@ class RenderSettings:
         if level == self.pyramid - 1:
             return self
         alpha = self.alpha * LEAN
-        if OBJECTIVES[self.objective].content != "mean":
+        if self.how.sums_content(self):
             alpha *= (self.size / self.level_size(level)) ** 2
         return replace(self, alpha=alpha)
 
@@ -282,11 +295,12 @@ class RenderSettings:
         return each if level < coarser else self.evaluations - each * coarser
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON has them: layers are lists of [name, weight]."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """The settings as JSON has them: layers are lists of [name, weight], and what
+        only the method has stands beside the others."""
+        values = {name: getattr(self, name) for name in COMMON}
         for name in LAYERS:
             values[name] = [list(pair) for pair in values[name]]
-        return values
+        return values | dict(self.own)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RenderSettings:
@@ -295,15 +309,21 @@ class RenderSettings:
         Settings written down under names of before are read too.
         """
         values = renamed(values, old_names.SETTINGS)
-        known = [field.name for field in fields(cls)]
+        checks.one_of("method", values.get("method", cls.method), METHODS)
+        method = METHODS[values.get("method", cls.method)]
+        own = {each.name for each in method.settings}
         for name in values:
-            if name not in known:
-                raise SettingsError(
-                    str(name), f"There is no setting {name!r}: {', '.join(known)}."
-                )
+            if name not in COMMON and name not in own:
+                raise _unknown(name, method)
+        values = {**method.defaults, **values}
+        if "alpha" in method.unused:
+            values.setdefault("alpha", _default("alpha"))
         if "alpha" not in values:
             raise SettingsError("alpha", "alpha is missing: it has no default.")
-        return cls(**values)
+        return cls(
+            **{name: value for name, value in values.items() if name not in own},
+            own=tuple((name, values[name]) for name in values if name in own),
+        )
 
     def canonical_json(self) -> str:
         """One text per settings: sorted names, floats as their shortest repr."""
@@ -333,39 +353,43 @@ def request_digest(
     )
 
 
-def default_style_layers(objective: str) -> Layers:
-    """The paper's five style layers with the weights of an objective's own mix."""
-    weight = OBJECTIVES[objective].layer_weight(len(PAPER_STYLE_LAYERS))
-    return tuple((layer, weight) for layer in PAPER_STYLE_LAYERS)
+# The settings that all methods share, in their order, each with its default.
+COMMON = {each.name: each.default for each in fields(RenderSettings)}
+del COMMON["own"]
 
 
-def least_side(layers: Iterable[str]) -> int:
-    """The shortest side, in pixels, that leaves the deepest layer one value."""
-    return max((2 ** (int(layer[4]) - 1) for layer in layers), default=1)
+def _default(name: str) -> Any:
+    """A common setting's default; α has one only where nobody asks for it."""
+    return 1.0 if COMMON[name] is MISSING else COMMON[name]
 
 
-def _number(
-    field: str, value: object, low: float = 0.0, high: float = math.inf
-) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingsError(field, f"{field} must be a number; got {value!r}.")
-    try:
-        number = float(value) + 0.0  # + 0.0 makes -0.0 the same request as 0.0
-    except OverflowError:  # a whole number that no float holds
-        number = math.inf
-    if not math.isfinite(number) or not low <= number <= high:
-        allowed = f" {low:g} to {high:g}" if high < math.inf else f" of {low:g} or more"
-        if low == -math.inf:
-            allowed = ""
-        raise SettingsError(
-            field, f"{field} must be a finite number{allowed}; got {number!r}."
-        )
-    return number
+def settings_of(method: Method) -> tuple[str, ...]:
+    """The settings that a method has, in their order, its own last."""
+    own = tuple(each.name for each in method.settings)
+    return (*(name for name in COMMON if name not in method.unused), *own)
 
 
-def _told(value: int) -> str:
-    """A whole number in a sentence; Python writes none of thousands of digits."""
-    return str(value) if abs(value) < 10**30 else "a number of more than 30 digits"
+def parse_layers(
+    text: str, *, share: Callable[[int], float], weight: Callable[[str], float]
+) -> Layers:
+    """Layers as people write them: `conv1_1|conv2_1=0.7`, also with commas; `none`.
+
+    `share` gives the weight of each of so many layers where none stands behind them,
+    `weight` reads what stands in a `LAYER=WEIGHT` that it is given whole.
+    """
+    parts = [part.strip() for part in text.replace("|", ",").split(",")]
+    parts = [part for part in parts if part != "none"]
+    each = share(len(parts)) if parts else 0.0
+    layers = []
+    for part in parts:
+        layer, _, given = part.partition("=")
+        layers.append((layer.strip(), weight(part) if given else each))
+    return tuple(layers)
+
+
+def _unknown(name: str, method: Method) -> SettingsError:
+    known = ", ".join(settings_of(method))
+    return SettingsError(str(name), f"There is no setting {name!r}: {known}.")
 
 
 def _canonical(value: object) -> str:

@@ -24,10 +24,10 @@ from PIL import Image
 from rq.timeouts import JobTimeoutException
 
 from generation.engine.checkpoint import CheckpointRefused
+from generation.engine.environment import differences
 from generation.engine.errors import Cancelled, EngineError, NotFinite
 from generation.engine.painter import Painted, Painter, Progress, Request
 from generation.engine.pictures.files import png_bytes
-from generation.engine.provenance import differences
 from generation.models import (
     Batch,
     Render,

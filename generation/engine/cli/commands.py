@@ -780,7 +780,8 @@ def _finite(value: float) -> float | None:
 
 
 def _rerender(options: argparse.Namespace) -> int:
-    from generation.engine.provenance import differences, read_story
+    from generation.engine.environment import differences
+    from generation.engine.provenance import read_story
 
     told = read_story(options.picture)
     settings = RenderSettings.from_dict(told["settings"])

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from generation.engine.methods.gatys.objectives import CAFFE_MEANS
-from generation.engine.networks.weights import StateDict, convolutions
-from generation.engine.settings import PRE_RELU
+from generation.engine.networks.architectures import (
+    CAFFE_MEANS,
+    PRE_RELU,
+    convolutions,
+)
+from generation.engine.networks.weights import StateDict
 
 # Means and standard deviations that weights expect of RGB in [0, 1]. With those
 # of IMAGENET1K_FEATURES the network sees 0-255 minus the means, Caffe's scale.
@@ -34,12 +37,6 @@ WayBack = MutableSequence[str | Callable[[Tensor], Tensor]]
 Slope = Callable[[str, Tensor | None], Tensor]
 
 _aten = torch.ops.aten
-
-
-def map_area(size: tuple[int, int], layer: str) -> int:
-    """M, the values of one of a layer's maps for a picture of (width, height)."""
-    poolings = int(layer[4]) - 1
-    return (size[0] >> poolings) * (size[1] >> poolings)
 
 
 class Network:

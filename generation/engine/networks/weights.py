@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from generation.engine.errors import WeightsMissing, WeightsRefused
-from generation.engine.settings import NETWORK_LAYERS
+from generation.engine.networks.architectures import convolutions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,19 +83,6 @@ def describe(spec: str) -> str:
     if kind == "imagenet-v1":
         return "torchvision's own ImageNet training (IMAGENET1K_V1)"
     return "ImageNet weights of the original VGG training (IMAGENET1K_FEATURES)"
-
-
-def convolutions(network: str) -> list[tuple[str, str, int, int]]:
-    """The convolutions in order: layer, key in torchvision's state dict, in, out."""
-    width = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
-    rows = []
-    index, block, channels = 0, 1, 3
-    for layer in NETWORK_LAYERS[network]:
-        if int(layer[4]) != block:
-            block, index = int(layer[4]), index + 1  # a pooling stands between
-        rows.append((layer, f"features.{index}", channels, width[block]))
-        channels, index = width[block], index + 2  # the convolution and its ReLU
-    return rows
 
 
 def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:

@@ -5,14 +5,16 @@ Tensors are (1, 3, height, width), RGB, 0-255, on the CPU.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from PIL import Image
 from torch import Tensor
 
 from generation.engine.errors import SettingsError
-from generation.engine.methods.gatys.objectives import OBJECTIVES, Objective
+from generation.engine.networks.architectures import least_side
 from generation.engine.pictures.files import pixel_sha256
-from generation.engine.settings import RenderSettings, least_side
+from generation.engine.settings import RenderSettings
 
 Size = tuple[int, int]  # width, height
 
@@ -59,11 +61,13 @@ def to_tensor(picture: Image.Image) -> Tensor:
     return flat.view(1, height, width, 3).permute(0, 3, 1, 2).float().contiguous()
 
 
-def to_image(pixels: Tensor, objective: Objective) -> Image.Image:
+def to_image(
+    pixels: Tensor, rounding: Literal["nearest", "down"] = "nearest"
+) -> Image.Image:
     """The picture of a tensor: clipped to 0-255 and rounded to whole values, half
-    to even, or cut off where the objective's source did so."""
+    to even, or cut off ("down")."""
     values = pixels[0].detach().clamp(0, 255)
-    if objective.rounding == "nearest":
+    if rounding == "nearest":
         values = values.round()
     array = values.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     return Image.frombytes("RGB", (array.shape[1], array.shape[0]), array.tobytes())
@@ -95,8 +99,7 @@ def start_pixels(
         return to_tensor(resized(picture, (width, height), settings.resample))
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.rand(content.shape, generator=generator) * 255
-    offset = OBJECTIVES[settings.objective].noise_offset
-    noise += torch.tensor(offset).view(1, 3, 1, 1)
+    noise += torch.tensor(settings.how.noise_offset(settings)).view(1, 3, 1, 1)
     if kind == "blend":
         return settings.blend * noise + (1 - settings.blend) * content
     return noise
@@ -150,7 +153,7 @@ def _flat(picture: Image.Image) -> Tensor:
 
 def _picture(pixels: Tensor, size: Size) -> Image.Image:
     tensor = pixels.T.reshape(1, 3, size[1], size[0])
-    return to_image(tensor, OBJECTIVES["paper"])
+    return to_image(tensor)
 
 
 def _root(pixels: Tensor) -> Tensor:

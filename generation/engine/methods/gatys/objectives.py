@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-# The ImageNet means of the Caffe model, red, green, blue, 0-255.
-CAFFE_MEANS = (123.68, 116.779, 103.939)
+from generation.engine.networks.architectures import CAFFE_MEANS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,22 @@
-"""An objective as a function of pictures: its terms and its gradient.
+"""Gatys's objective as a function of pictures: content, style and total variation.
 
-One `Problem` holds the renders that are evaluated together: on a CPU one picture,
-on a GPU as many of one shape as fit. Nothing of one picture reaches another.
+The slopes of content and style are written by hand, as each is one product where
+autograd takes several passes over a layer's features; total variation is a loss only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from generation.engine.methods.gatys.objectives import OBJECTIVES, Objective
-from generation.engine.networks.vgg import Network, WayBack
+from generation.engine.methods.gatys.terms import EXTRA_TERMS
+from generation.engine.networks.vgg import Network
 from generation.engine.settings import RenderSettings
+from generation.engine.terms import AddSlope, Features, LossTerm, Term, TermSum
 
 
 @dataclass(frozen=True)
@@ -45,147 +47,114 @@ class _Layer:
         return total.index_add_(0, self.rows, values.to(total.dtype))
 
 
-class Problem:
-    """The objective of cells that share a network, a shape and an objective."""
+class _LayersTerm(Term):
+    """A term that sums losses of layers, each with its target and its w_l."""
 
-    def __init__(self, cells: Sequence[Cell], network: Network) -> None:
-        self.cells = cells
-        self.network = network
-        self.objective = OBJECTIVES[cells[0].settings.objective]
-        settings = [cell.settings for cell in cells]
-        self.alpha = self._column([each.alpha for each in settings])
-        self.beta = self._column([each.beta for each in settings])
-        self.tv_weight = self._column([each.tv_weight for each in settings])
-        self.has_tv = any(each.tv_weight for each in settings)
-        self.content = self._layers(
-            self.alpha,
-            [cell.contents for cell in cells],
-            [dict(each.content_layer) for each in settings],
-        )
-        self.style = self._layers(
-            self.beta,
-            [cell.grams for cell in cells],
-            [dict(each.style_layers) for each in settings],
-        )
-        self.layers = {*self.content, *self.style}
-
-    def _column(self, values: Sequence[float]) -> Tensor:
-        dtype, device = self.network.term_dtype, self.network.device
-        return torch.tensor(values, dtype=dtype, device=device)
-
-    def _layers(
+    def __init__(
         self,
-        strengths: Tensor,
-        targets: Sequence[dict[str, Tensor]],
-        weights: Sequence[dict[str, float]],
-    ) -> dict[str, _Layer]:
-        used = dict.fromkeys(layer for each in targets for layer in each)
-        layers = {}
-        for layer in used:
-            which = [row for row, each in enumerate(targets) if layer in each]
-            rows = torch.tensor(which, device=self.network.device)
-            column = self._column([weights[row][layer] for row in which])
-            layers[layer] = _Layer(
-                rows=None if len(which) == len(targets) else rows,
-                weights=column,
-                strength=column * strengths[rows],
-                target=torch.cat([targets[row][layer] for row in which]),
-            )
-        return layers
-
-    def layer_losses(
-        self, pictures: Tensor
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Content and style by layer, before w_l; shape (pictures that read it,)."""
-        with self.network.arithmetic():
-            _, content, style = self._differences(pictures)
-            return self._losses(pictures, content, style)
-
-    def terms(self, pictures: Tensor) -> Tensor:
-        """Total, content, style and TV (Eq. 1, 4, 6, 7), shape (batch, 4).
-
-        `pictures`: (batch, 3, height, width), RGB, 0-255.
-        """
-        losses = self.layer_losses(pictures)
-        return self._summed(*losses, tv_loss(pictures, self.objective))
-
-    def evaluate(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """The terms, and the gradient of each total by its picture.
-
-        The way back through the network is walked by hand: every gradient is one
-        buffer that each layer adds its own part to, where autograd would make three.
-        """
-        with torch.no_grad(), self.network.arithmetic():
-            way_back: WayBack = []
-            read, content, style = self._differences(pictures, way_back)
-            tv, slope_of_tv = self._tv(pictures)
-            terms = self._summed(*self._losses(pictures, content, style), tv)
-
-            def slope(name: str, above: Tensor | None) -> Tensor:
-                features = read.pop(name)
-                if above is None:
-                    above = torch.zeros_like(features)
-                if name in content:
-                    self._add_content(above, content.pop(name), self.content[name])
-                if name in style:
-                    pixels = pictures.shape[2] * pictures.shape[3]
-                    self._add_style(
-                        above, features, style.pop(name), self.style[name], pixels
-                    )
-                return above
-
-            gradient = self.network.gradient(way_back, slope)
-            if slope_of_tv is not None:
-                gradient += slope_of_tv
-        return terms, gradient
-
-    def _differences(
-        self, pictures: Tensor, way_back: WayBack | None = None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """Features by layer, and what separates them and their Grams from targets."""
-        objective = self.objective
-        read = self.network.features(pictures, self.layers, objective.means, way_back)
-        content = {
-            name: layer.of(read[name]).to(layer.target.dtype) - layer.target
-            for name, layer in self.content.items()
+        name: str,
+        weights: Tensor,
+        objective: Objective,
+        targets: Sequence[Mapping[str, Tensor]],
+        layer_weights: Sequence[Mapping[str, float]],
+    ) -> None:
+        super().__init__(name, weights)
+        self.objective = objective
+        self.by_layer = {
+            layer: self._layer(layer, targets, layer_weights)
+            for layer in dict.fromkeys(layer for each in targets for layer in each)
         }
-        style = {
-            name: gram(layer.of(read[name]), objective) - layer.target
-            for name, layer in self.style.items()
-        }
-        return read, content, style
+        self.layers = tuple(self.by_layer)
+
+    def _layer(
+        self,
+        layer: str,
+        targets: Sequence[Mapping[str, Tensor]],
+        layer_weights: Sequence[Mapping[str, float]],
+    ) -> _Layer:
+        which = [row for row, each in enumerate(targets) if layer in each]
+        rows = torch.tensor(which, device=self.weights.device)
+        column = _column([layer_weights[row][layer] for row in which], self.weights)
+        return _Layer(
+            rows=None if len(which) == len(targets) else rows,
+            weights=column,
+            strength=column * self.weights[rows],
+            target=torch.cat([targets[row][layer] for row in which]),
+        )
+
+    def layer_losses(self, pictures: Tensor, features: Features) -> dict[str, Tensor]:
+        """The losses by layer, before w_l; shape (pictures that read it,)."""
+        return self._losses(self._differences(features), pictures)
+
+    def losses(self, pictures: Tensor, features: Features) -> Tensor:
+        return self._summed(self.layer_losses(pictures, features))
+
+    def sloped(
+        self, pictures: Tensor, features: Features
+    ) -> tuple[Tensor, AddSlope | None, Tensor | None]:
+        differences = self._differences(features)
+        losses = self._summed(self._losses(differences, pictures))
+        pixels = pictures.shape[2] * pictures.shape[3]
+
+        def add(layer: str, above: Tensor, read: Tensor) -> None:
+            if layer in differences:
+                self._add_slope(
+                    above, read, differences.pop(layer), self.by_layer[layer], pixels
+                )
+
+        return losses, add, None
+
+    def _summed(self, losses: Mapping[str, Tensor]) -> Tensor:
+        total = torch.zeros_like(self.weights)
+        for name, values in losses.items():
+            layer = self.by_layer[name]
+            layer.onto(total, layer.weights * values)
+        return total
+
+    def _differences(self, features: Features) -> dict[str, Tensor]:
+        raise NotImplementedError
 
     def _losses(
-        self, pictures: Tensor, content: dict[str, Tensor], style: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        objective = self.objective
-        pixels = pictures.shape[2] * pictures.shape[3]
-        return (
-            {name: content_loss(each, objective) for name, each in content.items()},
-            {name: style_loss(each, objective, pixels) for name, each in style.items()},
-        )
+        self, differences: Mapping[str, Tensor], pictures: Tensor
+    ) -> dict[str, Tensor]:
+        raise NotImplementedError
 
-    def _summed(
-        self, contents: dict[str, Tensor], styles: dict[str, Tensor], tv: Tensor
-    ) -> Tensor:
-        content, style = torch.zeros_like(self.alpha), torch.zeros_like(self.alpha)
-        for name, losses in contents.items():
-            self.content[name].onto(content, self.content[name].weights * losses)
-        for name, losses in styles.items():
-            self.style[name].onto(style, self.style[name].weights * losses)
-        total = self.alpha * content + self.beta * style + self.tv_weight * tv
-        return torch.stack([total, content, style, tv], 1)
+    def _add_slope(
+        self,
+        above: Tensor,
+        features: Tensor,
+        difference: Tensor,
+        layer: _Layer,
+        pixels: int,
+    ) -> None:
+        raise NotImplementedError
 
-    def _tv(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
-        if not self.has_tv:
-            return tv_loss(pictures, self.objective), None
-        with torch.enable_grad():
-            pictures = pictures.detach().requires_grad_()
-            tv = tv_loss(pictures, self.objective)
-            (slope,) = torch.autograd.grad(tv, pictures, self.tv_weight)
-        return tv.detach(), slope
 
-    def _add_content(self, above: Tensor, difference: Tensor, layer: _Layer) -> None:
+class ContentTerm(_LayersTerm):
+    """How far a picture's features are from the content's (Eq. 4)."""
+
+    def _differences(self, features: Features) -> dict[str, Tensor]:
+        return {
+            name: layer.of(features[name]).to(layer.target.dtype) - layer.target
+            for name, layer in self.by_layer.items()
+        }
+
+    def _losses(
+        self, differences: Mapping[str, Tensor], pictures: Tensor
+    ) -> dict[str, Tensor]:
+        return {
+            name: content_loss(each, self.objective)
+            for name, each in differences.items()
+        }
+
+    def _add_slope(
+        self,
+        above: Tensor,
+        features: Tensor,
+        difference: Tensor,
+        layer: _Layer,
+        pixels: int,
+    ) -> None:
         """The slope of Eq. 4: the difference, or twice its part in the mean."""
         factor = (
             1 if self.objective.content == "half-sum" else 2 / difference[0].numel()
@@ -194,7 +163,26 @@ class Problem:
             above, difference.mul_((factor * layer.strength)[:, None, None, None])
         )
 
-    def _add_style(
+
+class StyleTerm(_LayersTerm):
+    """How far a picture's Gram matrices are from the style's (Eq. 6)."""
+
+    def _differences(self, features: Features) -> dict[str, Tensor]:
+        return {
+            name: gram(layer.of(features[name]), self.objective) - layer.target
+            for name, layer in self.by_layer.items()
+        }
+
+    def _losses(
+        self, differences: Mapping[str, Tensor], pictures: Tensor
+    ) -> dict[str, Tensor]:
+        pixels = pictures.shape[2] * pictures.shape[3]
+        return {
+            name: style_loss(each, self.objective, pixels)
+            for name, each in differences.items()
+        }
+
+    def _add_slope(
         self,
         above: Tensor,
         features: Tensor,
@@ -212,6 +200,70 @@ class Problem:
             _maps(above).baddbmm_(maps, scaled.to(maps.dtype))
         else:
             _maps(above).index_add_(0, layer.rows, maps @ scaled.to(maps.dtype))
+
+
+class TvTerm(Term):
+    """Total variation (Eq. 7)."""
+
+    reads_pictures = True
+
+    def __init__(self, name: str, weights: Tensor, objective: Objective) -> None:
+        super().__init__(name, weights)
+        self.objective = objective
+
+    def losses(self, pictures: Tensor, features: Features) -> Tensor:
+        return tv_loss(pictures, self.objective)
+
+
+class Problem(TermSum):
+    """The objective of cells that share a network, a shape and a convention."""
+
+    def __init__(self, cells: Sequence[Cell], network: Network) -> None:
+        self.cells = cells
+        objective = OBJECTIVES[cells[0].settings.objective]
+        settings = [cell.settings for cell in cells]
+        like = torch.zeros((), dtype=network.term_dtype, device=network.device)
+
+        def column(name: str) -> Tensor:
+            return _column([each.value(name) for each in settings], like)
+
+        self.content = ContentTerm(
+            "content",
+            column("alpha"),
+            objective,
+            [cell.contents for cell in cells],
+            [dict(each.content_layer) for each in settings],
+        )
+        self.style = StyleTerm(
+            "style",
+            column("beta"),
+            objective,
+            [cell.grams for cell in cells],
+            [dict(each.style_layers) for each in settings],
+        )
+        tv = TvTerm("tv", column("tv_weight"), objective)
+        extra = [
+            LossTerm(name, column(each.weight.name), each.loss, layers=each.layers)
+            for name, each in EXTRA_TERMS.items()
+        ]
+        super().__init__(
+            [self.content, self.style, tv, *extra], network, objective.means
+        )
+
+    def layer_losses(
+        self, pictures: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Content and style by layer, before w_l; shape (pictures that read it,)."""
+        with self.network.arithmetic():
+            features = self._features(pictures)
+            return (
+                self.content.layer_losses(pictures, features),
+                self.style.layer_losses(pictures, features),
+            )
+
+
+def _column(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)
 
 
 def gram(features: Tensor, objective: Objective) -> Tensor:

@@ -1,62 +1,20 @@
-"""Minimisers that are asked for a point and told its value, one per picture.
-
-Nothing here knows pictures or networks: whoever drives a minimiser evaluates the
-points, one picture at a time or many together. A minimiser asks for the numbers it
-decides by, so that those of a whole batch come from the device in one go.
-"""
+"""L-BFGS for pictures: broad changes first, and no number asked for twice."""
 
 from __future__ import annotations
 
 import math
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import Callable, Generator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from generation.engine.devices import upload
+from generation.engine.optimisers.minimiser import NOT_FINITE, Reading
 
-# What yields tensors (of one axis) and is sent their values.
-Reading = Generator[Tensor, list[float], None]
 # A trial: step length, value, gradient and slope along the direction.
 _Trial = tuple[float, float, Tensor, float]
-
-NOT_FINITE = "the objective is not finite"
-
-
-class Minimiser(Protocol):
-    """One minimisation, driven from outside.
-
-    `ask()` is the point to evaluate, `told(loss, gradient)` takes its answer, for
-    which it reads numbers; after that `finished` may hold the reason why no other
-    point will be asked for. `state()` and `settled` are where a new minimiser can
-    take over: it asks again for what was asked after the first `settled` evaluations.
-    """
-
-    finished: str
-    settled: int
-
-    def ask(self) -> Tensor: ...
-    def told(self, loss: float, gradient: Tensor) -> Reading: ...
-    def state(self) -> dict[str, Any]: ...
-    def close(self) -> None: ...
-
-
-def tell(answers: Iterable[tuple[Minimiser, float, Tensor]]) -> None:
-    """Give minimisers their losses and gradients, all reading at the same time."""
-    readings = [who.told(loss, gradient) for who, loss, gradient in answers]
-    wanted = [(reading, next(reading, None)) for reading in readings]
-    while waiting := [(reading, want) for reading, want in wanted if want is not None]:
-        numbers = torch.cat([want for _, want in waiting]).tolist()
-        wanted = []
-        for reading, want in waiting:
-            mine, numbers = numbers[: len(want)], numbers[len(want) :]
-            with suppress(StopIteration):
-                wanted.append((reading, reading.send(mine)))
 
 
 class Lbfgs:
@@ -316,132 +274,3 @@ class _History:
             weights[s] += alphas[s] - beta / self.products[s, y]
         coefficients = torch.from_numpy(weights).to(self.rows.dtype)
         return -(upload(coefficients, self.rows.device) @ self.rows + scale * gradient)
-
-
-class Adam:
-    """Kingma & Ba, ICLR 2015, algorithm 1; `rate` is in the units of the point."""
-
-    DECAYS = 0.9, 0.999
-    EPSILON = 1e-8
-
-    def __init__(
-        self, start: Tensor, rate: float, state: dict[str, Any] | None = None
-    ) -> None:
-        self.finished = ""
-        self._rate = rate
-        self._x = start
-        self._mean = torch.zeros_like(start)
-        self._square = torch.zeros_like(start)
-        self._steps = 0
-        if state is not None:
-            self._x, self._mean, self._square, self._steps = (
-                state[name] for name in ("x", "mean", "square", "steps")
-            )
-        self.settled = 0
-
-    def ask(self) -> Tensor:
-        return self._x
-
-    def told(self, loss: float, gradient: Tensor) -> Reading:
-        (largest,) = yield gradient.abs().max().view(1)
-        if not (math.isfinite(loss) and math.isfinite(largest)):
-            self.finished = NOT_FINITE
-            return
-        self._steps += 1
-        self.settled += 1
-        first, second = self.DECAYS
-        self._mean = first * self._mean + (1 - first) * gradient
-        self._square = second * self._square + (1 - second) * gradient.square()
-        mean = self._mean / (1 - first**self._steps)
-        square = self._square / (1 - second**self._steps)
-        self._x = self._x - self._rate * mean / (square.sqrt() + self.EPSILON)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "x": self._x,
-            "mean": self._mean,
-            "square": self._square,
-            "steps": self._steps,
-        }
-
-    def close(self) -> None:
-        pass
-
-
-class ScipyLbfgsb:
-    """SciPy's L-BFGS-B as the notebook ran it: rounds of `maxfun=20` without bounds,
-    each from where the last one ended and without its history.
-
-    SciPy looks at `maxfun` between its line searches, so that a round may take a few
-    evaluations more. It calls and is not called: it runs in a thread of its own.
-    """
-
-    ROUND = 20
-
-    def __init__(
-        self, start: Tensor, rounds: int, state: dict[str, Any] | None = None
-    ) -> None:
-        self.finished = ""
-        self.settled = self._told = 0
-        self._like = start
-        self._state = state or {"x": start.flatten(), "round": 0}
-        self._points: queue.Queue[Tensor | str | BaseException] = queue.Queue()
-        self._answers: queue.Queue[tuple[float, Any] | None] = queue.Queue()
-        thread = threading.Thread(target=self._work, args=(rounds,), daemon=True)
-        thread.start()
-        self._take()
-
-    def ask(self) -> Tensor:
-        return self._asked
-
-    def told(self, loss: float, gradient: Tensor) -> Reading:
-        self._told += 1
-        slopes = gradient.flatten().double().cpu().numpy()
-        if math.isfinite(loss) and np.isfinite(slopes).all():
-            self._answers.put((loss, slopes))
-            self._take()
-        else:
-            self.finished = NOT_FINITE
-        yield from ()  # SciPy wants the whole gradient, not numbers
-
-    def state(self) -> dict[str, Any]:
-        return self._state
-
-    def close(self) -> None:
-        self._answers.put(None)
-
-    def _take(self) -> None:
-        point = self._points.get()
-        if isinstance(point, BaseException):
-            raise point
-        if isinstance(point, str):
-            self.finished = point
-        else:
-            self._asked = point
-
-    def _work(self, rounds: int) -> None:
-        from scipy.optimize import fmin_l_bfgs_b
-
-        x = self._state["x"].double().cpu().numpy()
-        try:
-            for done in range(self._state["round"], rounds):
-                x, _, _ = fmin_l_bfgs_b(self._evaluate, x, maxfun=self.ROUND)
-                self._state = {"x": torch.from_numpy(x), "round": done + 1}
-                self.settled = self._told
-        except _Closed:
-            return
-        except BaseException as error:  # it belongs to whoever drives
-            self._points.put(error)
-        else:
-            self._points.put("all its rounds are spent")
-
-    def _evaluate(self, x: Any) -> tuple[float, Any]:
-        self._points.put(torch.from_numpy(x).to(self._like).view_as(self._like))
-        answer = self._answers.get()
-        if answer is None:
-            raise _Closed
-        return answer
-
-
-class _Closed(Exception):
-    """Nobody waits for another point."""

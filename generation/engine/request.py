@@ -1,0 +1,66 @@
+"""What a painter is asked for, tells on its way and answers in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from generation.engine.settings import RenderSettings
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One evaluation: `total` is weighted, the method's `terms` are not (Eq. 1).
+
+    `picture` makes the picture that was evaluated; ask for it before you return.
+    """
+
+    evaluations: int
+    budget: int
+    total: float
+    terms: Mapping[str, float]
+    seconds: float
+    picture: Callable[[], Image.Image] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A finished render.
+
+    `image` is the best iterate (evaluation `best_evaluation`), `last` the last one.
+    `curve` has a row per evaluation: `evaluation`, the pyramid's `level` from 1, the
+    weighted `total`, and the method's terms before their weights: Gatys's are
+    `content`, `style` (Eq. 6) and `tv`, of which content and style are not computed
+    but 0 where they have no weight. What is not finite is None, since JSON has no word
+    for it. `digests` name what went in: the
+    pixels of both pictures, the weights, and the caller's keys.
+    """
+
+    image: Image.Image
+    pixel_sha256: str
+    evaluations: int
+    seconds: float
+    curve: list[dict[str, float | None]]
+    environment: dict[str, Any]
+    notes: tuple[str, ...]
+    last: Image.Image
+    best_evaluation: int
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One picture to paint; `Painter.render` says what its parts mean."""
+
+    settings: RenderSettings
+    content: Image.Image
+    style: Image.Image
+    content_key: str | None = None
+    style_key: str | None = None
+    start_picture: Image.Image | None = None
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 60.0
