@@ -444,7 +444,8 @@ def grid(options: argparse.Namespace) -> None:
     again in float32 and held against those that were painted in float32. On a CPU
     there is nothing to claim, and only the check is printed.
     """
-    from generation.engine.painter import Painted, Painter, Request
+    from generation.engine.painter import Painter
+    from generation.engine.request import Painted, Request
     from generation.engine.settings import RenderSettings
 
     on_gpu = options.device == "cuda"

@@ -9,7 +9,7 @@ from django import forms
 
 from generation.engine.factors import Factor
 from generation.engine.grid import ImpossibleGrid, axes_text, parse_axes
-from generation.engine.settings import NETWORK_LAYERS
+from generation.engine.networks.architectures import NETWORK_LAYERS
 
 
 class NumberListField(forms.Field):

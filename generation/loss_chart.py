@@ -50,8 +50,9 @@ class Chart:
 
 
 def chart(curve: Sequence[Mapping[str, Any]], weights: Mapping[str, float]) -> Chart:
-    """Draw a render's `curve`. `weights` are α, β and the TV weight by the terms
-    `content`, `style` and `tv`, which are drawn as they add up to the `total`.
+    """Draw a render's `curve`. `weights` are those of its method's terms by name (α, β
+    and the TV weight of `content`, `style` and `tv`), which are drawn as they add up
+    to the `total`.
 
     A term of weight 0 has no line, nor has a value of 0, one MOST_DECADES below the
     largest, or one that was not finite (None), a point on a logarithmic axis.

@@ -34,7 +34,8 @@ class NoRoom(ImpossibleGrid):
 
 
 class Rates:
-    """Seconds per evaluation, by network and size, as finished renders took them.
+    """Seconds per evaluation, by method, network and size, as finished renders took
+    them.
 
     Taken from the device that finished one last: the workers present. A size never
     painted is scaled by area from the nearest that was; a lab that has painted
@@ -47,40 +48,60 @@ class Rates:
             .filter(seconds__gt=0, reused_from=None)
             .order_by("-finished_at")
             .values_list(
-                "environment__device", "network", "size", "evaluations", "seconds"
+                "environment__device",
+                "method",
+                "network",
+                "size",
+                "evaluations",
+                "seconds",
             )[:LOOKED_AT]
         )
-        taken: dict[tuple[str, int], list[float]] = defaultdict(list)
+        taken: dict[tuple[str, str, int], list[float]] = defaultdict(list)
         self.device = ""
-        for device, network, size, evaluations, seconds in rows:
+        for device, method, network, size, evaluations, seconds in rows:
             self.device = self.device or str(device)
             if seconds and str(device) == self.device:
-                taken[network, size].append(seconds / evaluations)
+                taken[method, network, size].append(seconds / evaluations)
         self.measured = {key: median(values) for key, values in taken.items()}
         self.renders = sum(map(len, taken.values()))
 
-    def per_evaluation(self, network: str, size: int) -> float:
-        """Seconds that one evaluation takes, or would."""
-        if (network, size) in self.measured:
-            return self.measured[network, size]
-        same = [key for key in self.measured if key[0] == network] or self.measured
+    def per_evaluation(self, wanted: RenderSettings) -> float:
+        """Seconds that one evaluation of a render takes, or would.
+
+        A method never painted takes what it says it costs beside Gatys's.
+        """
+        own = self._measured(wanted.method, wanted.network, wanted.size)
+        if own is not None:
+            return own
+        first = RenderSettings.method
+        rate = self._measured(first, wanted.network, wanted.size)
+        if rate is None:
+            rate = GUESSED_SECONDS_AT_300 * (wanted.size / 300) ** 2
+        cost = wanted.how.cost(wanted)
+        return rate * cost.time * cost.evaluations / wanted.evaluations
+
+    def _measured(self, method: str, network: str, size: int) -> float | None:
+        """The method's own rate, scaled by area where this size was never painted."""
+        if (method, network, size) in self.measured:
+            return self.measured[method, network, size]
+        of_it = [key for key in self.measured if key[0] == method]
+        same = [key for key in of_it if key[1] == network] or of_it
         if not same:
-            return GUESSED_SECONDS_AT_300 * (size / 300) ** 2
-        nearest = min(same, key=lambda key: abs(key[1] - size))
-        return float(self.measured[nearest] * (size / nearest[1]) ** 2)
+            return None
+        nearest = min(same, key=lambda key: abs(key[2] - size))
+        return float(self.measured[nearest] * (size / nearest[2]) ** 2)
 
-    def seconds(self, wanted: RenderSettings | Render) -> float:
+    def seconds(self, wanted: RenderSettings) -> float:
         """Seconds that one render takes, or would."""
-        rate = self.per_evaluation(wanted.network, wanted.size)
-        return wanted.evaluations * rate
+        return wanted.evaluations * self.per_evaluation(wanted)
 
-    def source(self, keys: Iterable[tuple[str, int]]) -> str:
-        """The source of the rates of these networks and sizes, in words."""
+    def source(self, renders: Iterable[RenderSettings]) -> str:
+        """The source of the rates of these renders, in words."""
         if not self.measured:
             return "a guess for two CPU cores: nothing has been painted here yet"
         known = f"measured on {self.renders:,} finished renders on {self.device}"
-        others = sorted({size for network, size in keys
-                         if (network, size) not in self.measured})  # fmt: skip
+        keys = {(each.method, each.network, each.size) for each in renders}
+        others = sorted({key[2] for key in keys if key not in self.measured})
         if not others:
             return known
         return f"{known}, scaled by area to {', '.join(map(str, others))} pixels"
@@ -200,7 +221,7 @@ def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> For
         reused=len(there),
         evaluations=sum(each.evaluations for each in new),
         seconds=sum(rates.seconds(each) for each in new),
-        source=rates.source({(each.network, each.size) for each in new}),
+        source=rates.source(new),
         workers=workers_of("render"),
         bytes=sum(most_bytes(each.size**2) for each in new),
     )

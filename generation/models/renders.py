@@ -139,6 +139,8 @@ class Render(models.Model):
     digest = models.CharField("request", max_length=64, editable=False)
     settings = models.JSONField(editable=False)
 
+    method = models.CharField(max_length=40, default="gatys")
+
     # The factors again, as columns to filter and sort by; `settings` is the truth.
     content_layer = models.CharField(max_length=400)
     style_layers = models.CharField(max_length=400)
@@ -251,6 +253,7 @@ class Render(models.Model):
         kept = cls._kept()
         return cls(
             experiment=experiment,
+            method=cell.settings.method,
             content_id=cell.content,
             style_id=cell.style,
             digest=cell.digest,

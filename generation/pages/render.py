@@ -34,7 +34,8 @@ def about_render(request: HttpRequest, row: Render) -> dict[str, Any]:
         sharing |= Render.objects.filter(pk=row.reused_from_id)
     sharing = sharing.exclude(pk=row.pk).select_related("experiment").defer(*LONG)
     seen = seen_by(request.user, sharing)
-    weights = {"content": row.alpha, "style": row.beta, "tv": row.tv_weight}
+    settings = row.render_settings()
+    weights = settings.how.weights_of_terms(settings)
     last = row.curve[-1] if row.curve else {}
     shared_with = list(seen[:10])
     return {

@@ -40,6 +40,7 @@ from generation.contact_sheet.figure import (
     write_png,
 )
 from generation.contact_sheet.layout import MOST_CELLS, Block
+from generation.engine.settings import RenderSettings
 from generation.experiments.forecast import Rates, duration
 from generation.models import Experiment, Render
 from nstlab.core.access import VIEW, may
@@ -111,13 +112,14 @@ def _progress(experiment: Experiment) -> dict[str, Any]:
 def _time_left(experiment: Experiment) -> dict[str, Any]:
     """How long the workers that are there would paint what is left, were it theirs
     alone."""
-    sizes = ("network", "size", "evaluations")
-    left = experiment.renders.unfinished().order_by().values_list(*sizes)
+    alike = ("method", "network", "weights", "size", "evaluations")
+    left = experiment.renders.unfinished().order_by().values(*alike)
     rates = Rates()
-    seconds = sum(
-        count * evaluations * rates.per_evaluation(network, size)
-        for network, size, evaluations, count in left.annotate(count=Count("pk"))
-    )
+    seconds = 0.0
+    for some in left.annotate(count=Count("pk")):
+        count = some.pop("count")
+        one = RenderSettings.from_dict({"alpha": 1.0, **some})
+        seconds += count * rates.seconds(one)
     workers = workers_of("render")
     return {"workers": workers, "left": duration(seconds / max(1, workers))}
 

@@ -84,7 +84,7 @@ def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Bat
     rates, before = Rates(), None
     longest = settings.NSTLAB_BATCH_SECONDS
     for render in sorted(renders, key=_shared):
-        cost = rates.seconds(render)
+        cost = rates.seconds(render.render_settings())
         if _shared(render) != before or seconds[-1] + cost > longest:
             groups.append([])
             seconds.append(0.0)

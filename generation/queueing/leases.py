@@ -15,7 +15,7 @@ from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection, transaction
 from PIL import Image
 
-from generation.engine.painter import Progress
+from generation.engine.request import Progress
 from generation.models import Batch, Render
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ TICK_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0
 PREVIEWS_A_SECOND = 2.0
 PREVIEW_SIDE = 256
-KEPT = ("evaluations", "budget", "total", "content", "style", "tv", "seconds")
+KEPT = ("evaluations", "budget", "total", "seconds")
 
 
 @dataclass
@@ -79,6 +79,7 @@ class Lease:
         """Remember how far it is; the thread stores it when its second comes."""
         shown = self._shown[render.pk]
         values = {name: getattr(progress, name) for name in KEPT}
+        values |= progress.terms
         # JSON knows no infinity.
         shown.progress = {
             name: value if math.isfinite(value) else None

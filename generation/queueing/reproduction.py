@@ -30,7 +30,7 @@ def reproduce(render: Render) -> bool:
     """
     if render.status != Render.Status.DONE:
         return False
-    timeout = jobs.timeout_for(Rates().seconds(render))
+    timeout = jobs.timeout_for(Rates().seconds(render.render_settings()))
     try:
         with transaction.atomic():
             row = Reproduction.objects.create(render=render)

@@ -26,8 +26,9 @@ from rq.timeouts import JobTimeoutException
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.environment import differences
 from generation.engine.errors import Cancelled, EngineError, NotFinite
-from generation.engine.painter import Painted, Painter, Progress, Request
+from generation.engine.painter import Painter
 from generation.engine.pictures.files import png_bytes
+from generation.engine.request import Painted, Progress, Request
 from generation.models import (
     Batch,
     Render,

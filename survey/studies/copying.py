@@ -305,4 +305,5 @@ def _losses(render: Render) -> dict[str, float]:
     kept = min(finite, key=lambda point: point["total"], default=None)
     if kept is None:
         return {}
-    return {f"{term}_loss": kept[term] for term in ("content", "style", "tv")}
+    usual = [term for term in ("content", "style", "tv") if term in kept]
+    return {f"{term}_loss": kept[term] for term in usual}

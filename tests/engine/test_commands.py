@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 from generation.engine.cli.commands import layers, main
+from generation.engine.environment import differences
 from generation.engine.methods.gatys.objectives import AS_PUBLISHED
 from generation.engine.networks.weights import state_dict
 from generation.engine.painter import Painter
 from generation.engine.pictures.files import pixel_sha256
-from generation.engine.provenance import differences, read_story, signed_png
+from generation.engine.provenance import read_story, signed_png
 from generation.engine.settings import Layers, RenderSettings
 from nstlab.core.version import software
 

@@ -14,8 +14,9 @@ from generation.engine.devices import Evaluation
 from generation.engine.methods.gatys.problem import Problem
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import state_dict
-from generation.engine.painter import Painted, Painter, Request
+from generation.engine.painter import Painter
 from generation.engine.pictures.canvas import to_tensor
+from generation.engine.request import Painted, Request
 from generation.engine.settings import RenderSettings
 
 from .conftest import picture

@@ -20,11 +20,12 @@ from generation.engine.methods.gatys.problem import (
     style_loss,
     tv_loss,
 )
+from generation.engine.networks.architectures import POOLINGS
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import INPUTS, state_dict
 from generation.engine.painter import Painter
 from generation.engine.pictures.canvas import start_pixels, to_image, to_tensor
-from generation.engine.settings import POOLINGS, RenderSettings
+from generation.engine.settings import RenderSettings
 
 from . import reference
 from .conftest import picture
@@ -340,7 +341,7 @@ def test_it_rounds_but_cuts_off_for_the_notebook() -> None:
     shaped = pixels.view(1, 3, 1, 6)
 
     def reds(name: str) -> list[int]:
-        return np.asarray(to_image(shaped, OBJECTIVES[name]))[0, :, 0].tolist()
+        return np.asarray(to_image(shaped, OBJECTIVES[name].rounding))[0, :, 0].tolist()
 
     assert reds("paper") == [0, 0, 2, 2, 255, 255]
     assert reds("notebook") == [0, 0, 1, 1, 254, 255]

@@ -15,14 +15,10 @@ from torch import Tensor
 from generation.engine.methods.gatys.problem import Problem
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import state_dict
-from generation.engine.optimisers.minimisers import (
-    Adam,
-    Lbfgs,
-    Minimiser,
-    ScipyLbfgsb,
-    SmoothFirst,
-    tell,
-)
+from generation.engine.optimisers.adam import Adam
+from generation.engine.optimisers.lbfgs import Lbfgs, SmoothFirst
+from generation.engine.optimisers.minimiser import Minimiser, tell
+from generation.engine.optimisers.scipy_lbfgsb import ScipyLbfgsb
 from generation.engine.painter import Painter
 from generation.engine.pictures.canvas import start_pixels
 from generation.engine.settings import RenderSettings

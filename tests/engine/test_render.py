@@ -9,8 +9,9 @@ from PIL import Image
 
 from generation.engine.errors import Cancelled, ImageRefused, NotFinite
 from generation.engine.networks.vgg import Network
-from generation.engine.painter import Painter, Progress, render
+from generation.engine.painter import Painter, render
 from generation.engine.provenance import story
+from generation.engine.request import Progress
 from generation.engine.settings import RenderSettings
 
 from .conftest import picture

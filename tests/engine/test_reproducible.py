@@ -12,7 +12,7 @@ from PIL import Image
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.errors import Cancelled, NotFinite, SettingsError
 from generation.engine.networks.vgg import Network
-from generation.engine.painter import Painted, Painter, Request, render
+from generation.engine.painter import Painter, render
 from generation.engine.pictures.canvas import (
     canvas_size,
     prepared,
@@ -20,6 +20,7 @@ from generation.engine.pictures.canvas import (
     to_tensor,
 )
 from generation.engine.pictures.files import pixel_sha256
+from generation.engine.request import Painted, Request
 
 from .conftest import picture
 from .test_render import settings

@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 
 from generation.engine.factors import column_values
-from generation.engine.settings import (
-    NETWORK_LAYERS,
-    RenderSettings,
-    request_digest,
-)
+from generation.engine.networks.architectures import NETWORK_LAYERS
+from generation.engine.settings import RenderSettings, request_digest
 
 
 @pytest.mark.parametrize(

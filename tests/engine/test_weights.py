@@ -9,9 +9,9 @@ import torch
 import torchvision
 
 from generation.engine.errors import WeightsMissing, WeightsRefused
+from generation.engine.networks.architectures import convolutions
 from generation.engine.networks.weights import (
     add_file,
-    convolutions,
     describe,
     imagenet_at_hand,
     is_random,

@@ -15,7 +15,9 @@ from generation.engine.grid import (
     expand,
     parse_axes,
 )
-from generation.engine.settings import NETWORK_LAYERS
+from generation.engine.methods.gatys import Gatys
+from generation.engine.networks.architectures import NETWORK_LAYERS
+from generation.engine.registry import METHODS
 
 FIXED = {"size": 300, "evaluations": 240, "seed": 0}
 PIXELS = {"c": "1" * 64, "s": "2" * 64, "d": "3" * 64}
@@ -67,6 +69,7 @@ def test_the_order_is_pair_then_axis_by_axis() -> None:
 
 
 LEVELS: dict[str, list[Any]] = {
+    "method": ["gatys", "another"],
     "network": ["vgg16", "vgg19"],
     "weights": ["random:0", "random:1"],
     "pooling": ["max", "average"],
@@ -93,7 +96,10 @@ LEVELS: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("setting", setting_names())
-def test_every_setting_of_the_engine_can_be_an_axis(setting: str) -> None:
+def test_every_setting_of_the_engine_can_be_an_axis(
+    setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "another", Gatys())
     fixed = {
         "weights": "random:0",
         "start": "blend",

@@ -36,7 +36,8 @@ from nstlab.core import old_names
 from nstlab.core.old_names import renamed
 
 if TYPE_CHECKING:
-    from generation.engine.painter import Painted, Painter, Progress, Request
+    from generation.engine.painter import Painter
+    from generation.engine.request import Painted, Progress, Request
 
 DESCRIPTION = """\
 Neural style transfer by named conventions, reproducible to the bit on a CPU.
@@ -509,7 +510,7 @@ class _Cell:
 
 
 def _grid(options: argparse.Namespace) -> int:
-    from generation.engine.painter import Request
+    from generation.engine.request import Request
 
     painter = _painter(options)
     try:
