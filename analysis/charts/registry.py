@@ -17,6 +17,7 @@ from analysis.charts.raters import raters
 from analysis.charts.screening import screening
 from analysis.charts.sos import sos
 from analysis.charts.subject import Subject
+from analysis.stats.tables import TABLES
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,15 @@ class ChartKind:
     table: str
     draw: Callable[..., Chart]
     crosses: bool = False
-    answers: str = "ratings"  # or choices: what people gave
+
+    @property
+    def answers(self) -> str:
+        """What people must have given for it: ratings or choices, as for its table."""
+        return TABLES[self.table].answers
 
 
 KINDS: list[ChartKind] = [
-    ChartKind("pair_scale.csv", pair_scale, answers="choices"),
+    ChartKind("pair_scale.csv", pair_scale),
     ChartKind("mos_by_stimulus.csv", caterpillar),
     ChartKind("mos_by_stimulus.csv", rating_bars),
     ChartKind("mos_by_condition.csv", heat_map, crosses=True),

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from analysis.stats.report import Report
+from analysis.stats.report import Results
+from analysis.stats.tables import TABLES
 from generation.engine.factors import FACTORS, short_label
 
 TITLE_IN_LABEL = 15
@@ -32,7 +33,7 @@ class Subject:
     @classmethod
     def of(
         cls,
-        report: Report,
+        report: Results,
         *,
         factors: Sequence[str],
         thumbnails: Mapping[str, Image.Image],
@@ -43,8 +44,9 @@ class Subject:
 
     @property
     def answers(self) -> str:
-        """ratings, or choices between two pictures."""
-        return "choices" if "pair_scale.csv" in self.tables else "ratings"
+        """ratings, or choices between two pictures: what its tables rest on."""
+        rest_on = [TABLES[name].answers for name in self.tables if name in TABLES]
+        return "choices" if "choices" in rest_on else "ratings"
 
     @property
     def interval(self) -> str:

@@ -6,7 +6,6 @@ In a worker or a command only: pandas, SciPy and matplotlib stay out of the web 
 from __future__ import annotations
 
 import logging
-import platform
 import tempfile
 from collections.abc import Callable, Collection
 from importlib.metadata import version
@@ -24,7 +23,6 @@ from analysis.preregistration.plan import options_of, pairs_of
 from analysis.scales import scale_of
 from nstlab.core.factor_names import notes_of
 from nstlab.core.storage import read_stored
-from nstlab.core.version import software
 from survey.methods import Answers, method_of
 from survey.models import Study
 
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.stats import report as stats
+    from analysis.stats.case import Options
     from analysis.stats.frame import Ratings
 from analysis.reports.method_text import INTERVALS, sampling_sentence, scale_sentence
 from analysis.reports.snapshot import fingerprint, one_reading
@@ -45,11 +44,11 @@ MOST_PICTURES = 200
 
 def build(
     study: Study, *, include_simulated: bool, shared: bool = False, **chosen: Any
-) -> tuple[Ratings, stats.Report]:
+) -> tuple[Ratings, stats.Results]:
     """The ratings that count and every table on them, stimuli in the study's order.
 
     `shared` counts what the open-science bundle holds. `chosen` replaces fields of
-    `analysis.stats.report.Options`; ValueError says which cannot be. Imports pandas:
+    `analysis.stats.case.Options`; ValueError says which cannot be. Imports pandas:
     call it in a worker or a command only.
     """
     from analysis.frames import ratings_frame
@@ -71,18 +70,19 @@ def _of_ratings(
     ratings: Ratings,
     plan: Preregistration | None,
     chosen: dict[str, Any],
-) -> stats.Report:
+) -> stats.Results:
     """What ratings give: means and their intervals, contrasts, raters, agreement."""
     from analysis.charts.factor_pairs import crossed
     from analysis.stats import report as stats
+    from analysis.stats.case import Options
     from analysis.stats.mos import mos_table
 
     if ratings.rows["rating"].isna().all():  # nothing to compare, and nobody to judge
         empty = {"mos_by_stimulus.csv": mos_table(ratings, level=LEVEL)}
-        return stats.Report(empty, beside={"ratings_long.csv": [*RATINGS_LONG]})
+        return stats.Results(empty, beside={"ratings_long.csv": [*RATINGS_LONG]})
     factors = varied(study, ratings)
     by = (*factors, *(",".join(pair) for pair in crossed(factors)))
-    settled = stats.Options(**{"by": by} | _options(plan, chosen))
+    settled = Options(**{"by": by} | _options(plan, chosen))
     report = stats.build(ratings, settled)
     if plan is not None:
         _add_planned(report, ratings, settled, plan)
@@ -119,14 +119,14 @@ def _planned_in_vain(plan: Preregistration | None) -> list[str]:
 
 
 def _add_planned(
-    report: stats.Report,
+    report: stats.Results,
     ratings: Ratings,
-    options: stats.Options,
+    options: Options,
     plan: Preregistration,
 ) -> None:
     """The planned contrasts as a table of their own, marked among all the others."""
+    from analysis.stats.case import screened_out, without
     from analysis.stats.planned import is_planned, planned_contrasts
-    from analysis.stats.report import screened_out, without
 
     pairs = pairs_of(plan)
     planned = plan.plan["contrasts"]
@@ -153,62 +153,33 @@ def _of_choices(
     ratings: Ratings,
     plan: Preregistration | None,
     chosen: dict[str, Any],
-) -> stats.Report:
+) -> stats.Results:
     """What choices give: one scale, with the parameters of each picture beside it."""
     import pandas as pd
 
-    from analysis.stats import pairs
-    from analysis.stats.report import RESAMPLES, Options, Report
+    from analysis.stats import report as stats
+    from analysis.stats.case import Options
 
     if chosen.get("screen", "none") != "none":
         raise ValueError(
             "Rules of screening judge ratings, and a study of pairs has choices: "
             "leave out people by name instead."
         )
-    options = Options(**_options(plan, chosen))
-    rows = ratings.rows[ratings.rows["choice"].fillna("") != ""]
-    resamples = options.resamples if options.resamples is not None else RESAMPLES
-    notes: list[str] = []
-    scales = []
-    for question, part in rows.groupby("question", sort=False, observed=True):
-        if options.exclude:
-            part = part[~part["participant"].astype(str).isin(options.exclude)]
-        try:
-            table, remarks = pairs.scale_tables(
-                part, resamples=resamples, seed=options.seed
-            )
-        except pairs.NoComparisons as nothing:
-            notes.append(f"{question}: {nothing}")
-            continue
-        table.insert(1, "question", str(question))
-        scales.append(table)
-        notes += remarks
-    tables = {"pair_scale.csv": pd.DataFrame(columns=["stimulus", "question", "score"])}
-    if scales:
-        scale = pd.concat(scales, ignore_index=True)
+    report = stats.build_of_choices(ratings, Options(**_options(plan, chosen)))
+    scale = report.tables["pair_scale.csv"]
+    if len(scale):
         made = _made(study, ratings)[varied(study, ratings)]
         beside = made.reindex(scale["stimulus"].astype(str)).set_axis(scale.index)
-        tables["pair_scale.csv"] = pd.concat([scale, beside], axis=1)
-    summary = {
-        "versions": stats_versions(),
-        "options": {"level": options.level, "seed": options.seed},
-        "bootstrap_resamples": resamples,
-        "counts": {
-            "participants": int(rows["participant"].nunique()),
-            "stimuli": len(_shown(ratings)),
-            "choices": len(rows),
-            "left_out": ratings.left_out,
-        },
-        "notes": [
-            *notes, *_planned_in_vain(plan), *notes_of(own_factors(study))
-        ],
-    }  # fmt: skip
-    return Report(tables, summary, {"ratings_long.csv": [*RATINGS_LONG]})
+        report.tables["pair_scale.csv"] = pd.concat([scale, beside], axis=1)
+    report.summary["notes"] += _planned_in_vain(plan)
+    report.summary["notes"] += notes_of(own_factors(study))
+    report.beside["ratings_long.csv"] = [*RATINGS_LONG]
+    return report
 
 
 BUILDERS: dict[
     Answers,
-    Callable[[Study, Ratings, Preregistration | None, dict[str, Any]], stats.Report],
+    Callable[[Study, Ratings, Preregistration | None, dict[str, Any]], stats.Results],
 ] = {Answers.RATINGS: _of_ratings, Answers.CHOICES: _of_choices}
 """What computes the tables, by the kind of a study's answers. Each gets the answers
 that count, what was pre-registered, and the options that were asked for by name."""
@@ -230,28 +201,13 @@ def _made(study: Study, ratings: Ratings) -> pd.DataFrame:
 
     from analysis.frames import conditions
 
-    shown = _shown(ratings)
+    shown = ratings.shown
     columns = {name: name for name in conditions()} | own_factors(study)
     rows = study.stimuli.order_by("pk").values_list("code", "parameters")
     made = {code: of for code, of in rows if code in shown}
     values = [[of.get(name) for name in columns] for of in made.values()]
     index = pd.Index([*made], dtype=str)
     return pd.DataFrame(values, index=index, columns=[*columns.values()])
-
-
-def _shown(ratings: Ratings) -> set[str]:
-    """The stimuli, references aside, that anybody rated or saw in a pair."""
-    counted = _counted(ratings)
-    # Beside a rated picture of DCR stands its reference, which nobody rates.
-    chosen = counted.loc[counted["choice"].fillna("") != "", "second"]
-    shown = {*counted["stimulus"].astype(str), *chosen.astype(str)}
-    return shown - ratings.references
-
-
-def _counted(ratings: Ratings) -> pd.DataFrame:
-    """The answered rows, ratings or choices."""
-    rows = ratings.rows
-    return rows[rows["rating"].notna() | (rows["choice"].fillna("") != "")]
 
 
 def compute(
@@ -288,7 +244,8 @@ def _computed(
     from analysis.charts import registry
     from analysis.charts.subject import Subject
     from analysis.frames import ratings_long_sha256
-    from analysis.stats.report import Options
+    from analysis.stats import report as stats
+    from analysis.stats.case import Options
 
     ratings, report = build(
         study, include_simulated=include_simulated, shared=shared, **chosen
@@ -302,7 +259,7 @@ def _computed(
     drawn = registry.draw_all(subject)
     for chart in drawn:
         files |= chart.files()
-    counted = _counted(ratings)
+    counted = ratings.answered
     kind = kind_of(study)
     asked = ratings.references & set(counted["stimulus"].astype(str))
     return {
@@ -332,7 +289,7 @@ def _computed(
             "answers": kind.word,
             "n_ratings": len(counted),
             "n_participants": int(counted["participant"].nunique()),
-            "n_stimuli": len(_shown(ratings)),
+            "n_stimuli": len(ratings.shown),
             "n_references": len(asked),
             "left_out": ratings.left_out,
             "refused": len(ratings.refused),
@@ -341,23 +298,13 @@ def _computed(
             "simulated": include_simulated,
             "notes": report.summary.get("notes", []),
             "preregistration": plan and record.statement(plan),
-            "versions": stats_versions() | {"matplotlib": version("matplotlib")},
+            "versions": stats.versions() | {"matplotlib": version("matplotlib")},
         },
     }
 
 
-def stats_versions() -> dict[str, str]:
-    """What computes the numbers."""
-    names = ("numpy", "scipy", "pandas")
-    return {
-        **software(),
-        "python": platform.python_version(),
-        **{it: version(it) for it in names},
-    }
-
-
-def report_files(report: stats.Report) -> dict[str, bytes]:
-    """The bytes of every file that `Report.write` writes, by name."""
+def report_files(report: stats.Results) -> dict[str, bytes]:
+    """The bytes of every file that `Results.write` writes, by name."""
     with tempfile.TemporaryDirectory() as folder:
         return {path.name: path.read_bytes() for path in report.write(folder)}
 

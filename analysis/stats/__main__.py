@@ -147,9 +147,10 @@ def _usable(ratings: Ratings, options: argparse.Namespace) -> Ratings:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from analysis.stats.case import Options
     from analysis.stats.frame import validate
     from analysis.stats.reading import read_ratings
-    from analysis.stats.report import Options, build
+    from analysis.stats.report import build
 
     declared = [
         (name, kind)

@@ -291,6 +291,25 @@ class Ratings:
         return self.frame[(self.frame["kind"] == "rating").to_numpy()]
 
     @cached_property
+    def choices(self) -> pd.DataFrame:
+        """The rows that count in which somebody chose between two pictures."""
+        return self.rows[self.rows["choice"].fillna("") != ""]
+
+    @cached_property
+    def answered(self) -> pd.DataFrame:
+        """The rows that count and were answered, by a rating or a choice."""
+        rows = self.rows
+        return rows[rows["rating"].notna() | (rows["choice"].fillna("") != "")]
+
+    @cached_property
+    def shown(self) -> set[str]:
+        """The stimuli, references aside, that anybody rated or saw in a pair."""
+        # Beside a rated picture of DCR stands its reference, which nobody rates.
+        seconds = self.choices["second"]
+        shown = {*self.answered["stimulus"].astype(str), *seconds.astype(str)}
+        return shown - self.references
+
+    @cached_property
     def questions(self) -> list[str | None]:
         """The questions asked, in order of appearance; [None] if only one, unnamed."""
         if "question" not in self.frame:

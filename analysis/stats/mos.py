@@ -6,8 +6,8 @@ the counts and proportions as in ETSI and P.800 practice (%GoB, %PoW).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.stats import intervals
 from analysis.stats.frame import Ratings, Votes, divide
+from analysis.stats.meanings import SCORE, SHARE, Meaning
 from analysis.stats.ranks import without_dust
 
 
@@ -64,7 +65,6 @@ def mos_table(
             votes, level, method=ci_method, resamples=resamples, seed=seed
         )
     answers = ratings.answers
-    n_answers = answers.n_by_item
     q1, median, q3 = _quartiles(answers)
     columns: dict[str, Any] = {
         "n": n,
@@ -82,33 +82,16 @@ def mos_table(
         "q3": q3,
         "mode": _modes(*answers.distribution),
     }
-    if ratings.whole_points:
-        counts = _counts(ratings)
-        columns |= {f"n_{low + k:g}": counts[:, k] for k in range(counts.shape[1])}
-    columns["p_top_box"] = divide(
-        answers.sum_by_item(answers.rating >= high), n_answers
-    )
-    five = has_five_points(ratings)
-    for name, chosen in (
-        ("p_gob", answers.rating >= high - 1),
-        ("p_pow", answers.rating <= low + 1),
-    ):
-        share = divide(answers.sum_by_item(chosen), n_answers)
-        columns[name] = share if five else np.nan
-        # A person's answers to one stimulus are not independent: n people, not answers.
-        columns[f"{name}_low"], columns[f"{name}_high"] = (
-            end if five else np.nan for end in intervals.wilson(share * n, n, level)
-        )
-    columns["consensus"] = _consensus(answers, high - low)
-    columns |= dmos(ratings, level=level)
+    for statistic in OF_STIMULI:
+        columns |= statistic.compute(ratings, level)
     columns["flags"] = join_flags(
         {
             "no_ratings": n == 0,
             "n_too_small": n == 1,
             "zero_variance": (n > 1) & (sd == 0),
             "binomial_refused": too_wide,
-            "repeats_averaged": n_answers > n,
-            "not_five_points": np.full(len(n), not five),
+            "repeats_averaged": answers.n_by_item > n,
+            "not_five_points": np.full(len(n), not has_five_points(ratings)),
         }
     )
     keys = votes.items.to_frame(index=False)
@@ -231,3 +214,113 @@ def _consensus(votes: Votes, width: float) -> np.ndarray:
     mean = divide(votes.sum_by_item(votes.rating), votes.n_by_item)
     distance = np.abs(votes.rating - mean[votes.item]) / width
     return 1 + divide(votes.sum_by_item(np.log2(1 - distance)), votes.n_by_item)
+
+
+# Statistics of each stimulus --------------------------------------------------
+
+
+def _categories(ratings: Ratings, _level: float) -> dict[str, Any]:
+    """The answers in each category; none on a scale without whole points."""
+    if not ratings.whole_points:
+        return {}
+    counts = _counts(ratings)
+    low = ratings.scale_min
+    return {f"n_{low + k:g}": counts[:, k] for k in range(counts.shape[1])}
+
+
+def _top_box(ratings: Ratings, _level: float) -> dict[str, Any]:
+    answers = ratings.answers
+    best = answers.sum_by_item(answers.rating >= ratings.scale_max)
+    return {"p_top_box": divide(best, answers.n_by_item)}
+
+
+def _good_and_poor(ratings: Ratings, level: float) -> dict[str, Any]:
+    """%GoB and %PoW with their intervals; empty but on scales of five points."""
+    answers, n = ratings.answers, ratings.votes.n_by_item
+    five = has_five_points(ratings)
+    columns: dict[str, Any] = {}
+    for name, chosen in (
+        ("p_gob", answers.rating >= ratings.scale_max - 1),
+        ("p_pow", answers.rating <= ratings.scale_min + 1),
+    ):
+        share = divide(answers.sum_by_item(chosen), answers.n_by_item)
+        columns[name] = share if five else np.nan
+        # A person's answers to one stimulus are not independent: n people, not answers.
+        columns[f"{name}_low"], columns[f"{name}_high"] = (
+            end if five else np.nan for end in intervals.wilson(share * n, n, level)
+        )
+    return columns
+
+
+@dataclass(frozen=True)
+class StimulusStatistic:
+    """A statistic of the answers about each stimulus, in one column or several.
+
+    `compute` gives their values by item for ratings and a confidence level; `columns`
+    and `patterns` say what they mean.
+    """
+
+    compute: Callable[[Ratings, float], Mapping[str, Any]]
+    columns: Mapping[str, Meaning] = field(default_factory=dict)
+    patterns: Mapping[str, Meaning] = field(default_factory=dict)
+
+
+# In the order of the columns of `mos_by_stimulus.csv`, behind MOS and quartiles.
+OF_STIMULI: list[StimulusStatistic] = [
+    StimulusStatistic(
+        _categories,
+        patterns={
+            r"n_-?\d+": ("integer", "ratings", "Ratings in this category of the scale")
+        },
+    ),
+    StimulusStatistic(
+        _top_box,
+        {"p_top_box": ("number", SHARE, "Share of answers in the best category")},
+    ),
+    StimulusStatistic(
+        _good_and_poor,
+        {
+            "p_gob": (
+                "number",
+                SHARE,
+                "Share of answers in the two best of five (%GoB)",
+            ),
+            "p_gob_low": ("number", SHARE, "Lower end of its Wilson interval"),
+            "p_gob_high": ("number", SHARE, "Upper end of its Wilson interval"),
+            "p_pow": (
+                "number",
+                SHARE,
+                "Share of answers in the two worst of five (%PoW)",
+            ),
+            "p_pow_low": ("number", SHARE, "Lower end of its Wilson interval"),
+            "p_pow_high": ("number", SHARE, "Upper end of its Wilson interval"),
+        },
+    ),
+    StimulusStatistic(
+        lambda ratings, _: {
+            "consensus": _consensus(
+                ratings.answers, ratings.scale_max - ratings.scale_min
+            )
+        },
+        {
+            "consensus": (
+                "number",
+                SHARE,
+                "Tastle–Wierman: 1 unanimous, 0 split at the ends",
+            )
+        },
+    ),
+    StimulusStatistic(
+        lambda ratings, level: dmos(ratings, level=level),
+        {
+            "dmos": (
+                "number",
+                SCORE,
+                "Mean of own rating - own rating of the reference + top",
+            ),
+            "dmos_n": ("integer", "people", "People who rated stimulus and reference"),
+            "dmos_ci_low": ("number", SCORE, "Lower end of the t interval of dmos"),
+            "dmos_ci_high": ("number", SCORE, "Upper end of the t interval of dmos"),
+        },
+    ),
+]

@@ -18,6 +18,7 @@ from analysis.charts.factor_pairs import has_order, heat_map, levels_in_order
 from analysis.charts.mos import caterpillar
 from analysis.charts.subject import Subject
 from analysis.stats import report as stats
+from analysis.stats.case import Options
 from analysis.stats.frame import validate
 
 LAYERS = ("conv1_1", "conv3_1")
@@ -47,7 +48,7 @@ def panel(people: int = 8, **constant: Any) -> pd.DataFrame:
 
 def subject(frame: pd.DataFrame, **changes: Any) -> Subject:
     factors = ("content_layer", "alpha")
-    options = stats.Options(by=(*factors, "content_layer,alpha"), resamples=50)
+    options = Options(by=(*factors, "content_layer,alpha"), resamples=50)
     report = stats.build(validate(frame), options)
     thumbnails = {f"s{n}": Image.new("RGB", (9, 6), (60 * n, 0, 0)) for n in range(4)}
     return Subject.of(report, factors=factors, thumbnails=thumbnails, **changes)
@@ -228,7 +229,7 @@ def test_lines_run_along_the_factor_whose_levels_have_an_order() -> None:
     both = pd.concat([frame, extra]).drop(columns="content_layer")
     both["stimulus"] = both["style"] + both["alpha"].astype(str)
     both = both.drop_duplicates(["participant", "stimulus"])
-    options = stats.Options(by=("style,alpha",), resamples=50)
+    options = Options(by=("style,alpha",), resamples=50)
     report = stats.build(validate(both), options)
     of = Subject.of(report, factors=("style", "alpha"), thumbnails={})
     (drawn,) = [it for it in registry.draw_all(of) if it.name == "lines_alpha_style"]

@@ -23,8 +23,8 @@ from analysis.preregistration.freezing import CannotFreeze, freeze, write
 from analysis.preregistration.plan import factors_of, possible_pairs, sha256_of
 from analysis.reports import compute, method_text, snapshot
 from analysis.stats import contrasts, factors
+from analysis.stats.case import SCREENS
 from analysis.stats.planned import CORRECTIONS, TESTS, planned_contrasts
-from analysis.stats.report import SCREENS
 from survey.client import InProcess, take_part
 from survey.models import Participant, Study
 from survey.simulation import simulate

@@ -27,9 +27,10 @@ from analysis.models import Report, ReportFile
 from analysis.preregistration import freezing
 from analysis.preregistration.plan import factors_of, pairs_of
 from analysis.reports import compute
+from analysis.stats.case import Options
 from analysis.stats.frame import validate
 from analysis.stats.reading import read_ratings
-from analysis.stats.report import Options, build
+from analysis.stats.report import build
 from generation.engine.factors import column_names
 from nstlab.core.csv_cells import csv_cell, unguarded
 from nstlab.core.factor_names import COUNTS, TAKEN, columns_of, refusals, why_not
@@ -147,7 +148,7 @@ def test_factors_of_every_name_are_in_the_tables() -> None:
 def test_two_charts_never_have_one_file() -> None:
     """Not on a disk either that ignores capitals."""
     names = ["heat_a_b", "heat_A_b", "heat_a_b"]
-    apart = registry._with_names_apart([Chart(it, "", "") for it in names])
+    apart = registry.with_names_apart([Chart(it, "", "") for it in names])
     assert [it.name for it in apart] == ["heat_a_b", "heat_A_b_2", "heat_a_b_3"]
 
 

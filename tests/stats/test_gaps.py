@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from analysis.stats import anova, factors, mixed
+from analysis.stats.case import Options
 from analysis.stats.frame import Ratings, validate
-from analysis.stats.report import Options, build
+from analysis.stats.report import build
 
 PEOPLE, CONTENTS, MODELS = range(5), ("lake", "moor", "town"), ("a", "b")
 

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from analysis.stats.__main__ import main
+from analysis.stats.case import Options
 from analysis.stats.frame import validate
-from analysis.stats.report import Options, build
+from analysis.stats.report import build
 
 # stimulus: content, style, the ratings of three people
 SET: dict[str, tuple[str, str, tuple[int, int, int]]] = {

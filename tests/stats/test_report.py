@@ -10,10 +10,11 @@ import pytest
 
 from analysis.stats import recovery
 from analysis.stats.__main__ import main
+from analysis.stats.case import Options
 from analysis.stats.codebook import codebook
 from analysis.stats.frame import validate
 from analysis.stats.raters import raters_table
-from analysis.stats.report import Options, build
+from analysis.stats.report import build
 from analysis.stats.writing import write_csv
 
 QUICK = ["--resamples", "99"]

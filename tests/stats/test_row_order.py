@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from analysis.stats import pairs
+from analysis.stats.case import Options
 from analysis.stats.frame import validate
-from analysis.stats.report import Options, build
+from analysis.stats.report import build
 
 KEYS = {
     "mos_by_stimulus.csv": ["stimulus"],

@@ -10,9 +10,10 @@ import pytest
 
 from analysis.stats import mixed, recovery, reliability
 from analysis.stats.anova import repeated_measures
+from analysis.stats.case import Options
 from analysis.stats.frame import Ratings, validate
 from analysis.stats.mos import mean_and_sd
-from analysis.stats.report import Options, Report, build
+from analysis.stats.report import Results, build
 
 ERRORS = ("se", "mos_mle_se", "mos_mle_se_raters", "mos_recovered_se", "bias_se")
 
@@ -27,11 +28,11 @@ def panel(people: dict[str, list[float | None]]) -> Ratings:
     return validate(pd.DataFrame(rows, columns=["participant", "stimulus", "rating"]))
 
 
-def report(people: dict[str, list[float | None]], **options) -> Report:
+def report(people: dict[str, list[float | None]], **options) -> Results:
     return build(panel(people), Options(resamples=99, **options))
 
 
-def errors(made: Report) -> pd.Series:
+def errors(made: Results) -> pd.Series:
     """Every standard error of the tables of people and stimuli."""
     tables = [made.tables[name] for name in ("mos_by_stimulus.csv", "raters.csv")]
     return pd.concat([t[name] for t in tables for name in ERRORS if name in t])
