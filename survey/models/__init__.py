@@ -15,7 +15,7 @@ from survey.models.participants import (
 )
 from survey.models.recruiting import Invitation, Recruit
 from survey.models.stimuli import Stimulus, stimulus_code, stimulus_path
-from survey.models.studies import CHECKS, Study, study_slug
+from survey.models.studies import CHECKS, Study, language_choices, study_slug
 from survey.models.texts import FormItem, Question, Translation
 from survey.models.trials import Item, Rating, Trial
 from survey.models.uploads import Upload, UploadedPicture, archive_path
@@ -39,6 +39,7 @@ __all__ = [
     "Upload",
     "UploadedPicture",
     "archive_path",
+    "language_choices",
     "participant_code",
     "stimulus_code",
     "stimulus_path",

@@ -20,6 +20,12 @@ from survey import methods
 from survey.codes import readable_code
 
 
+def language_choices() -> list[tuple[str, str]]:
+    """Code and name of every language a study can be in; called whenever the choices
+    are looked at, so that another language needs no migration."""
+    return list(settings.LANGUAGES)
+
+
 def study_slug() -> str:
     return readable_code(10)
 
@@ -107,7 +113,7 @@ class Study(Owned):
     # What people read
     language = models.CharField(
         max_length=10,
-        choices=settings.LANGUAGES,
+        choices=language_choices,
         default="en",
         help_text="Of the texts below; others can be added as translations.",
     )

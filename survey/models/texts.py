@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from survey.models.studies import Study
+from survey.models.studies import Study, language_choices
 
 
 class Question(models.Model):
@@ -45,7 +44,7 @@ class Translation(models.Model):
     study = models.ForeignKey(
         Study, on_delete=models.CASCADE, related_name="translations"
     )
-    language = models.CharField(max_length=10, choices=settings.LANGUAGES)
+    language = models.CharField(max_length=10, choices=language_choices)
     title = models.CharField(max_length=120, blank=True)
     question = models.CharField(max_length=200, blank=True)
     further_questions = models.TextField(

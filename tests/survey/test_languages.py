@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from babel import Locale
 from babel.messages import Catalog, Message
-from babel.messages.mofile import read_mo
+from babel.messages.mofile import read_mo, write_mo
+from django.core.management import call_command
 from django.db import transaction
+from django.forms import modelform_factory
 from django.test import Client
 from django.utils import translation
 from django.utils.html import escape
@@ -20,6 +22,7 @@ from survey.methods.acr import FIVE
 from survey.methods.dcr import IMPAIRMENT
 from survey.models import FormAnswer, FormItem, Study, Translation
 from survey.presets import add_p913_form
+from survey.studies.forms import TextsForm
 from survey.studies.locks import hold
 from survey.studies.preflight import remarks
 from tests.survey import messages
@@ -285,6 +288,34 @@ def test_a_form_half_translated_is_asked_as_it_stands_and_said_to_the_researcher
     ]
     assert "device in a form, years in a form" in said[0]
     assert "age_band" not in said[0] and said[0].endswith("read these in Deutsch.")
+
+
+@pytest.mark.django_db
+def test_a_language_from_outside_is_offered_and_read_without_a_migration(
+    client: Client, german_and_more: Study, settings: Any, tmp_path: Any
+) -> None:
+    catalog = Catalog("nl")
+    catalog.add("Start", "Beginnen")
+    path = tmp_path / "nl" / "LC_MESSAGES" / "django.mo"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        write_mo(file, catalog)
+    settings.LOCALE_PATHS = [tmp_path]
+    settings.LANGUAGES = [*settings.LANGUAGES, ("nl", "Nederlands")]
+
+    offered = ("nl", "Nederlands")
+    assert offered in TextsForm(instance=german_and_more).fields["language"].choices
+    translating = modelform_factory(Translation, fields=["language"])
+    assert offered in translating().fields["language"].choices
+    Translation(study=german_and_more, language="nl").full_clean()
+
+    Translation.objects.create(study=german_and_more, language="nl", welcome="Welkom")
+    assert ">Nederlands</a>" in welcome(client, german_and_more)
+    page = welcome(client, german_and_more, lang="nl")
+    assert html_tag(page).startswith('<html lang="nl"')
+    assert "Welkom" in page and "Beginnen" in page
+
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
 @pytest.mark.django_db
