@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.columns import PARTICIPANTS, SHARED_RATINGS, Column, fields_of
+from survey.methods import SETTINGS
 
 FORMAT = 1
 PREREGISTRATION = "preregistration.json"
@@ -21,13 +22,13 @@ def of_a_trial() -> dict[str, Column]:
 # or be behind a shared column: tests/analysis/test_bundle.py sees to it.
 SHARED: dict[str, tuple[str, ...]] = {
     "study": (
-        "title", "version", "method", "scale_points", "tie_allowed", "pairs_within",
-        "question", "language", "welcome", "consent", "thanks", "controller", "contact",
-        "ethics_reference", "minimum_age", "order", "block_by", "apart", "trials_each",
-        "target_half_width", "reserve_minutes", "repeats", "instructed_catches",
-        "break_every", "seed", "one_touch", "fit_to_viewport", "check_viewport",
-        "check_brightness", "check_acuity", "check_colour", "ask_comment",
-        "withdrawn_count", "purged_count",
+        "title", "version", "method", *SETTINGS, "question", "language", "welcome",
+        "consent", "thanks", "controller", "contact", "ethics_reference", "minimum_age",
+        "order", "block_by", "apart", "trials_each", "target_half_width",
+        "reserve_minutes", "repeats", "instructed_catches", "break_every", "seed",
+        "one_touch", "fit_to_viewport", "check_viewport", "check_brightness",
+        "check_acuity", "check_colour", "ask_comment", "withdrawn_count",
+        "purged_count",
     ),
     "stimulus": (
         "code", "width", "height", "pixel_sha256", "parameters", "rated",

@@ -662,7 +662,7 @@ def _trial(
     expected = row["expected"]
     if scale.stated and expected:
         expected = str(scale.kept(Decimal(str(read_number(expected, float)))))
-    elif row["kind"] == Trial.Kind.CATCH and Answers.RATINGS in method.answers:
+    elif row["kind"] == Trial.Kind.CATCH and method.sends_numbers:
         read_number(expected, int, empty=True)
     return Trial(
         participant=people[row["participant"]],

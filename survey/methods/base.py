@@ -156,6 +156,8 @@ class Method:
 
     # What comes of it
     answers: ClassVar[Answers]
+    sends_numbers: ClassVar[bool] = True
+    """Whether the form sends numbers of the scale: then a check expects one too."""
     votes_per_answer: ClassVar[int] = 1
     """About how many of its pictures an answer says something: the first, or both."""
     no_other_scale: ClassVar[str] = "only ratings of ACR have other scales"

@@ -40,6 +40,7 @@ class Pairs(Method):
     default_question = _("Which of the two is the better painting?")
     keys = _("Arrow keys choose, Enter confirms.")
     answers = Answers.CHOICES
+    sends_numbers = False
     votes_per_answer = 2
 
     def choices(self, study: Asking) -> list[Choice]:
