@@ -150,10 +150,8 @@ def matrix_lines(
     numbers alone, as the ITU-T P.910 reference code and sureal read them.
     """
     scale = scale_of(study)
-    people = study.participants.filter(pilot=False, excluded=False)
+    people = study.participants.included(simulated=include_simulated)
     people = people.exclude(status=Participant.Status.WITHDRAWN)
-    if not include_simulated:
-        people = people.filter(simulated=False)
     codes = dict(people.order_by("pk").values_list("pk", "code"))
     place = {pk: column for column, pk in enumerate(codes)}
     rated = (

@@ -31,7 +31,7 @@ from analysis.stats.flags import FAST_MS, RATERS
 from survey.design import VoteSums, assess, half_width
 from survey.methods import method_of
 from survey.methods.scales import Scale
-from survey.models import Participant, Rating, Study, Trial
+from survey.models import Participant, Rating, Study, Trial, counted_people
 from survey.planning import goal_of
 
 ACTIVE = dt.timedelta(minutes=15)
@@ -140,7 +140,7 @@ def watch(study: Study, *, include_simulated: bool = False) -> Monitor:
 
 def _people(study: Study, include_simulated: bool, now: dt.datetime) -> People:
     status = Participant.Status
-    real = Q(pilot=False) if include_simulated else Q(pilot=False, simulated=False)
+    real = counted_people(simulated=include_simulated)
     answering = real & Q(status=status.STARTED)
     recent = Q(seen_at__gte=now - ACTIVE)
     piloting = study.state == Study.State.PILOTING
@@ -192,14 +192,8 @@ def _kept_sums(
     """
     if include_simulated or study.further_questions.exists():
         return None
-    answered = Trial.objects.filter(
-        participant__study=study,
-        participant__pilot=False,
-        participant__simulated=False,
-        participant__excluded=False,
-        kind=Trial.Kind.RATING,
-        answered_at__isnull=False,
-    ).order_by()
+    answered = Trial.objects.included().order_by()
+    answered = answered.filter(participant__study=study, answered_at__isnull=False)
     every = answered.count()
     items = study.items.values_list("stimulus", "second", "votes", "total", "squares")
     rows = list(items)
@@ -297,24 +291,15 @@ def _target(study: Study, stimuli: int) -> int | None:
 
 def _counted(study: Study, include_simulated: bool) -> QuerySet[Rating]:
     """The ratings that count in a MOS."""
-    ratings = Rating.objects.filter(
-        trial__participant__study=study,
-        trial__participant__pilot=False,
-        trial__participant__excluded=False,
-        trial__kind=Trial.Kind.RATING,
-    ).order_by()
-    if include_simulated:
-        return ratings
-    return ratings.filter(trial__participant__simulated=False)
+    ratings = Rating.objects.included(simulated=include_simulated)
+    return ratings.filter(trial__participant__study=study).order_by()
 
 
 def _median_session(study: Study, include_simulated: bool) -> dt.timedelta | None:
     """Half of those who finished took longer; the lower of two middle ones."""
-    finished = study.participants.filter(
-        status=Participant.Status.FINISHED, pilot=False, finished_at__isnull=False
+    finished = study.participants.counted(simulated=include_simulated).filter(
+        status=Participant.Status.FINISHED, finished_at__isnull=False
     )
-    if not include_simulated:
-        finished = finished.filter(simulated=False)
     n = finished.count()
     if not n:
         return None
@@ -333,7 +318,7 @@ def people(study: Study) -> QuerySet[Participant, Any]:
     """Everybody but pilots, with sums over their answers, as dictionaries."""
     rated = Q(trials__kind=Trial.Kind.RATING)
     return (
-        study.participants.filter(pilot=False)
+        study.participants.counted(simulated=True)
         .order_by("pk")
         .values(
             "pk", "code", "status", "simulated", "excluded", "exclusion_reason",

@@ -22,7 +22,7 @@ from generation.models import Experiment, Render, SourceImage
 from generation.queueing.dispatch import RENDER_QUEUES
 from nstlab.core.access import ADD, VIEW, may, visible
 from nstlab.health import workers_by_queue
-from survey.models import Participant, Study
+from survey.models import Participant, Study, counted_people
 
 MOST = 10  # lines of each part
 
@@ -168,10 +168,8 @@ def _grids(experiments: QuerySet[Experiment]) -> Iterator[Line]:
 
 def _open(studies: QuerySet[Study]) -> Iterator[Line]:
     """Studies that people take part in, and how many of those wanted have finished."""
-    finished = Q(
-        participants__status=Participant.Status.FINISHED,
-        participants__pilot=False,
-        participants__simulated=False,
+    finished = counted_people("participants__") & Q(
+        participants__status=Participant.Status.FINISHED
     )
     taking = Q(state__in=[Study.State.OPEN, Study.State.PILOTING])
     found = (

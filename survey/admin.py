@@ -166,8 +166,7 @@ class StudyAdmin(OwnedAdmin):
         context = dict(extra_context or {})
         study = self.get_object(request, object_id)
         if study is not None and study.state not in locks.UNFROZEN:
-            joined = study.participants.filter(pilot=False, simulated=False)
-            context["joined"] = joined.exists()
+            context["joined"] = study.participants.counted().exists()
         elif study is not None:
             found = preflight.remarks(study)
             context |= {
@@ -229,8 +228,8 @@ class StudyAdmin(OwnedAdmin):
         return [name for name in self._named() if name not in self.never_frozen]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
-        finished = Participant.objects.filter(
-            study=OuterRef("pk"), status="finished", simulated=False, pilot=False
+        finished = Participant.objects.counted().filter(
+            study=OuterRef("pk"), status="finished"
         )
         return (
             super()

@@ -382,13 +382,8 @@ def recount(study: Study, item_pks: list[int]) -> None:
     for item in held.order_by("pk"):
         scores = []
         for trial in (
-            item.trials.filter(
-                kind=Trial.Kind.RATING,
-                answered_at__isnull=False,
-                participant__pilot=False,
-                participant__simulated=False,
-                participant__excluded=False,
-            )
+            item.trials.included()
+            .filter(answered_at__isnull=False)
             .prefetch_related("ratings")
             .order_by("answered_at", "pk")
         ):

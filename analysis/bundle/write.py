@@ -154,7 +154,7 @@ Rows = Iterator[dict[str, Any]]
 
 def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
     people = list(
-        study.participants.filter(pilot=False)
+        study.participants.counted(simulated=True)
         .exclude(status=Participant.Status.WITHDRAWN)
         .prefetch_related("form_answers")
         .order_by("pk")

@@ -19,7 +19,7 @@ PEOPLE_PER_PAGE = 100
 @about_study()
 def everybody(request: HttpRequest, study: Study) -> HttpResponse:
     """Everybody who took part, a page at a time, with what looks odd."""
-    keys = study.participants.filter(pilot=False).order_by("pk")
+    keys = study.participants.counted(simulated=True).order_by("pk")
     page = Paginator(keys.values_list("pk", flat=True), PEOPLE_PER_PAGE).get_page(
         request.GET.get("p")
     )

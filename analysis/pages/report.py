@@ -75,7 +75,7 @@ def _report_context(study: Study, asked: Report, *, just_found: bool) -> dict[st
     report: Report | None = asked
     if asked.state != Report.State.DONE:
         report = last_shown(study, include_simulated=include_simulated)
-    counts = study.participants.filter(pilot=False).aggregate(
+    counts = study.participants.counted(simulated=True).aggregate(
         started=Count("pk", filter=Q(simulated=False)),
         finished=Count(
             "pk",

@@ -71,11 +71,8 @@ def last_shown(study: Study, *, include_simulated: bool) -> Report | None:
 
 def answers_since(report: Report) -> int:
     """Answers that count and have come since the report's data were read."""
-    people = Participant.objects.filter(
-        study=report.study_id, pilot=False, excluded=False
-    )
-    if not report.include_simulated:
-        people = people.filter(simulated=False)
+    people = Participant.objects.included(simulated=report.include_simulated)
+    people = people.filter(study=report.study_id)
     return Trial.objects.filter(
         participant__in=people, answered_at__gt=report.read_at
     ).count()

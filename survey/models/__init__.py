@@ -11,6 +11,8 @@ from survey.models.participants import (
     FormAnswer,
     FormerToken,
     Participant,
+    counted_people,
+    included_people,
     participant_code,
 )
 from survey.models.recruiting import Invitation, Recruit
@@ -39,6 +41,8 @@ __all__ = [
     "Upload",
     "UploadedPicture",
     "archive_path",
+    "counted_people",
+    "included_people",
     "language_choices",
     "participant_code",
     "stimulus_code",

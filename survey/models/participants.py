@@ -20,12 +20,33 @@ def participant_code() -> str:
     return f"p-{readable_code(10)}"
 
 
+def counted_people(path: str = "", *, simulated: bool = False) -> Q:
+    """The condition that people count: they came after the pilot and are real.
+
+    `path` leads to them from the rows to be filtered, as in `participant__`. With
+    `simulated` simulated people count too, as in a report that was asked for with them.
+    """
+    real = {} if simulated else {f"{path}simulated": False}
+    return Q(**{f"{path}pilot": False}, **real)
+
+
+def included_people(path: str = "", *, simulated: bool = False) -> Q:
+    """The same of people whom no researcher has excluded: theirs are the numbers in
+    tables, and theirs the votes that steer who sees what next."""
+    included = Q(**{f"{path}excluded": False})
+    return counted_people(path, simulated=simulated) & included
+
+
 class ParticipantQuerySet(models.QuerySet["Participant"]):
     """People by what is meant."""
 
-    def counted(self) -> Self:
-        """Those whose answers count: real people who came after the pilot."""
-        return self.filter(pilot=False, simulated=False)
+    def counted(self, *, simulated: bool = False) -> Self:
+        """Those who count, as `counted_people` says."""
+        return self.filter(counted_people(simulated=simulated))
+
+    def included(self, *, simulated: bool = False) -> Self:
+        """Those whose answers tables are made of, as `included_people` says."""
+        return self.filter(included_people(simulated=simulated))
 
     def holding_a_place(self, now: dt.datetime) -> Self:
         """Those whom `max_participants` counts: finished, or not silent for long."""

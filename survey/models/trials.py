@@ -6,11 +6,13 @@ the database's, so two posts that race leave one row.
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from survey.models.participants import Participant
+from survey.models.participants import Participant, counted_people, included_people
 from survey.models.stimuli import Stimulus
 from survey.models.studies import Study
 
@@ -53,10 +55,15 @@ class Item(models.Model):
 
 
 class TrialQuerySet(models.QuerySet["Trial"]):
-    """Trials by what is meant; of one participant, as `participant.trials` has them."""
+    """Trials by what is meant."""
+
+    def included(self) -> Self:
+        """Counted trials of people whose answers tables are made of."""
+        return self.filter(included_people("participant__"), kind=Trial.Kind.RATING)
 
     def upcoming(self, count: int) -> list[Trial]:
-        """The first `count` planned trials without an answer, with their pictures."""
+        """The first `count` trials of one participant that have no answer yet, with
+        their pictures."""
         open_ones = self.filter(answered_at=None).order_by("index")
         shown = ("code", "width", "height")
         return list(
@@ -154,6 +161,21 @@ class Trial(models.Model):
         return f"{self.participant_id}/{self.index}"
 
 
+class RatingQuerySet(models.QuerySet["Rating"]):
+    """Answers by what is meant."""
+
+    def counted(self) -> Self:
+        """Answers in counted trials of people who count, excluded or not."""
+        return self.filter(
+            counted_people("trial__participant__"), trial__kind=Trial.Kind.RATING
+        )
+
+    def included(self, *, simulated: bool = False) -> Self:
+        """Those of people whose answers tables are made of."""
+        people = included_people("trial__participant__", simulated=simulated)
+        return self.filter(people, trial__kind=Trial.Kind.RATING)
+
+
 class Rating(models.Model):
     """One answer. Written once; the first one wins.
 
@@ -178,6 +200,8 @@ class Rating(models.Model):
     client_id = models.CharField(max_length=40, blank=True)
     response_ms = models.PositiveIntegerField(null=True)
     rated_at = models.DateTimeField(default=timezone.now)
+
+    objects = RatingQuerySet.as_manager()
 
     class Meta:
         ordering = ["pk"]

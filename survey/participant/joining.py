@@ -27,7 +27,7 @@ from survey.models import (
     Study,
     Trial,
 )
-from survey.participant.presence import hold_in_order, taking_part
+from survey.participant.presence import taking_part
 from survey.refusals import BegunBefore, InvitationNeeded, StudyNotOpen
 
 SIMULATED_SALT = "survey.simulated"
@@ -166,7 +166,7 @@ def _hold_recruited(study: Study, recruit: tuple[str, str, str]) -> None:
     known = Participant.objects.filter(
         study=study, recruit__platform=platform, recruit__person=person
     )
-    hold_in_order(known)
+    known.hold_in_order()
 
 
 def _begun_with(study: Study, key: str, *, simulated: bool) -> Participant | None:
@@ -283,7 +283,7 @@ def forget_keys(now: dt.datetime | None = None) -> int:
     """Forget the consent forms that can be sent again no more; returns how many."""
     expired = Participant.objects.filter(key_expires_at__lte=now or timezone.now())
     with transaction.atomic():
-        hold_in_order(expired)
+        expired.hold_in_order()
         return expired.update(key_sha256="", key_expires_at=None)
 
 

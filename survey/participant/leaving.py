@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from survey import planning
 from survey.models import DROPPED_AFTER, Invitation, Participant, Recruit, Study
-from survey.participant.presence import hold, hold_in_order
+from survey.participant.presence import hold
 from survey.signals import answers_withdrawn
 
 
@@ -55,7 +55,7 @@ def mark_dropped(now: dt.datetime | None = None) -> int:
         status=Participant.Status.STARTED, seen_at__lt=silent_since
     )
     with transaction.atomic():
-        hold_in_order(silent)
+        silent.hold_in_order()
         return silent.update(status=Participant.Status.DROPPED)
 
 

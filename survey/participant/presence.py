@@ -11,13 +11,6 @@ from survey.models import CHECKS, FormItem, Participant, Stimulus, Study
 from survey.refusals import NotYourTrial, UnknownCode
 
 
-def hold_in_order(people: QuerySet[Participant]) -> None:
-    """Hold several people in the order of their keys, as `locks.hold_people` does;
-    an update of them holds them in whatever order it finds them."""
-    held = people.select_for_update(of=("self",)).order_by("pk")
-    list(held.values_list("pk", flat=True))
-
-
 def participant_of(
     slug: str, token: str | None, *, rating: bool = False
 ) -> Participant | None:

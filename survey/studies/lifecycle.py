@@ -153,7 +153,7 @@ def unfreeze(study: Study) -> None:
     """Back to a draft, as long as nobody has joined who counts. Raises CannotOpen."""
     with transaction.atomic():
         held = hold(study)
-        if held.participants.filter(pilot=False, simulated=False).exists():
+        if held.participants.counted().exists():
             raise CannotOpen(
                 f"People have taken part in “{study}”: make a new version instead."
             )

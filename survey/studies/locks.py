@@ -50,8 +50,7 @@ def hold(study: Study) -> Study:
 
 def hold_people(study: Study) -> None:
     """Hold everybody who has joined, before the study, as whoever answers does."""
-    people = study.participants.select_for_update(of=("self",)).order_by("pk")
-    list(people.values_list("pk", flat=True))
+    study.participants.hold_in_order()
 
 
 def hold_address(study: Study, state: str) -> Study:
