@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,35 @@ def test_every_path_that_a_document_names_is_there() -> None:
             continue
         for name in path.findall(page.read_text()):
             assert (ROOT / name).exists(), f"{page.relative_to(ROOT)}: {name}"
+
+
+def test_the_way_of_one_number_names_functions_that_are_there_each_once() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    way = text.partition("## The way of one number")[2].partition("\n## ")[0]
+    rows = [line.split("|")[2] for line in way.splitlines() if line.startswith("| ")]
+    named = [name for row in rows for name in re.findall(r"`([\w.]+)`", row)]
+    assert len(named) > 20
+    assert max(Counter(named).values()) == 1
+    for name in named:
+        assert callable(pkgutil.resolve_name(name)), name
+
+
+def test_the_map_of_the_house_names_every_room() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    drawn = text.partition("```\n")[2].partition("```")[0]
+    rooms, here = set(), []
+    for line in drawn.splitlines():
+        if found := re.match(r"( {0,4})(\w+)/", line):
+            here = [*here[: len(found[1]) // 2], found[2]]
+            rooms.add("/".join(here))
+    hidden = {"migrations", "management", "templates", "static", "locale"}
+    inside_the_engine = {"methods", "networks", "optimisers", "pictures", "cli"}
+    for app in ("nstlab", "generation", "survey", "analysis"):
+        for room in (ROOT / app).rglob("*"):
+            path = room.relative_to(ROOT)
+            if not (room / "__init__.py").exists() or hidden & set(path.parts):
+                continue
+            if path.parts[:2] == ("generation", "engine") and len(path.parts) > 2:
+                assert path.parts[2] in inside_the_engine, path
+                continue
+            assert str(path) in rooms, path
