@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import CharField, Q, QuerySet
 from django.db.models.functions import Cast
 
+from nstlab.core.history import record
 from nstlab.core.transitions import move
 from survey import planning
 from survey.models import Participant
@@ -41,7 +42,7 @@ def exclude(participant: Participant, *, reason: str, by: Any) -> None:
     if not moved:
         raise CannotExclude(f"{participant} is excluded already.")
     _recount(participant)
-    _log(participant, by, f"{EXCLUDED}: {reason}")
+    record(by, participant, f"{EXCLUDED}: {reason}")
 
 
 @transaction.atomic
@@ -52,19 +53,13 @@ def lift(participant: Participant, *, by: Any) -> None:
     if not moved:
         raise CannotExclude(f"{participant} is not excluded.")
     _recount(participant)
-    _log(participant, by, f"{LIFTED}. The reason had been: {reason}")
+    record(by, participant, f"{LIFTED}. The reason had been: {reason}")
 
 
 def _recount(participant: Participant) -> None:
     """Let who sees what next, and what is precise enough, rest on what counts now."""
     if participant.counts:
         planning.recount(participant.study, planning.answered_items(participant))
-
-
-def _log(participant: Participant, by: Any, message: str) -> None:
-    LogEntry.objects.log_actions(
-        by.pk, [participant], CHANGE, change_message=message, single_object=True
-    )
 
 
 def forget_reasons(**_: Any) -> None:

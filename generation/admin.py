@@ -54,7 +54,15 @@ from generation.pictures.fields import PictureField
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import Queued, queue_experiment, retry_renders
 from nstlab.core import history
-from nstlab.core.access import CHANGE, DELETE, VIEW, is_seen_by, may, visible
+from nstlab.core.access import (
+    CHANGE,
+    DELETE,
+    VIEW,
+    is_seen_by,
+    may,
+    may_with_everybodys,
+    visible,
+)
 from nstlab.core.admin import (
     OwnedAdmin,
     ReadOnlyAdmin,
@@ -82,7 +90,7 @@ class QueuesRendersMixin(OwnedAdmin):
         return may(request.user, QUEUE, self.model if obj is None else obj)
 
     def changeable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        if request.user.has_perm(QUEUE.with_everybodys):
+        if may_with_everybodys(request.user, QUEUE):
             return rows
         return super().changeable(request, rows)
 

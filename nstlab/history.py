@@ -13,7 +13,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from generation.models import Experiment
-from nstlab.core.access import VIEW, belongs_to_somebody, may, seen_by
+from nstlab.core.access import (
+    VIEW,
+    belongs_to_somebody,
+    may,
+    seen_by,
+    sees_everybodys,
+)
 from nstlab.core.admin import ReadOnlyMixin
 from nstlab.models import Entry
 from survey.models import Study
@@ -57,7 +63,7 @@ class HistoryAdmin(ReadOnlyMixin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
         entries = super().get_queryset(request)
         user: Any = request.user
-        if user.has_perm(Experiment.sees_all) and user.has_perm(Study.sees_all):
+        if all(sees_everybodys(user, each) for each in (Experiment, Study)):
             return entries
         seen = Q(user=user.pk)
         kinds = entries.order_by().values_list("content_type", flat=True).distinct()

@@ -22,7 +22,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, models, transaction
 
@@ -46,7 +45,7 @@ from analysis.preregistration import record
 from analysis.scales import FIELDS, scale_of
 from generation.engine.errors import ImageRefused
 from generation.engine.pictures.files import open_picture, pixel_sha256
-from nstlab.core import old_names
+from nstlab.core import history, old_names
 from nstlab.core.csv_cells import unguarded
 from survey.codes import token_hash
 from survey.methods import Answers, method_of
@@ -724,8 +723,6 @@ def keep_origin(study: Study, kind: Import.Kind, digest: str, **about: Any) -> N
     """Write down which file a study came from and what is known `about` its ratings,
     also in its owner's history."""
     Import.objects.create(study=study, kind=kind, sha256=digest, **about)
-    if study.owner_id is not None:
+    if study.owner is not None:
         said = f"Imported from a file ({kind.label}, sha256 {digest[:12]}…)."
-        LogEntry.objects.log_actions(
-            study.owner_id, [study], ADDITION, change_message=said, single_object=True
-        )
+        history.record(study.owner, study, said, new=True)

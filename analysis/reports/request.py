@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import Q
 
 from analysis.models import Bundle, Report
 from analysis.reports.snapshot import fingerprint
 from nstlab.core import jobs
+from nstlab.core.history import record
 from survey.models import Participant, Study, Trial
 
 # After so long a worker gives a report or a bundle up.
@@ -38,9 +38,7 @@ def request_report(
         if is_new:
             if by is not None:
                 said = "A report on its present data asked for."
-                LogEntry.objects.log_actions(
-                    by.pk, [study], CHANGE, change_message=said, single_object=True
-                )
+                record(by, study, said)
             _enqueue(report)
     return report
 

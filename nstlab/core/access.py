@@ -100,7 +100,7 @@ def seen_by(user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
     """Of `rows`, those that `user` may see: their own, those shared with them, those
     that what they see shows; everybody's with the right to see all."""
     owned = owned_model(rows.model)
-    if user.has_perm(owned.sees_all):
+    if sees_everybodys(user, owned):
         return rows
     if way := way_to_owned(rows.model):
         return under(rows, way, visible(owned, user))
@@ -131,6 +131,11 @@ def changeable_by(user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
     if way := way_to_owned(rows.model):
         return under(rows, way, changeable(owned, user))
     return rows.filter(_belongs_to(owned, user))
+
+
+def sees_everybodys(user: Any, model: type[Owned]) -> bool:
+    """True for somebody who sees all rows of an owned model, whoever owns them."""
+    return bool(user.has_perm(model.sees_all))
 
 
 def is_seen_by(user: Any, row: Owned) -> bool:
@@ -200,6 +205,11 @@ def may(user: Any, action: Action, thing: models.Model | type[models.Model]) -> 
         return action.is_permitted(user, thing)
     if not action.is_permitted(user, type(thing)):
         return False
-    if action.with_everybodys and user.has_perm(action.with_everybodys):
+    if may_with_everybodys(user, action):
         return True
     return action.with_whose(user, owned_row(thing))
+
+
+def may_with_everybodys(user: Any, action: Action) -> bool:
+    """True for somebody who may do `action` with all rows, whoever owns them."""
+    return bool(action.with_everybodys and user.has_perm(action.with_everybodys))
