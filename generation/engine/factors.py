@@ -12,7 +12,7 @@ found in the settings that a render keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from generation.engine.settings import (
     RESAMPLES,
     STARTS,
     RenderSettings,
+    settings_of,
 )
 
 # An axis of a grid that sets two settings: α to its level, β to 1.
@@ -119,6 +120,16 @@ class Factor:
         return self.name in setting_names()
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of style transfer that have it; all have the two pictures."""
+        asked = self.stands_in or self.name
+        return tuple(
+            name
+            for name, method in METHODS.items()
+            if asked not in setting_names() or asked in settings_of(method)
+        )
+
+    @property
     def is_layers(self) -> bool:
         """Whether a level is a set of the network's layers."""
         return self.name in LAYERS
@@ -139,32 +150,36 @@ def _defaults() -> dict[str, Any]:
         name: None if default is MISSING else default
         for name, default in COMMON.items()
     }
-    return known | {each.name: each.default for each in _own_settings()}
+    return known | {each.name: each.default for _, each in _own_settings()}
 
 
-def _own_settings() -> Iterator[Setting]:
-    """The settings that methods bring, each name once."""
-    own = {each.name: each for method in METHODS.values() for each in method.settings}
-    return iter(own.values())
+def _own_settings() -> tuple[tuple[str, Setting], ...]:
+    """The settings that methods bring, each with its method's name."""
+    return tuple(
+        (name, each) for name, method in METHODS.items() for each in method.settings
+    )
 
 
-def _own_factor(setting: Setting) -> Factor:
-    """The row of a setting that only some methods have."""
-    who = [
-        name
-        for name, method in METHODS.items()
-        if any(each.name == setting.name for each in method.settings)
-    ]
-    number = not isinstance(setting.default, str)
+def _own_factors(settings: Iterable[tuple[str, Setting]]) -> dict[str, Factor]:
+    """The rows of settings that only some methods have."""
+    of: dict[str, list[str]] = {}
+    for method, setting in settings:
+        of.setdefault(setting.name, []).append(method)
+    return {it.name: _own_factor(it, of[it.name]) for _, it in settings}
+
+
+def _own_factor(setting: Setting, methods: Sequence[str]) -> Factor:
     return Factor(
         name=setting.name,
-        kind="number" if number else "nominal",
+        kind="nominal" if isinstance(setting.default, str) else "number",
         values=type(setting.default),
         label=setting.label,
+        unit=setting.unit,
         help=setting.help,
         choices=_plain(setting.choices) if setting.choices else None,
-        where=f"method is {' or '.join(who)}",
-        matters=lambda it: it.method in who,
+        where=f"method is {' or '.join(methods)}",
+        matters=lambda it: it.method in methods,
+        column=setting.column,
     )
 
 
@@ -421,27 +436,36 @@ _ROWS = (
 )
 
 
-class _Table(Mapping[str, Factor]):
-    """The rows above, and one for each setting that a method brings."""
+class FactorTable(Mapping[str, Factor]):
+    """Rows by name, and behind them one for each setting that a method brings."""
 
-    def __init__(self) -> None:
-        self._common = {row.name: row for row in _ROWS}
+    def __init__(self, rows: Iterable[Factor]) -> None:
+        self._rows = {row.name: row for row in rows}
+        self._last: tuple[Any, dict[str, Factor]] = (), self._rows
 
-    def _rows(self) -> dict[str, Factor]:
-        own = {each.name: _own_factor(each) for each in _own_settings()}
-        return self._common | own
+    def _all(self) -> dict[str, Factor]:
+        """Made anew only when methods bring others: renders ask by the thousand."""
+        own, every = self._last
+        if own != (now := _own_settings()):
+            every = {**_own_factors(now), **self._rows}
+            every = {name: every[name] for name in (*self._rows, *every)}
+            self._last = now, every
+        return every
 
     def __getitem__(self, name: str) -> Factor:
-        return self._rows()[name]
+        return self._all()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rows())
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self._rows())
+        return len(self._all())
+
+    def items(self) -> ItemsView[str, Factor]:
+        return self._all().items()
 
 
-FACTORS: Mapping[str, Factor] = _Table()
+FACTORS = FactorTable(_ROWS)
 
 # Of several that vary, those that make the rows and columns of a contact sheet first,
 # and those that a reader of a report wants to see crossed first. All others follow.
@@ -499,11 +523,11 @@ def column_values(settings: RenderSettings) -> dict[str, str | float | int]:
 
     Layers are joined by `|`.
     """
-    known = _defaults()  # once: there are thousands of renders
+    known = {*COMMON, *dict(settings.own)}
     values = {}
     for name, factor in FACTORS.items():
         if factor.column and name in known:
-            value = getattr(settings, name)
+            value = settings.value(name)
             if factor.is_layers:
                 value = "|".join(layer for layer, _ in value)
             values[name] = value
@@ -513,8 +537,8 @@ def column_values(settings: RenderSettings) -> dict[str, str | float | int]:
 def documented() -> str:
     """The table of docs/reference/factors.md, a line a factor."""
     lines = [
-        "| factor | on pages | levels | default | unit | column | meaning |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| factor | on pages | levels | default | unit | methods | column | meaning |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, each in FACTORS.items():
         types = {float: "numbers", int: "whole numbers", str: "text"}
@@ -531,6 +555,7 @@ def documented() -> str:
             levels,
             "" if default is None else f"`{default}`",
             each.unit,
+            "all" if len(each.methods) == len(METHODS) else ", ".join(each.methods),
             "yes" if each.column else "",
             each.description.replace("|", "\\|"),
         )

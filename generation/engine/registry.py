@@ -30,7 +30,8 @@ class Setting:
     `default` is its value where none is given, and its type that of every value:
     numbers lie between `low` and `high`, words are among `choices` where there are
     any. `help` is one phrase for the command line and forms, `label` its name on pages
-    (left out: `name` without underscores).
+    (left out: `name` without underscores). With `column`, tables and exports have a
+    column of it; `unit` is that of its numbers there.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Setting:
     low: float = 0
     high: float = 2**53
     choices: Sequence[str] = ()
+    column: bool = False
+    unit: str = ""
 
     def checked(self, value: object) -> Value:
         """The value as the request has it. Raises `SettingsError`."""

@@ -6,8 +6,7 @@ import ast
 import csv
 import io
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,13 @@ from analysis.exports import csv_lines, ratings_rows
 from generation.engine.cli.commands import main
 from generation.engine.factors import (
     FACTORS,
-    Factor,
     choices_of,
     documented,
     setting_names,
 )
-from generation.engine.settings import RenderSettings
+from generation.engine.methods.gatys import Gatys
+from generation.engine.registry import METHODS, Setting
+from generation.engine.settings import COMMON
 from generation.models import Experiment, Render, SourceImage
 from survey.models import Study
 from survey.studies.lifecycle import open_study
@@ -35,41 +35,31 @@ from tests.analysis.test_exports import people_answer
 from tests.conftest import put_on_wall
 
 
-@dataclass(frozen=True, kw_only=True)
-class BrushSettings(RenderSettings):
-    """As the engine's own, with a setting that no file knows."""
+class Brush(Gatys):
+    """As Gatys's, with a setting that no file knows."""
 
-    brush_width: int = 3
+    name = "brush"
+
+    @property
+    def settings(self) -> Sequence[Setting]:  # type: ignore[override]
+        return [
+            Setting(
+                name="brush_width", default=3, low=1, high=100, unit="px", column=True,
+                help="how wide the brush is",
+            )
+        ]  # fmt: skip
 
 
 @pytest.fixture
-def brush_width(monkeypatch: pytest.MonkeyPatch) -> Factor:
-    """A factor from outside: a setting of the engine and a row of the table."""
-    for module in (
-        "generation.engine.settings",
-        "generation.engine.factors",
-        "generation.engine.grid",
-        "generation.models.renders",
-    ):
-        monkeypatch.setattr(f"{module}.RenderSettings", BrushSettings)
-    factor = Factor(
-        name="brush_width",
-        kind="number",
-        values=int,
-        unit="px",
-        meaning="Width of the brush",
-        help="how wide the brush is",
-        column=True,
-        line=True,
-    )
-    monkeypatch.setitem(FACTORS, factor.name, factor)
-    return factor
+def brush_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A factor from outside, which a method brings."""
+    monkeypatch.setitem(METHODS, "brush", Brush())
 
 
 @pytest.mark.django_db
 @pytest.mark.broker
 def test_a_row_is_enough_for_a_factor_to_be_everywhere(
-    brush_width: Factor,
+    brush_width: None,
     desk: Any,
     make_experiment: Callable[..., Any],
     queues: None,
@@ -78,7 +68,7 @@ def test_a_row_is_enough_for_a_factor_to_be_everywhere(
     one_chart = [kind for kind in registry.KINDS if kind.draw is caterpillar]
     monkeypatch.setattr(registry, "KINDS", one_chart)  # the others take seconds
     experiment: Experiment = make_experiment(
-        alpha_beta=[0.01], more_axes={"brush_width": [10, 2]}
+        alpha_beta=[0.01], more_axes={"method": ["brush"], "brush_width": [10, 2]}
     )
     put_on_wall(experiment)
     assert {row.settings["brush_width"] for row in experiment.renders.all()} == {2, 10}
@@ -110,13 +100,13 @@ def test_a_row_is_enough_for_a_factor_to_be_everywhere(
         (ratings,) = [it for it in bundle.namelist() if "_table-ratings_" in it]
         assert ",brush_width," in bundle.read(ratings).decode().partition("\n")[0]
         codebook = bundle.read("documentation/codebook.csv").decode()
-        assert ",brush_width,integer,px,Width of the brush\n" in codebook
+        assert ",brush_width,integer,px,How wide the brush is\n" in codebook
         drawn = bundle.read("results/chart_mos.csv").decode()
         assert "brush width 10" in drawn
 
 
 def test_the_command_line_knows_it_too(
-    brush_width: Factor, capsys: pytest.CaptureFixture[str]
+    brush_width: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         main(["render", "--help"])
@@ -139,7 +129,7 @@ def test_what_is_a_column_of_renders_is_one_of_tables() -> None:
     kept = {each.name for each in Render._meta.concrete_fields}
     table = {name for name, each in FACTORS.items() if each.column}
     assert table <= kept
-    assert {each.name for each in fields(RenderSettings)} & kept <= table
+    assert {*COMMON} & kept - {"method"} <= table
 
 
 def test_the_documented_table_is_the_table() -> None:
