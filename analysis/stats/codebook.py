@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from analysis.columns import LOSSES, every_column
+from analysis.stats import mos
 from analysis.stats.meanings import Meaning
-from analysis.stats.mos import OF_STIMULI
 from analysis.stats.tables import COMMON, TABLES
 
 
@@ -39,7 +39,7 @@ def meanings() -> dict[str, Meaning]:
     found = dict(COMMON)
     for table in TABLES.values():
         found |= table.columns
-    for statistic in OF_STIMULI:
+    for statistic in mos.OF_STIMULI:
         found |= statistic.columns
     of_ratings = {column.name: column for column in every_column()} | LOSSES
     return found | {
@@ -49,7 +49,7 @@ def meanings() -> dict[str, Meaning]:
 
 def _patterns() -> dict[str, Meaning]:
     found: dict[str, Meaning] = {}
-    for statistic in OF_STIMULI:
+    for statistic in mos.OF_STIMULI:
         found |= statistic.patterns
     for table in TABLES.values():
         found |= table.patterns

@@ -6,8 +6,8 @@ ICC(2,k) for the mean. What cannot be computed is NaN with a note.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -496,6 +496,82 @@ def mean_pairwise_pearson(votes: Votes) -> Statistic:
     )
 
 
+# The table ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The answers to one question and how they are to be judged.
+
+    `first` are everyone's first answers where repeats are averaged (`averages`), else
+    the same votes; `block` is people × stimuli without a gap.
+    """
+
+    votes: Votes
+    first: Votes
+    block: np.ndarray
+    scale: tuple[float, float]
+    averages: bool
+    level: float
+    resamples: int
+    seed: int
+
+
+def _alphas(panel: Panel) -> list[Statistic]:
+    """Krippendorff's α by every metric; categories take first answers."""
+    rows = []
+    for metric in METRICS:
+        by_category = panel.averages and metric in CATEGORICAL
+        alpha = krippendorff(
+            panel.first if by_category else panel.votes,
+            metric,
+            level=panel.level,
+            resamples=panel.resamples,
+            seed=panel.seed,
+        )
+        rule = "first answers" if by_category else "repeated answers averaged"
+        note = f"{alpha.note}; {rule}" if panel.averages else alpha.note
+        rows.append(replace(alpha, note=note))
+    return rows
+
+
+def _pearson(panel: Panel) -> list[Statistic]:
+    """The mean correlation of two people; none of a panel too large for it."""
+    if panel.votes.n_raters * panel.votes.n_items > MAX_PAIRWISE:
+        return []
+    return [mean_pairwise_pearson(panel.votes)]
+
+
+def _sos_of(panel: Panel) -> list[Statistic]:
+    return [
+        sos(
+            panel.votes,
+            panel.scale,
+            level=panel.level,
+            resamples=panel.resamples,
+            seed=panel.seed,
+        )
+    ]
+
+
+def _halves(panel: Panel) -> list[Statistic]:
+    n = max(len(panel.votes.rating), 1)
+    splits = min(SPLITS, max(20, SPLIT_VISITS // n))
+    return [split_half(panel.votes, splits=splits, seed=panel.seed)]
+
+
+# In the order of the rows of `reliability.csv`, before the test–retest.
+OF_PANELS: list[Callable[[Panel], list[Statistic]]] = [
+    _alphas,
+    lambda panel: icc(panel.block, level=panel.level),
+    lambda panel: icc_from_components(panel.votes, level=panel.level),
+    lambda panel: [kendall_w(panel.block)],
+    _pearson,
+    _sos_of,
+    _halves,
+]
+
+
 def reliability_table(
     ratings: Ratings,
     *,
@@ -508,30 +584,22 @@ def reliability_table(
     Where repeats are averaged, α nominal and ordinal take first answers, the others
     means; the note says so.
     """
-    scale = (ratings.scale_min, ratings.scale_max)
-    options: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
     averages = ratings.repeats == "mean" and ratings.has_repeats
     tables = []
     for (question, votes), (_, first) in zip(
         ratings.votes_by_question, ratings.first_answers_by_question, strict=True
     ):
-        block = complete_block(votes)
-        rows = []
-        for metric in METRICS:
-            by_category = averages and metric in CATEGORICAL
-            alpha = krippendorff(first if by_category else votes, metric, **options)
-            rule = "first answers" if by_category else "repeated answers averaged"
-            note = f"{alpha.note}; {rule}" if averages else alpha.note
-            rows.append(replace(alpha, note=note))
-        rows += icc(block, level=level)
-        rows += icc_from_components(votes, level=level)
-        rows.append(kendall_w(block))
-        if votes.n_raters * votes.n_items <= MAX_PAIRWISE:
-            rows.append(mean_pairwise_pearson(votes))
-        rows.append(sos(votes, scale, **options))
-        splits = min(SPLITS, max(20, SPLIT_VISITS // max(len(votes.rating), 1)))
-        rows.append(split_half(votes, splits=splits, seed=seed))
-        table = pd.DataFrame(rows)
+        panel = Panel(
+            votes=votes,
+            first=first,
+            block=complete_block(votes),
+            scale=(ratings.scale_min, ratings.scale_max),
+            averages=averages,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+        )
+        table = pd.DataFrame([row for rows in OF_PANELS for row in rows(panel)])
         if question is not None:
             table.insert(0, "question", question)
         tables.append(table)
