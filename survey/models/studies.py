@@ -18,6 +18,7 @@ from nstlab.core.access import Owned
 from nstlab.core.transitions import move
 from survey import methods
 from survey.codes import readable_code
+from survey.refusals import NotJoining
 
 
 def language_choices() -> list[tuple[str, str]]:
@@ -298,22 +299,22 @@ class Study(Owned):
         versions = Study.objects.filter(slug=self.slug)
         return self.accepts_answers or any(it.accepts_answers for it in versions)
 
-    def refuses_joining(self) -> str:
-        """Why nobody can join now: closed, early, late, full or empty for nothing."""
+    def refuses_joining(self) -> NotJoining | None:
+        """The reason why nobody can join now, None if people can."""
         now = timezone.now()
         if not self.accepts_answers:
-            return "closed"
+            return NotJoining.CLOSED
         if self.state == self.State.PILOTING:
-            return ""
+            return None
         if self.opens_at and now < self.opens_at:
-            return "early"
+            return NotJoining.EARLY
         if self.closes_at and now >= self.closes_at:
-            return "late"
+            return NotJoining.LATE
         if self.max_participants is not None:
             present = self.participants.counted().holding_a_place(now)
             if present.count() >= self.max_participants:
-                return "full"
-        return ""
+                return NotJoining.FULL
+        return None
 
     @property
     def state_in_words(self) -> str:

@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from survey import planning
 from survey.methods import method_of
 from survey.models import FormAnswer, Participant, Rating, Study, Trial
-from survey.participant.joining import REFUSED_JOINING
 from survey.participant.presence import asks_after, hold_present, place_of
 from survey.refusals import (
     AlreadyAnswered,
+    NotJoining,
     NotOnTheScale,
     NotThereYet,
     NotYourTrial,
@@ -112,19 +112,19 @@ def answer(
         if current is None or current.pk != trial_pk:
             trial = held.trials.filter(pk=trial_pk).first()
         if trial is None:
-            raise NotYourTrial(_("This picture is not part of your session."))
+            raise NotYourTrial
         method = method_of(study)
         names = ["overall", *(asked.name for asked in study.further_questions.all())]
         given = {name: answers.get(name, "") for name in names}
         if not all(method.accepts(study, answer) for answer in given.values()):
-            raise NotOnTheScale(_("Please choose one of the answers offered."))
+            raise NotOnTheScale
         if trial.answered_at is not None:
             _replay(study, trial, given, client_id)
             return coming[:2]
         if not study.accepts_answers:
-            raise StudyNotOpen(REFUSED_JOINING["closed"]())
+            raise StudyNotOpen(NotJoining.CLOSED)
         if trial is not current:
-            raise NotThereYet(_("This picture comes later in your session."))
+            raise NotThereYet
         scale = method.scale(study)
         rows = [
             Rating(

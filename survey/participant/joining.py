@@ -14,7 +14,6 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.translation import gettext as _
 
 from survey import planning
 from survey.codes import CODE_LENGTH, READABLE, readable_code, token_hash
@@ -28,7 +27,7 @@ from survey.models import (
     Trial,
 )
 from survey.participant.presence import taking_part
-from survey.refusals import BegunBefore, InvitationNeeded, StudyNotOpen
+from survey.refusals import BegunBefore, InvitationNeeded, NotJoining, StudyNotOpen
 
 SIMULATED_SALT = "survey.simulated"
 
@@ -117,7 +116,7 @@ def join(
     link = _invitation(held, invitation) if by_link else None
     left = _left_unseen(held, link, instead, simulated=simulated)
     if reason := _refuses(held, left, now):
-        raise StudyNotOpen(REFUSED_JOINING[reason]())
+        raise StudyNotOpen(reason)
     if by_link:
         _use(link, left)
     pilot = held.state == Study.State.PILOTING
@@ -146,7 +145,7 @@ def join(
         Invitation.objects.filter(pk=link.pk).update(participant=participant)
     planning.plan(participant, held)
     if not participant.trials.filter(kind=Trial.Kind.RATING).exists():
-        raise StudyNotOpen(REFUSED_JOINING["full"]())
+        raise StudyNotOpen(NotJoining.FULL)
     if recruit:
         platform, person, session = recruit
         Recruit.objects.create(
@@ -240,10 +239,12 @@ def _left_unseen(
     return None if answered else left
 
 
-def _refuses(study: Study, left: Participant | None, now: dt.datetime) -> str:
+def _refuses(
+    study: Study, left: Participant | None, now: dt.datetime
+) -> NotJoining | None:
     """As `why_nobody_joins`; but a full study has the place that somebody leaves."""
     reason = why_nobody_joins(study)
-    if reason != "full" or left is None or planning.is_complete(study):
+    if reason != NotJoining.FULL or left is None or planning.is_complete(study):
         return reason
     holds_a_place = (
         left.counts
@@ -251,7 +252,7 @@ def _refuses(study: Study, left: Participant | None, now: dt.datetime) -> str:
         and left.status == Participant.Status.STARTED
         and left.seen_at > now - DROPPED_AFTER
     )
-    return "" if holds_a_place else reason
+    return None if holds_a_place else reason
 
 
 def _make_way(left: Participant, participant: Participant) -> list[str]:
@@ -287,17 +288,11 @@ def forget_keys(now: dt.datetime | None = None) -> int:
         return expired.update(key_sha256="", key_expires_at=None)
 
 
-def why_nobody_joins(study: Study) -> str:
+def why_nobody_joins(study: Study) -> NotJoining | None:
     """As `Study.refuses_joining`, also where every picture is as precise as wanted."""
-    return study.refuses_joining() or ("full" if planning.is_complete(study) else "")
-
-
-REFUSED_JOINING = {
-    "closed": lambda: _("This study is closed."),
-    "early": lambda: _("This study has not begun yet."),
-    "late": lambda: _("This study has ended."),
-    "full": lambda: _("This study has all the answers it needs."),
-}
+    if reason := study.refuses_joining():
+        return reason
+    return NotJoining.FULL if planning.is_complete(study) else None
 
 
 def recruited(
@@ -334,9 +329,4 @@ def _use(link: Invitation | None, left: Participant | None) -> None:
         return
     unused = Invitation.objects.filter(pk=link.pk, used=False) if link else None
     if unused is None or not unused.update(used=True):
-        raise InvitationNeeded(
-            _(
-                "This study is by invitation, and this invitation is unknown or was "
-                "used before. If you have begun, use the code you were shown then."
-            )
-        )
+        raise InvitationNeeded

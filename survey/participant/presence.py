@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from django.db.models import F, Q, QuerySet
-from django.utils.translation import gettext as _
 
 from survey.codes import token_hash
 from survey.methods import SETTINGS
 from survey.models import CHECKS, FormItem, Participant, Stimulus, Study
-from survey.refusals import NotYourTrial, UnknownCode
+from survey.refusals import HasWithdrawn, UnknownCode
 
 
 def participant_of(
@@ -131,7 +130,7 @@ def hold_present(participant: Participant) -> Participant:
     NotYourTrial."""
     held = hold(participant)
     if held.status == Participant.Status.WITHDRAWN:
-        raise NotYourTrial(_("You have withdrawn from this study."))
+        raise HasWithdrawn
     return held
 
 
@@ -139,7 +138,7 @@ def resume(slug: str, code: str) -> Participant:
     """Who goes on with this code on another device. Raises UnknownCode."""
     participant = participant_of(slug, code)
     if participant is None:
-        raise UnknownCode(_("No session has this code. Please check it."))
+        raise UnknownCode
     return participant
 
 
@@ -155,5 +154,5 @@ def whose(slug: str, code: str) -> Participant:
         .first()
     )
     if found is None:
-        raise UnknownCode(_("No session has this code. Please check it."))
+        raise UnknownCode
     return found

@@ -17,7 +17,6 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
 from nstlab.core import counters
 from survey.refusals import TooMany, UnknownCode
@@ -31,7 +30,7 @@ def count_join(request: HttpRequest) -> None:
     """Count one join from this address. Raises TooMany."""
     most = settings.NSTLAB_JOINS_PER_HOUR
     if most and _count(request, "join") > most:
-        raise TooMany(_too_many())
+        raise TooMany
 
 
 @contextmanager
@@ -46,15 +45,8 @@ def counting_wrong_codes(request: HttpRequest) -> Iterator[None]:
         yield
     except UnknownCode:
         if _count(request, "code") > CODES_PER_HOUR:
-            raise TooMany(_too_many()) from None
+            raise TooMany from None
         raise
-
-
-def _too_many() -> str:
-    return _(
-        "Too many people have come from your network just now. Please try again in an "
-        "hour."
-    )
 
 
 def _count(request: HttpRequest, what: str) -> int:

@@ -52,6 +52,7 @@ from survey.participant.forms import (
 from survey.refusals import (
     AlreadyAnswered,
     BegunBefore,
+    NotJoining,
     NotOnTheScale,
     StudyNotOpen,
     SurveyRefusal,
@@ -332,23 +333,23 @@ def welcome(
         if participant.status == Participant.Status.FINISHED:
             return _thanks(request, participant)
         if not study.accepts_answers:
-            raise StudyNotOpen(joining.REFUSED_JOINING["closed"]())
+            raise StudyNotOpen(NotJoining.CLOSED)
         return _page(request, study, "welcome", participant=participant)
     if moved := _moved_on(request, study):
         return _moved(request, moved)
     reason = joining.why_nobody_joins(study)
     if reason and not _may_return(request, study, reason):
-        raise StudyNotOpen(joining.REFUSED_JOINING[reason]())
+        raise StudyNotOpen(reason)
     return _welcome(request, study, JoinForm(study=study))
 
 
-def _may_return(request: HttpRequest, study: Study, reason: str) -> bool:
+def _may_return(request: HttpRequest, study: Study, reason: NotJoining) -> bool:
     """Whether somebody whom a platform sends again gets their session back."""
     recruit = recruit_of(_carried(request))
     known = joining.recruited(study, recruit) if recruit else None
     if known is None:
         return False
-    return reason != "closed" or known.status == Participant.Status.FINISHED
+    return reason != NotJoining.CLOSED or known.status == Participant.Status.FINISHED
 
 
 def _welcome(
@@ -574,7 +575,7 @@ def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
     sent = SentAnswer.read(request.POST)
     refusal, coming = "", None
     if sent.trial is None:
-        refusal = _("Please choose one of the answers offered.")
+        refusal = str(NotOnTheScale())
     else:
         try:
             coming = answering.answer(
@@ -622,7 +623,7 @@ def _rating_page(
         response[BY_SCRIPT] = reverse(f"survey:{place}", args=[study.slug])
         return response
     if not study.accepts_answers:
-        raise StudyNotOpen(joining.REFUSED_JOINING["closed"]())
+        raise StudyNotOpen(NotJoining.CLOSED)
     context = _trial_context(participant, study, trial, ahead)
     name = "trial" if by_script else "rate"
     return _page(request, study, name, status, sentence=sentence, **context)
