@@ -2,7 +2,8 @@
 
 A study's method says which kind its answers are (`survey.methods.Answers`); whoever
 computes or shows something asks here, never for the method's name. No pandas, for the
-web process reads this; `analysis/reports/compute.py` has the computation of each.
+web process reads this; `analysis/reports/compute.py` has the computation of each. Of a
+method whose answers are of two kinds at once the two together are an entry.
 """
 
 from __future__ import annotations

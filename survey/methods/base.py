@@ -149,6 +149,8 @@ class Method:
     """The welcome text that a new study begins with."""
 
     # What is shown
+    seconds_a_trial: ClassVar[float] = 9.0
+    """Looking and answering, as ACR sessions of still pictures usually take."""
     needs_references: ClassVar[bool] = False
     """Whether each render's content image is taken into the study too."""
     rates_references: ClassVar[bool] = False

@@ -24,9 +24,6 @@ from survey.studies.forms import FORMS, label_of
 from survey.studies.lifecycle import lacking
 from survey.study_texts import faults_of_forms, form_blocks
 
-SECONDS_A_TRIAL = 9.0
-"""Looking and answering, as ACR sessions of still pictures usually take."""
-
 TYPICAL_SD = 0.9
 """Of one picture's ratings on five points, when nothing is known yet."""
 
@@ -381,7 +378,8 @@ def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[R
     trials += sum(it.training_order is not None for it in shown)
     trials += sum(it.gold_answer is not None for it in shown)
     questions = 1 + study.further_questions.count()
-    minutes = max(1, round(trials * SECONDS_A_TRIAL * (1 + questions) / 2 / 60))
+    seconds = method_of(study).seconds_a_trial
+    minutes = max(1, round(trials * seconds * (1 + questions) / 2 / 60))
     plural = "" if minutes == 1 else "s"
     text = f"A session is {trials} trials, about {minutes} minute{plural}."
     if minutes > LONG_SESSION:
