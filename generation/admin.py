@@ -100,11 +100,11 @@ class DeletesWholeMixin(OwnedAdmin):
     delete the row may delete that, which has no pages of deletion of its own."""
 
     def stands_against(self, row: Any) -> list[Any]:
-        """What keeps a row from being deleted: rows that use it, and sentences."""
+        """Rows and sentences that keep a row from being deleted."""
         raise NotImplementedError
 
     def goes_with(self, row: Any) -> dict[str, int]:
-        """What is deleted with a row, and how much of it."""
+        """The numbers of other rows, by kind, that are deleted with a row."""
         raise NotImplementedError
 
     def delete_whole(self, row: Any) -> None:
@@ -136,7 +136,7 @@ class DeletesWholeMixin(OwnedAdmin):
 
 
 def _in_words(request: HttpRequest, row: Any, against: list[Any]) -> list[str]:
-    """What stands against deleting a row; of what somebody may not see, the kind."""
+    """Say what stands against deleting a row; of what one may not see, the kind."""
     said = []
     for each in against:
         if isinstance(each, str):
@@ -464,7 +464,7 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
 
 
 def _said(queued: Queued) -> str:
-    """What queueing an experiment did, as a sentence or two."""
+    """Say what queueing an experiment did, in a sentence or two."""
     waiting, there = queued.new - queued.reused, queued.total - queued.new
     said = "Nothing is left to paint."
     if waiting:

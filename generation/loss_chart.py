@@ -36,7 +36,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """What a template draws: `lines`, and ticks of evaluations (x) and losses (y)."""
+    """A chart for a template: `lines`, ticks of evaluations (x) and losses (y)."""
 
     lines: list[Line]
     x_ticks: list[Tick]

@@ -38,7 +38,7 @@ class Preset:
 
 
 def picture_title(file: str) -> str:
-    """What a preset's picture is called in the lab: its file's name without ending."""
+    """The title of a preset's picture in the lab: its file's name without ending."""
     return PurePath(file).stem
 
 

@@ -88,8 +88,8 @@ def read_sheet(experiment: Experiment, chosen: QueryDict) -> Sheet:
 def _paths(
     experiment: Experiment, columns: Sequence[str], varied: Sequence[str]
 ) -> dict[str, str]:
-    """Where each factor is read: its column, or inside the settings for what has no
-    column and for layers whose weights are an axis."""
+    """The path by which a query reads each factor: its column, or a place inside the
+    settings for what has no column and for layers whose weights are an axis."""
     own = Pair.objects.filter(experiment=experiment).values_list("axes", flat=True)
     axes = [experiment.axes(), *own]
     paths = {name: name for name in varied}
@@ -278,7 +278,7 @@ def _drawn(cell: list[Place]) -> Cell | None:
 
 
 def settings_text(sheet: Sheet) -> str:
-    """What all renders of a sheet have in common, in one line."""
+    """The settings that all renders of a sheet have in common, in one line."""
     fixed = dict(sheet.fixed)
     pictures = SourceImage.objects.only("title").in_bulk(
         [fixed[name] for name in ("content", "style") if fixed.get(name)]

@@ -47,7 +47,7 @@ def level_text(level: Any) -> str:
 def factors(
     columns: Mapping[str, Sequence[Hashable]], labels: Mapping[str, str] | None = None
 ) -> dict[str, SheetFactor]:
-    """What varies among renders, of columns with one value for each of them.
+    """The factors that vary among renders, of columns with a value for each render.
 
     Numbers and layers are put in order; everything else stays as it came. Content and
     style make a pair where both vary.
@@ -76,7 +76,7 @@ def _key(level: Any) -> Any:
 
 
 def _together(*some: SheetFactor | None) -> int:
-    """How many different renders these factors tell apart."""
+    """The number of different renders that these factors tell apart."""
     return len(set(zip(*(each.values for each in some if each), strict=True)))
 
 
@@ -126,8 +126,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each render is. `keys` are the renders as the factors' values have them;
-    `rest` are factors that tell none apart here, to be said in the cells."""
+    """The place of each render.
+
+    `keys` are the renders as the factors' values have them; `rest` are factors that
+    tell none apart here, to be said in the cells.
+    """
 
     keys: Sequence[int]
     rows: SheetFactor | None

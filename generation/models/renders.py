@@ -241,7 +241,7 @@ class Render(models.Model):
 
     @classmethod
     def lookup(cls, factor: str) -> str:
-        """Where a query finds a factor: in its own column, or among the settings."""
+        """The path of a factor in queries: its column, or a place in the settings."""
         return factor if factor in cls._kept() else f"settings__{factor}"
 
     @classmethod
