@@ -2,6 +2,6 @@ from __future__ import annotations
 
 import sys
 
-from generation.engine.cli.commands import main
+from generation.engine.cli.main import main
 
 sys.exit(main())

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from generation.engine import memory
 from generation.engine.checkpoint import read_checkpoint, write_checkpoint
 from generation.engine.devices import Evaluation, upload
 from generation.engine.environment import environment
@@ -92,9 +93,10 @@ class Painter:
         self._networks.clear()
         self._targets.clear()
 
-    def forget_targets(self) -> None:
+    def empty_memory(self) -> None:
         """Keep no target any longer; networks stay, since loading one takes more."""
         self._targets.clear()
+        memory.give_back(self.device)
 
     def render(
         self,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import functools
-import gc
 import logging
 import math
 import os
@@ -23,12 +21,14 @@ from django.db import DatabaseError
 from PIL import Image
 from rq.timeouts import JobTimeoutException
 
+from generation.engine import memory
 from generation.engine.checkpoint import CheckpointRefused
 from generation.engine.environment import differences
 from generation.engine.errors import Cancelled, EngineError, NotFinite
 from generation.engine.painter import Painter
 from generation.engine.pictures.files import png_bytes
 from generation.engine.request import Painted, Progress, Request
+from generation.engine.waves import paint_in_waves
 from generation.models import (
     Batch,
     Render,
@@ -140,7 +140,7 @@ def reproduce_render(pk: int) -> str:
         row.fail("A file is gone: that of its picture, or of what it is painted from.")
         return "nothing to compare"
     except Exception as error:
-        full = _out_of_memory(error)
+        full = memory.ran_out(error)
         row.fail(
             MEMORY_RAN_OUT
             if full
@@ -174,69 +174,69 @@ class _Work:
         self.lease = lease
         self.painter = painter
         self.at_once = painter.together
+        self.done = 0
 
     def paint(self) -> int:
         """Paint until every row has ended or the batch is lost; how many are done."""
         queued = self.batch.renders.queued()
         waiting = list(queued.select_related("content", "style"))
-        done, wave = 0, list[Render]()
+        wave: list[Render] = []
         try:
             while waiting and not self.lease.batch_is_lost():
                 wave, waiting = waiting[: self.at_once], waiting[self.at_once :]
                 wave = [render for render in wave if self._start(render)]
-                done += self._paint(wave)
+                self._paint(wave)
         except OSError as error:
             if error.errno not in FULL_DISK:
                 raise
             # Every other render of the batch would be painted for nothing.
             for render in [*wave, *filter(self._start, waiting)]:
                 self._fail(render, DISK_IS_FULL)
-        return done
+        return self.done
 
     def _start(self, render: Render) -> bool:
         """Begin a row; False if it is not ours to paint, as when it was cancelled."""
         return render.begin(token=self.lease.token, worker=_name())
 
-    def _paint(self, renders: Sequence[Render], *, last_try: bool = False) -> int:
+    def _paint(self, renders: Sequence[Render]) -> None:
         """Paint started rows in one wave, or in smaller ones if that breaks."""
-        done, left = 0, list(renders)
-        try:
-            for render, result in self._results(renders):
-                done += self._end(render, result, together=len(renders))
-                left.remove(render)
-            return done
-        except JobTimeoutException:
+        paint_in_waves(
+            self.painter,
+            renders,
+            self._wave,
+            self._broke,
+            ends_all=self._ends_all,
+            again=self._again,
+        )
+
+    def _wave(self, renders: Sequence[Render]) -> Iterator[Render]:
+        """Paint started rows together; each when it has ended."""
+        for render, result in self._results(renders):
+            self.done += self._end(render, result, together=len(renders))
+            yield render
+
+    def _ends_all(self, error: Exception, left: Sequence[Render]) -> bool:
+        """Whether nothing more can be painted in this job."""
+        if isinstance(error, JobTimeoutException):
             minutes = self.batch.timeout_seconds / 60
             for render in left:
                 self._fail(render, TOOK_TOO_LONG.format(minutes=minutes))
-            raise
-        except StoreAway:
-            raise
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in FULL_DISK:
-                raise
-            full = _out_of_memory(error)
-            if len(left) == 1 and full and last_try:
-                self._fail(left[0], MEMORY_RAN_OUT)
-                return done
-            if len(left) == 1 and not full:
-                log.exception("Render %s crashed", left[0].pk)
-                self._fail(
-                    left[0],
-                    CRASHED.format(type(error).__name__),
-                    traceback.format_exc(),
-                )
-                return done
-            # Its words only: whoever keeps the error keeps the engine's tensors.
-            log.warning("%d renders are begun again: %s", len(left), str(error))
-        # Not in the handler, where the traceback keeps the engine's tensors alive.
-        self._empty_memory()
-        if len(left) == 1:
-            return done + self._paint(left, last_try=True)
-        half = len(left) // 2
-        if full:
-            self.at_once = half
-        return done + self._paint(left[:half]) + self._paint(left[half:])
+            return True
+        full_disk = isinstance(error, OSError) and error.errno in FULL_DISK
+        return full_disk or isinstance(error, StoreAway)
+
+    def _broke(self, render: Render, error: Exception, memory_ran_out: bool) -> None:
+        if memory_ran_out:
+            self._fail(render, MEMORY_RAN_OUT)
+            return
+        log.exception("Render %s crashed", render.pk)
+        name = type(error).__name__
+        self._fail(render, CRASHED.format(name), traceback.format_exc())
+
+    def _again(self, error: Exception, count: int, at_once: int | None) -> None:
+        # Its words only: whoever keeps the error keeps the engine's tensors.
+        log.warning("%d renders are begun again: %s", count, str(error))
+        self.at_once = at_once or self.at_once
 
     def _results(
         self, renders: Sequence[Render]
@@ -307,36 +307,9 @@ class _Work:
         if not self.lease.batch_is_lost():
             discard_checkpoints(render)
 
-    def _empty_memory(self) -> None:
-        self.painter.forget_targets()
-        gc.collect()
-        if self.painter.device.type == "cuda":
-            import torch
-
-            torch.cuda.empty_cache()
-        else:
-            _return_freed_memory()
-
-
-def _return_freed_memory() -> None:
-    """Give the system what glibc keeps of freed tensors, hundreds of megabytes."""
-    with contextlib.suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
-
 
 def _name() -> str:
     return f"{platform.node()}:{os.getpid()}"
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out, which some allocators say in words only."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    # The last is what oneDNN says of a convolution for whose copies there is no room.
-    words = "can't allocate memory", "ALLOC_FAILED", "could not create a primitive"
-    return isinstance(error, RuntimeError) and any(it in str(error) for it in words)
 
 
 def _request(render: Render, **checkpoint: Any) -> Request:

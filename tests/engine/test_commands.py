@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.engine.cli.commands import layers, main
+from generation.engine.cli.main import main
+from generation.engine.cli.options import layer_weight
 from generation.engine.environment import differences
+from generation.engine.grid import read_layers
 from generation.engine.methods.gatys.objectives import AS_PUBLISHED
 from generation.engine.networks.weights import state_dict
 from generation.engine.painter import Painter
@@ -577,7 +579,9 @@ def test_a_picture_as_small_as_can_be_painted_can_be_judged(
 
 def test_it_gives_layers_the_objectives_own_weights() -> None:
     def mixed(text: str, objective: str) -> Layers:
-        return layers(text, objective, "style_layers")
+        values = {"style_layers": text, "objective": objective}
+        layers: Layers = read_layers(values, layer_weight)["style_layers"]
+        return layers
 
     assert mixed("conv1_1,conv2_1", "paper") == (("conv1_1", 0.5), ("conv2_1", 0.5))
     assert mixed("conv1_1|conv2_1=3", "johnson") == (("conv1_1", 1), ("conv2_1", 3))

@@ -344,15 +344,15 @@ def test_a_wave_without_enough_memory_is_painted_in_halves(
     render_batch(queued(warm).pk, 1)
     sizes: list[int] = []
     before = resource.getrlimit(resource.RLIMIT_AS)
-    paint = tasks._Work._paint
+    paint = tasks._Work._wave
 
-    def watched(self: Any, renders: Any, **options: Any) -> int:
+    def watched(self: Any, renders: Any) -> Any:
         sizes.append(len(renders))
         limit = _address_space() + 200 * 2**20 if len(renders) > 4 else before[0]
         resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
-        return paint(self, renders, **options)
+        return paint(self, renders)
 
-    monkeypatch.setattr(tasks._Work, "_paint", watched)
+    monkeypatch.setattr(tasks._Work, "_wave", watched)
     experiment = make_experiment(
         size=256, evaluations=1, alpha_beta=[n / 100 for n in range(1, 9)]
     )

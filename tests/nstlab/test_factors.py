@@ -18,7 +18,7 @@ from analysis.charts import registry
 from analysis.charts.mos import caterpillar
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, ratings_rows
-from generation.engine.cli.commands import main
+from generation.engine.cli.main import main
 from generation.engine.factors import (
     FACTORS,
     choices_of,
