@@ -58,7 +58,7 @@ class People:
 
 
 @dataclass(frozen=True)
-class Votes:
+class StimulusVotes:
     """The answers about one stimulus that count, and their interval's half-width.
 
     `missing` votes are expected until it has what the study wants; None if the study
@@ -95,7 +95,7 @@ class Monitor:
     """All that the monitor page shows."""
 
     people: People
-    votes: list[Votes]
+    votes: list[StimulusVotes]
     session: dt.timedelta | None  # median, of those who finished
     answers: str  # what people give: ratings or choices
     ratings: int  # of these
@@ -244,7 +244,7 @@ def _sums(
     return sums, pace
 
 
-def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
+def _votes(study: Study, sums: Sums) -> Iterator[StimulusVotes]:
     """A row for every rated stimulus and question, also where nobody has answered."""
     method = method_of(study)
     questions = ["overall", *study.further_questions.values_list("name", flat=True)]
@@ -261,7 +261,7 @@ def _votes(study: Study, sums: Sums) -> Iterator[Votes]:
             missing = None if target is None else max(0, target - n)
             if goal is not None:
                 missing = assess(VoteSums(code, n, total, squares), goal).more
-            yield Votes(
+            yield StimulusVotes(
                 code=code,
                 question=question if len(questions) > 1 else "",
                 is_reference=is_reference,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import analysis.bundle.tasks
 import analysis.charts.registry
 import analysis.frames
-import analysis.stats.mos
-import analysis.tasks  # noqa: F401
+import analysis.reports.tasks  # noqa: F401
 from nstlab.core.workers import LabWorker
 
 

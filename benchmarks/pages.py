@@ -102,7 +102,7 @@ def measure(options: Any) -> None:
     keys = painted(account, options.renders) | rated(account, options.ratings)
     if options.report:
         from analysis.reports.request import request_report
-        from analysis.tasks import compute_report
+        from analysis.reports.tasks import compute_report
         from survey.models import Study
 
         report = request_report(Study.objects.get(pk=keys["study"]))

@@ -17,7 +17,7 @@ OPEN_LICENCE = re.compile(
 
 
 @dataclass(frozen=True)
-class Source:
+class LicensedSource:
     """Where a stimulus comes from, as far as rights go."""
 
     role: str
@@ -27,7 +27,7 @@ class Source:
     consent: str
 
     @classmethod
-    def of(cls, role: str, image: SourceImage) -> Source:
+    def of(cls, role: str, image: SourceImage) -> LicensedSource:
         return cls(role, image.title, image.credit, image.licence, image.consent)
 
     @property
@@ -49,32 +49,32 @@ def with_sources(study: Study) -> list[Stimulus]:
     return list(chosen.order_by("pk"))
 
 
-def sources(stimulus: Stimulus) -> list[Source]:
+def sources(stimulus: Stimulus) -> list[LicensedSource]:
     """The content and the style image of a stimulus, and the picture it was started
     from, where the lab knows them."""
     render = stimulus.render
     if render is not None:
         return [
-            Source.of("content", render.content),
-            Source.of("style", render.style),
+            LicensedSource.of("content", render.content),
+            LicensedSource.of("style", render.style),
             *_starts(render),
         ]
     if stimulus.is_reference:
         rendering = stimulus.renderings.filter(render__isnull=False).first()
         if rendering is not None and rendering.render is not None:
-            return [Source.of("content", rendering.render.content)]
+            return [LicensedSource.of("content", rendering.render.content)]
     return []
 
 
-def _starts(render: Render) -> list[Source]:
+def _starts(render: Render) -> list[LicensedSource]:
     """The picture that a start `picture:SHA256` names: all with these pixels, for
     nobody knows which was meant; one of unknown rights if none is left."""
     if not render.start.startswith("picture:"):
         return []
     pixels = render.start.removeprefix("picture:")
     images = SourceImage.objects.filter(pixel_sha256=pixels).order_by("pk")
-    return [Source.of("start", image) for image in images] or [
-        Source(
+    return [LicensedSource.of("start", image) for image in images] or [
+        LicensedSource(
             role="start",
             title=f"{render.start}, no longer in the lab",
             credit="",

@@ -115,7 +115,7 @@ class BrokenBundle(ValueError):
 # The archive ------------------------------------------------------------------
 
 
-class Bundle:
+class BundleArchive:
     """A bundle that was looked over: known names, bounded sizes, right checksums.
 
     Raises BrokenBundle for any other file.
@@ -147,7 +147,7 @@ class Bundle:
                 'put "report": {"include_simulated": false} there, or true.'
             )
 
-    def __enter__(self) -> Bundle:
+    def __enter__(self) -> BundleArchive:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -310,7 +310,7 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
     Raises BrokenBundle; then nothing was written, and no picture is left.
     """
     made: dict[str, Stimulus] = {}
-    with discarding_files(made), Bundle(path) as bundle, _as_a_bundle_has_it():
+    with discarding_files(made), BundleArchive(path) as bundle, _as_a_bundle_has_it():
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         # Before the database is held: others write ratings meanwhile.
@@ -366,7 +366,7 @@ def _about_imported(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _study_of(
-    bundle: Bundle,
+    bundle: BundleArchive,
     owner: Any,
     stimuli: dict[str, Stimulus],
     about: Mapping[str, Any],
@@ -391,7 +391,7 @@ def differences(path: Path, study: Study) -> list[str]:
     """The tables of the bundle's report that this lab computes otherwise: none."""
     from analysis.reports import compute
 
-    with Bundle(path) as bundle:
+    with BundleArchive(path) as bundle:
         simulated = bool(bundle.settings["report"]["include_simulated"])
         _, report = compute.build(study, include_simulated=simulated, shared=True)
         computed = compute.report_files(report)
@@ -472,7 +472,7 @@ def _study(settings: Mapping[str, Any], owner: Any) -> Study:
     return study
 
 
-def _write_stimuli(bundle: Bundle, made: dict[str, Stimulus]) -> None:
+def _write_stimuli(bundle: BundleArchive, made: dict[str, Stimulus]) -> None:
     """Unsaved stimuli by code, each with its file if the bundle has its picture.
 
     What has been written is in `made`, also when a later one is refused.
@@ -522,7 +522,7 @@ def _write_picture(stimulus: Stimulus, data: bytes) -> None:
 
 
 def _keep_stimuli(
-    bundle: Bundle, study: Study, stimuli: Mapping[str, Stimulus]
+    bundle: BundleArchive, study: Study, stimuli: Mapping[str, Stimulus]
 ) -> None:
     for stimulus in stimuli.values():
         stimulus.study = study
@@ -537,7 +537,7 @@ def _keep_stimuli(
     keep_with_references(stimuli, references)
 
 
-def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
+def _participants(bundle: BundleArchive, study: Study) -> dict[str, Participant]:
     rows: list[Participant] = []
     wrong = []
     seen = set()
@@ -577,7 +577,7 @@ def _participants(bundle: Bundle, study: Study) -> dict[str, Participant]:
 
 
 def _answers(
-    bundle: Bundle,
+    bundle: BundleArchive,
     study: Study,
     stimuli: Mapping[str, Stimulus],
     people: Mapping[str, Participant],

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.charts.drawing import (
     OKABE_ITO,
-    Chart,
+    DrawnChart,
     file_stem,
     finished,
     row_axis,
@@ -23,9 +23,9 @@ from analysis.charts.subject import Subject, factor_word, level, records
 MOST_CONTRASTS = 40
 
 
-def contrasts(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+def contrasts(subject: Subject, table: pd.DataFrame, question: str = "") -> DrawnChart:
     """Differences with their intervals; which ones last after Holm."""
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("contrasts", question),
         titled("Differences", question),
         f"Mean difference a − b of people who rated both, with its {subject.interval}. "

@@ -58,7 +58,7 @@ STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Chart:
+class DrawnChart:
     """A drawn chart. `table` holds what is drawn; `missing` says why nothing is."""
 
     name: str  # stem of its files
@@ -105,11 +105,11 @@ def titled(title: str, question: str) -> str:
     return f"{title}: {question}" if question else title
 
 
-def without(chart: Chart, sentence: str) -> Chart:
+def without(chart: DrawnChart, sentence: str) -> DrawnChart:
     return replace(chart, missing=sentence)
 
 
-def finished(chart: Chart, figure: Figure, table: pd.DataFrame) -> Chart:
+def finished(chart: DrawnChart, figure: Figure, table: pd.DataFrame) -> DrawnChart:
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     figure.set_layout_engine("none")  # laid out once, alike in both

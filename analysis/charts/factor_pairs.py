@@ -16,7 +16,7 @@ from analysis.charts.drawing import (
     MARKERS,
     OKABE_ITO,
     WIDTH,
-    Chart,
+    DrawnChart,
     file_stem,
     finished,
     picture_at,
@@ -42,10 +42,10 @@ def crossed(factors: Sequence[str]) -> list[tuple[str, str]]:
 
 def heat_map(
     subject: Subject, table: pd.DataFrame, pair: tuple[str, str], question: str = ""
-) -> Chart:
+) -> DrawnChart:
     """Pooled MOS of every combination of two factors, the picture in its cell."""
     a, b = pair
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("heat", question, a, b),
         titled(f"MOS by {factor_word(a)} and {factor_word(b)}", question),
         f"Pooled MOS ± half of its {subject.interval}, clustered by participant, and "
@@ -102,7 +102,7 @@ def heat_map(
 
 def interaction(
     subject: Subject, table: pd.DataFrame, pair: tuple[str, str], question: str = ""
-) -> Chart:
+) -> DrawnChart:
     """A line for each level of one factor, along the other.
 
     Along the one whose levels have an order, else along the one with more.
@@ -115,7 +115,7 @@ def interaction(
         )
         if cells[line].nunique() > len(OKABE_ITO):
             line, along = along, line
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("lines", question, *pair),
         titled(f"Interplay of {factor_word(line)} and {factor_word(along)}", question),
         f"Pooled MOS with its {subject.interval}, clustered by participant. Parallel "

@@ -10,7 +10,7 @@ from analysis.charts.drawing import (
     MOST_WITH_LABELS,
     MOST_WITH_THUMBNAILS,
     OKABE_ITO,
-    Chart,
+    DrawnChart,
     file_stem,
     finished,
     on_references,
@@ -29,9 +29,11 @@ from analysis.charts.drawing import (
 from analysis.charts.subject import Subject, records
 
 
-def caterpillar(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+def caterpillar(
+    subject: Subject, table: pd.DataFrame, question: str = ""
+) -> DrawnChart:
     """Every stimulus by MOS with its interval, its picture beside it."""
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("mos", question),
         titled("MOS of every stimulus", question),
         f"Mean opinion score with its {subject.interval}, best first; n beside it. "
@@ -69,10 +71,12 @@ def caterpillar(subject: Subject, table: pd.DataFrame, question: str = "") -> Ch
     return finished(chart, figure, shown[::-1])
 
 
-def rating_bars(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+def rating_bars(
+    subject: Subject, table: pd.DataFrame, question: str = ""
+) -> DrawnChart:
     """The counts of every category, stacked around the middle of the scale."""
     low, high = subject.scale
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("ratings", question),
         titled("How the ratings spread", question),
         f"Share of ratings in each category, {low} (worst) to {high} (best), stacked "

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.charts.drawing import (
     MOST_WITH_THUMBNAILS,
     OKABE_ITO,
-    Chart,
+    DrawnChart,
     file_stem,
     finished,
     picture_beside,
@@ -23,9 +23,9 @@ from analysis.charts.drawing import (
 from analysis.charts.subject import Subject, records
 
 
-def pair_scale(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+def pair_scale(subject: Subject, table: pd.DataFrame, question: str = "") -> DrawnChart:
     """The scale that comparisons give, with intervals from resampled people."""
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("pair_scale", question),
         titled("Scale from the comparisons", question),
         "Bradley–Terry score in log odds, centred, ± 1.96 standard errors from "

@@ -11,7 +11,7 @@ from analysis.charts.drawing import (
     DPI,
     OKABE_ITO,
     WIDTH,
-    Chart,
+    DrawnChart,
     file_stem,
     finished,
     titled,
@@ -22,9 +22,9 @@ from analysis.charts.subject import Subject, records
 MOST_NAMED = 8
 
 
-def raters(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+def raters(subject: Subject, table: pd.DataFrame, question: str = "") -> DrawnChart:
     """How far each person leans, against how noisy they are."""
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("raters", question),
         titled("Raters: bias and inconsistency", question),
         "Each point is a person: how far they rate above the panel, and the standard "

@@ -9,7 +9,7 @@ from itertools import groupby
 import matplotlib
 
 from analysis.charts.contrasts import contrasts
-from analysis.charts.drawing import STYLE, Chart
+from analysis.charts.drawing import STYLE, DrawnChart
 from analysis.charts.factor_pairs import crossed, heat_map, interaction
 from analysis.charts.mos import caterpillar, rating_bars
 from analysis.charts.pair_scale import pair_scale
@@ -30,7 +30,7 @@ class ChartKind:
     """
 
     table: str
-    draw: Callable[..., Chart]
+    draw: Callable[..., DrawnChart]
     crosses: bool = False
 
     @property
@@ -52,10 +52,10 @@ KINDS: list[ChartKind] = [
 ]
 
 
-def draw_all(subject: Subject) -> list[Chart]:
+def draw_all(subject: Subject) -> list[DrawnChart]:
     """Every chart that the answers allow, in the order of KINDS."""
     allowed = [kind for kind in KINDS if kind.answers == subject.answers]
-    charts: list[Chart] = []
+    charts: list[DrawnChart] = []
     with matplotlib.rc_context(STYLE):
         for (name, crosses), group in groupby(
             allowed, key=lambda kind: (kind.table, kind.crosses)
@@ -71,9 +71,9 @@ def draw_all(subject: Subject) -> list[Chart]:
     return with_names_apart(charts)
 
 
-def with_names_apart(charts: Sequence[Chart]) -> list[Chart]:
+def with_names_apart(charts: Sequence[DrawnChart]) -> list[DrawnChart]:
     """The charts, each of whose files has a name of its own on every disk."""
-    apart: dict[str, Chart] = {}
+    apart: dict[str, DrawnChart] = {}
     for chart in charts:
         name, number = chart.name, 1
         while name.casefold() in apart:

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.charts.drawing import (
     MARKERS,
     OKABE_ITO,
-    Chart,
+    DrawnChart,
     file_stem,
     finished,
     row_axis,
@@ -26,9 +26,9 @@ SCREENS = {
 }  # fmt: skip
 
 
-def screening(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+def screening(subject: Subject, table: pd.DataFrame, question: str = "") -> DrawnChart:
     """The MOS before and after each screening rule."""
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("screening", question),
         titled("MOS before and after screening", question),
         "What each rule would change if it left out whom it rejects. Nobody is left "

@@ -10,7 +10,7 @@ from analysis.charts.drawing import (
     DPI,
     OKABE_ITO,
     WIDTH,
-    Chart,
+    DrawnChart,
     file_stem,
     finished,
     on_references,
@@ -22,9 +22,9 @@ from analysis.charts.drawing import (
 from analysis.charts.subject import Subject
 
 
-def sos(subject: Subject, table: pd.DataFrame, question: str = "") -> Chart:
+def sos(subject: Subject, table: pd.DataFrame, question: str = "") -> DrawnChart:
     """Variance against MOS with the parabola of the SOS hypothesis."""
-    chart = Chart(
+    chart = DrawnChart(
         file_stem("sos", question),
         titled("Spread of opinion (SOS)", question),
         "Variance of the ratings of each stimulus against its MOS, the fitted parabola "

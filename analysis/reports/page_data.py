@@ -52,7 +52,7 @@ class Notes:
 
 
 @dataclass(frozen=True)
-class Table:
+class ShownTable:
     """A CSV as a page shows it."""
 
     header: list[str]
@@ -60,7 +60,7 @@ class Table:
     more: int  # rows that only the file has
 
     @classmethod
-    def of(cls, text: str, most: int = MOST_CHART_ROWS) -> Table:
+    def of(cls, text: str, most: int = MOST_CHART_ROWS) -> ShownTable:
         header, *rows = csv.reader(io.StringIO(text))
         shown = [[rounded(cell) for cell in row] for row in rows[:most]]
         return cls(header, shown, max(0, len(rows) - most))
@@ -249,7 +249,7 @@ def _planned_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
 
 def _chart(chart: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, Any]:
     table = texts.get(f"chart_{chart['name']}.csv")
-    return {**chart, "table": Table.of(table) if table else None}
+    return {**chart, "table": ShownTable.of(table) if table else None}
 
 
 def _fixed(cell: str, digits: int = 2) -> str:

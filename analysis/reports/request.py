@@ -129,11 +129,15 @@ def carry(row: Report | Bundle) -> None:
 def _enqueue(row: Report | Bundle) -> None:
     """Send its job after the commit. If the broker is away then, the row waits for the
     next look at it, which is `carry`."""
-    task = "compute_report" if isinstance(row, Report) else "make_bundle"
+    task = (
+        "analysis.reports.tasks.compute_report"
+        if isinstance(row, Report)
+        else "analysis.bundle.tasks.make_bundle"
+    )
     jobs.send_after_commit(
         jobs.Order(
             row,
-            task=f"analysis.tasks.{task}",
+            task=task,
             args=(row.pk,),
             timeout=TIMEOUT_SECONDS,
             description=f"{type(row).__name__} of {row.study}",

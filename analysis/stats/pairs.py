@@ -41,7 +41,7 @@ class Disconnected(ValueError):
 
 
 @dataclass(frozen=True)
-class Scale:
+class PairScale:
     """Scores by item, SE from the Fisher information, and by bootstrap.
 
     `group` numbers, from 1, the sets of items that comparisons connect; each has a zero
@@ -154,7 +154,7 @@ def fit(
     prior: float = 0.0,
     resamples: int = 0,
     seed: int = intervals.SEED,
-) -> Scale:
+) -> PairScale:
     """Scores from a win matrix (items × items), or one a person stacked in front.
 
     `estimator`: ml, firth (Jeffreys' prior) or auto, which is ml and firth where that
@@ -208,7 +208,7 @@ def fit(
     order = group.argsort(kind="stable")
     place = np.empty(j, int)
     place[order] = np.cumsum(np.diff(group[order], prepend=-1) != 0)
-    return Scale(
+    return PairScale(
         model,
         items,
         place,
@@ -342,7 +342,7 @@ def scales(
     return pd.concat(tables, ignore_index=True), notes
 
 
-def remarks(scale: Scale) -> list[str]:
+def remarks(scale: PairScale) -> list[str]:
     """What to know before reading a scale, as sentences."""
     notes = []
     groups = [scale.items[scale.group == k] for k in range(1, scale.group.max() + 1)]

@@ -39,7 +39,7 @@ Answers = Literal["ratings", "choices"]
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table of the report, a file of its own.
 
     | field | meaning |
@@ -255,8 +255,8 @@ COMMON: dict[str, Meaning] = {
     "value": ("text", "", "Value of the statistic, or the refused cell as it was"),
 }
 
-TABLES: dict[str, Table] = {
-    "mos_by_stimulus.csv": Table(
+TABLES: dict[str, ReportTable] = {
+    "mos_by_stimulus.csv": ReportTable(
         lambda case: case.mos_by_stimulus,
         columns={
             "ci_half_width": ("number", SCORE, "Half of ci_high - ci_low"),
@@ -303,7 +303,7 @@ TABLES: dict[str, Table] = {
             ),
         },
     ),
-    "mos_by_condition.csv": Table(
+    "mos_by_condition.csv": ReportTable(
         mos_by_condition,
         columns={
             "bootstrap_seed": ("integer", "", "Seed of the bootstrap"),
@@ -331,7 +331,7 @@ TABLES: dict[str, Table] = {
             ),
         },
     ),
-    "raters.csv": Table(
+    "raters.csv": ReportTable(
         all_raters,
         columns={
             "bias": (
@@ -387,7 +387,7 @@ TABLES: dict[str, Table] = {
             "weight_share": ("number", SHARE, "Share of all weight in the likelihood"),
         },
     ),
-    "contrasts.csv": Table(
+    "contrasts.csv": ReportTable(
         compared_pairs,
         columns={
             "dominance": ("number", "-1–1", "Σ sign(difference)/n"),
@@ -426,14 +426,14 @@ TABLES: dict[str, Table] = {
             ),
         },
     ),
-    "reliability.csv": Table(
+    "reliability.csv": ReportTable(
         agreement,
         columns={
             "note": ("text", "", "What the statistic rests on, or why it is empty"),
             "statistic": ("text", "", "Name of the statistic"),
         },
     ),
-    "screening.csv": Table(
+    "screening.csv": ReportTable(
         lambda case: sensitivity(case.ratings),
         patterns={
             r"n_(?P<name>\w+)": (
@@ -444,13 +444,13 @@ TABLES: dict[str, Table] = {
             r"mos_(?P<name>\w+)": ("number", SCORE, "MOS after {name} screening"),
         },
     ),
-    "order_effects.csv": Table(
+    "order_effects.csv": ReportTable(
         lambda case: factors.order_effects(case.kept, level=case.options.level),
         columns={
             "level": ("text", "", "Level of the effect"),
         },
     ),
-    "metrics.csv": Table(
+    "metrics.csv": ReportTable(
         lambda case: case.judged_metrics[0] if case.measured else None,
         columns={
             "coefficients": ("text", "", "Coefficients of the mapping, joined by |"),
@@ -477,7 +477,7 @@ TABLES: dict[str, Table] = {
             "srocc_p": ("number", SHARE, "Its two-sided p"),
         },
     ),
-    "metric_differences.csv": Table(
+    "metric_differences.csv": ReportTable(
         lambda case: case.judged_metrics[1] if case.measured else None,
         columns={
             "f_rmse": ("number", "", "F of the two RMSE² (P.1401 7.6.4)"),
@@ -495,7 +495,7 @@ TABLES: dict[str, Table] = {
             "z_plcc": ("number", "", "z of the two PLCC"),
         },
     ),
-    "factor_effects.csv": Table(
+    "factor_effects.csv": ReportTable(
         factor_effects,
         columns={
             "chi2": ("number", "", "Likelihood ratio of leaving the factor out (ML)"),
@@ -507,7 +507,7 @@ TABLES: dict[str, Table] = {
             "term": ("text", "", "Term of the model, factor=level or a number"),
         },
     ),
-    "anova.csv": Table(
+    "anova.csv": ReportTable(
         two_factors,
         columns={
             "df1": ("integer", "", "Degrees of freedom of the effect"),
@@ -516,7 +516,7 @@ TABLES: dict[str, Table] = {
             "method": ("text", "", "rm_anova, or art: the same on aligned ranks"),
         },
     ),
-    "refused.csv": Table(
+    "refused.csv": ReportTable(
         lambda case: None if case.ratings.refused.empty else case.ratings.refused,
         columns={
             "column": ("text", "", "Column of the refused cell"),
@@ -524,7 +524,7 @@ TABLES: dict[str, Table] = {
             "reason": ("text", "", "Why the row was refused"),
         },
     ),
-    "planned_contrasts.csv": Table(
+    "planned_contrasts.csv": ReportTable(
         columns={
             "factor": ("text", "", "Factor whose levels a and b are compared"),
             "p_planned": (
@@ -534,7 +534,7 @@ TABLES: dict[str, Table] = {
             ),
         },
     ),
-    "pair_scale.csv": Table(
+    "pair_scale.csv": ReportTable(
         pair_scale,
         columns={
             "comparisons": ("number", "", "Comparisons it was part of"),

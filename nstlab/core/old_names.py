@@ -19,6 +19,8 @@ COLUMNS: dict[str, str] = {}
 TASKS = {
     "generation.tasks.render_batch": "generation.queueing.tasks.render_batch",
     "generation.tasks.reproduce_render": "generation.queueing.tasks.reproduce_render",
+    "analysis.tasks.compute_report": "analysis.reports.tasks.compute_report",
+    "analysis.tasks.make_bundle": "analysis.bundle.tasks.make_bundle",
 }
 
 

@@ -21,13 +21,13 @@ from analysis.bundle import read, write
 from analysis.bundle.fields import PRIVATE, SHARED
 from analysis.bundle.licences import left_out, objections
 from analysis.bundle.read import BrokenBundle, differences, import_bundle
+from analysis.bundle.tasks import make_bundle
 from analysis.bundle.write import FEWEST, linkable, merge_small, write_bundle
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, ratings_rows
 from analysis.foreign_ratings import import_ratings
 from analysis.models import Bundle, Import
 from analysis.reports import compute
-from analysis.tasks import make_bundle
 from generation.engine.pictures.files import open_picture
 from generation.models import Render, SourceImage
 from generation.pictures.source_images import add_source_image

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from analysis.charts import registry
-from analysis.charts.drawing import LABEL_LINE, Chart, wrapped
+from analysis.charts.drawing import LABEL_LINE, DrawnChart, wrapped
 from analysis.charts.factor_pairs import has_order, heat_map, levels_in_order
 from analysis.charts.mos import caterpillar
 from analysis.charts.subject import Subject
@@ -59,11 +59,11 @@ def parsed(svg: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> dict[str, Chart]:
+def drawn() -> dict[str, DrawnChart]:
     return {chart.name: chart for chart in registry.draw_all(subject(panel()))}
 
 
-def test_every_chart_of_the_report_is_drawn(drawn: dict[str, Chart]) -> None:
+def test_every_chart_of_the_report_is_drawn(drawn: dict[str, DrawnChart]) -> None:
     assert list(drawn) == [
         "mos", "ratings", "heat_content_layer_alpha", "lines_content_layer_alpha",
         "contrasts", "raters", "sos", "screening",
@@ -76,7 +76,7 @@ def test_every_chart_of_the_report_is_drawn(drawn: dict[str, Chart]) -> None:
         }  # fmt: skip
 
 
-def test_an_svg_is_a_picture_and_nothing_else(drawn: dict[str, Chart]) -> None:
+def test_an_svg_is_a_picture_and_nothing_else(drawn: dict[str, DrawnChart]) -> None:
     for chart in drawn.values():
         root = parsed(chart.svg)
         assert root.tag.endswith("svg") and root.get("viewBox")
@@ -88,7 +88,7 @@ def test_an_svg_is_a_picture_and_nothing_else(drawn: dict[str, Chart]) -> None:
 
 
 def test_the_same_tables_give_the_same_bytes_and_no_date(
-    drawn: dict[str, Chart],
+    drawn: dict[str, DrawnChart],
 ) -> None:
     for again in registry.draw_all(subject(panel())):
         assert again.svg == drawn[again.name].svg
@@ -99,7 +99,7 @@ def test_the_same_tables_give_the_same_bytes_and_no_date(
 
 
 def test_what_is_drawn_is_in_the_charts_own_table(
-    drawn: dict[str, Chart],
+    drawn: dict[str, DrawnChart],
 ) -> None:
     frame = panel()
     mos = frame.groupby("stimulus")["rating"].mean()
@@ -121,7 +121,7 @@ def test_what_is_drawn_is_in_the_charts_own_table(
 
 
 def test_levels_of_factors_come_before_the_many_pairs_of_stimuli(
-    drawn: dict[str, Chart],
+    drawn: dict[str, DrawnChart],
 ) -> None:
     families = [text.split(":")[0] for text in drawn["contrasts"].table["family"]]
     assert families == ["alpha", "content_layer", *["stimulus"] * 6] or families == [

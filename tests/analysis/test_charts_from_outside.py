@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.bundle.write import write_bundle
 from analysis.charts import registry
-from analysis.charts.drawing import Chart, file_stem, finished
+from analysis.charts.drawing import DrawnChart, file_stem, finished
 from analysis.charts.subject import Subject
 from analysis.models import Report
 from analysis.reports import compute
@@ -22,11 +22,11 @@ from tests.analysis.test_exports import people_answer
 pytestmark = pytest.mark.django_db
 
 
-def dots(subject: Subject, table: pd.DataFrame, question: str) -> Chart:
+def dots(subject: Subject, table: pd.DataFrame, question: str) -> DrawnChart:
     """The MOS of every stimulus as dots."""
     figure = Figure(figsize=(2, 2))
     figure.subplots().plot(table["n"], table["mos"], "o")
-    chart = Chart(file_stem("dots", question), "MOS by n", "A dot a stimulus.")
+    chart = DrawnChart(file_stem("dots", question), "MOS by n", "A dot a stimulus.")
     return finished(chart, figure, table[["stimulus", "n", "mos"]])
 
 

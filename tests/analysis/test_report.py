@@ -26,7 +26,7 @@ from analysis.models import KEPT, Report
 from analysis.reports import compute, snapshot
 from analysis.reports.method_text import method_sentences
 from analysis.reports.request import answers_since, request_report
-from analysis.tasks import compute_report
+from analysis.reports.tasks import compute_report
 from survey.models import Participant, Rating, Study
 from survey.participant.leaving import withdraw
 from survey.simulation import simulate

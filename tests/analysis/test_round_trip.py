@@ -18,7 +18,7 @@ from analysis.bundle import write
 from analysis.bundle.read import differences, import_bundle
 from analysis.bundle.write import write_bundle
 from analysis.charts import registry
-from analysis.charts.drawing import Chart
+from analysis.charts.drawing import DrawnChart
 from analysis.charts.factor_pairs import heat_map
 from analysis.charts.subject import Subject
 from analysis.columns import RATINGS_LONG
@@ -148,7 +148,7 @@ def test_factors_of_every_name_are_in_the_tables() -> None:
 def test_two_charts_never_have_one_file() -> None:
     """Not on a disk either that ignores capitals."""
     names = ["heat_a_b", "heat_A_b", "heat_a_b"]
-    apart = registry.with_names_apart([Chart(it, "", "") for it in names])
+    apart = registry.with_names_apart([DrawnChart(it, "", "") for it in names])
     assert [it.name for it in apart] == ["heat_a_b", "heat_A_b_2", "heat_a_b_3"]
 
 

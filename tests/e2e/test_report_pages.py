@@ -25,8 +25,9 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
     researcher: Any,
     make_study: Callable[..., Any],
 ) -> None:
+    from analysis.bundle.tasks import make_bundle
     from analysis.models import Bundle, Report
-    from analysis.tasks import compute_report, make_bundle
+    from analysis.reports.tasks import compute_report
     from survey.client import InProcess, take_part
     from survey.models import Participant
 

@@ -177,7 +177,7 @@ def test_the_labs_own_admin_pages_are_accessible(
     desk_lab: LiveLab, visit: Visit, researcher: Any, make_study: Callable[..., Any]
 ) -> None:
     from analysis.models import Report
-    from analysis.tasks import compute_report
+    from analysis.reports.tasks import compute_report
     from survey.client import InProcess, take_part
 
     study, unseen = make_study(pictures=3), make_study(pictures=2)

@@ -30,7 +30,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
 ) -> None:
     from analysis.models import Preregistration, Report
-    from analysis.tasks import compute_report
+    from analysis.reports.tasks import compute_report
     from survey.models import Participant, Study
 
     experiment = make_experiment(content_layer=["conv2_1", "conv4_1"])

@@ -14,7 +14,7 @@ from analysis.stats.case import Case, Options
 from analysis.stats.codebook import COMMON, describe
 from analysis.stats.frame import Ratings, validate
 from analysis.stats.report import build, build_of_choices
-from analysis.stats.tables import TABLES, Table
+from analysis.stats.tables import TABLES, ReportTable
 
 RATINGS = pd.DataFrame(
     [(p, s, 1 + (i * j) % 5) for i, p in enumerate("abc") for j, s in enumerate("xyz")],
@@ -42,7 +42,9 @@ def one_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mos, "OF_STIMULI", [*mos.OF_STIMULI, of_stimuli])
     panels = [*reliability.OF_PANELS, lambda panel: [mine]]
     monkeypatch.setattr(reliability, "OF_PANELS", panels)
-    counts = Table(per_person, {"n_answers": ("integer", "", "Answers of a person")})
+    counts = ReportTable(
+        per_person, {"n_answers": ("integer", "", "Answers of a person")}
+    )
     monkeypatch.setitem(TABLES, "answers.csv", counts)
 
 
