@@ -10,7 +10,6 @@ class AnalysisConfig(AppConfig):
     def ready(self) -> None:
         from analysis.exclusions import forget_reasons
         from analysis.reports.request import forget_withdrawn
-        from survey.signals import answers_withdrawn
+        from survey.participant.leaving import ON_DELETED_ANSWERS
 
-        answers_withdrawn.connect(forget_reasons, dispatch_uid="analysis.exclusions")
-        answers_withdrawn.connect(forget_withdrawn, dispatch_uid="analysis.reports")
+        ON_DELETED_ANSWERS.extend([forget_reasons, forget_withdrawn])

@@ -15,7 +15,7 @@ from django.db.models.functions import Cast
 from nstlab.core.history import record
 from nstlab.core.transitions import move
 from survey import planning
-from survey.models import Participant
+from survey.models import Participant, Study
 
 EXCLUDED, LIFTED = "Excluded", "Exclusion lifted"
 
@@ -62,7 +62,7 @@ def _recount(participant: Participant) -> None:
         planning.recount(participant.study, planning.answered_items(participant))
 
 
-def forget_reasons(**_: Any) -> None:
+def forget_reasons(_study: Study) -> None:
     """Take what was said about people who withdrew, or were deleted, out of the log.
 
     That somebody excluded them, and when, stays.

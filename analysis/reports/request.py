@@ -85,7 +85,7 @@ def again(report: Report) -> bool:
     return True
 
 
-def forget_withdrawn(study: Study, **_: Any) -> None:
+def forget_withdrawn(study: Study) -> None:
     """After a withdrawal nothing is kept that was computed from the deleted answers.
 
     Reports and bundles of the study go, also those being computed, and the reports

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from functools import partial
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -11,7 +13,15 @@ from django.utils import timezone
 from survey import planning
 from survey.models import DROPPED_AFTER, Invitation, Participant, Recruit, Study
 from survey.participant.presence import hold
-from survey.signals import answers_withdrawn
+
+ON_DELETED_ANSWERS: list[Callable[[Study], None]] = []
+"""Called with a study after answers of it were deleted: what was computed from them is
+out of date. `analysis` puts its own here, for survey knows nothing of it."""
+
+
+def _tell_of_deleted_answers(study: Study) -> None:
+    for forget in ON_DELETED_ANSWERS:
+        forget(study)
 
 
 @transaction.atomic
@@ -27,9 +37,7 @@ def withdraw(participant: Participant) -> None:
         Study.objects.filter(pk=held.study_id).update(
             withdrawn_count=F("withdrawn_count") + 1
         )
-    transaction.on_commit(
-        lambda: answers_withdrawn.send(sender=Study, study=held.study)
-    )
+    transaction.on_commit(partial(_tell_of_deleted_answers, held.study))
 
 
 def _erase(participant: Participant) -> None:
@@ -74,7 +82,7 @@ def purge(today: dt.date, *, study: Study | None = None) -> tuple[int, int]:
         while deleted := _purge_some(each):
             gone += deleted
         if gone:
-            answers_withdrawn.send(sender=Study, study=each)
+            _tell_of_deleted_answers(each)
         sessions += gone
     return ids, sessions
 

@@ -29,7 +29,6 @@ from survey.models import (
 )
 from survey.participant import answering, joining, leaving, vision_checks
 from survey.refusals import CannotOpen
-from survey.signals import answers_withdrawn
 from survey.studies.invitations import invite
 from survey.studies.lifecycle import open_study, unfreeze
 from survey.studies.versions import new_version
@@ -196,20 +195,16 @@ def test_a_receipt_withdraws_after_the_study_has_closed(study: Study) -> None:
 
 
 def test_withdrawing_is_heard_of(
-    study: Study, django_capture_on_commit_callbacks: Any, client: Any
+    study: Study,
+    django_capture_on_commit_callbacks: Any,
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     join(client, study)
     heard: list[Study] = []
-
-    def listen(study: Study, **_: Any) -> None:
-        heard.append(study)
-
-    answers_withdrawn.connect(listen)
-    try:
-        with django_capture_on_commit_callbacks(execute=True):
-            client.post(f"/s/{study.slug}/withdraw/")
-    finally:
-        answers_withdrawn.disconnect(listen)
+    monkeypatch.setattr(leaving, "ON_DELETED_ANSWERS", [heard.append])
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(f"/s/{study.slug}/withdraw/")
     assert heard == [study]
 
 
