@@ -1,4 +1,4 @@
-"""What each page of the desk costs the server: `python benchmarks/pages.py`.
+"""What each page of researchers costs the server: `python benchmarks/pages.py`.
 
 Builds a lab of its own in a temporary folder, with 10,000 renders and 100,000 ratings
 of one study, and asks for every page as a researcher whose they all are: wall clock and

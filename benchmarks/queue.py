@@ -135,7 +135,7 @@ class clock:
 
 
 def listing(rows: int) -> None:
-    """The desk's lists over many renders: queries and milliseconds."""
+    """Researchers' lists over many renders: queries and milliseconds."""
     from django.contrib.auth import get_user_model
     from django.db import connection
     from django.test import Client

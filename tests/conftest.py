@@ -138,7 +138,7 @@ def stranger(make_account: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def desk(client: Any, researcher: Any) -> Any:
+def logged_in(client: Any, researcher: Any) -> Any:
     """A browser in which the researcher is logged in."""
     client.force_login(researcher)
     return client

@@ -526,27 +526,27 @@ def test_settings_that_make_no_study_are_refused(
     assert not Study.objects.exists()
 
 
-# At the desk -------------------------------------------------------------------
+# On its page -------------------------------------------------------------------
 
 
 @pytest.mark.broker
 def test_a_researcher_asks_for_a_bundle_and_takes_it(
-    study: Study, desk: Any, queues: None, django_capture_on_commit_callbacks: Any
+    study: Study, logged_in: Any, queues: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     people_answer(study, 2, 4)
     address = f"/admin/analysis/report/study/{study.pk}/share/"
-    page = desk.get(address).content.decode()
+    page = logged_in.get(address).content.decode()
     assert "has no licence" in page and "We may publish every picture" in page
     with django_capture_on_commit_callbacks(execute=True):
-        desk.post(address, {"all_pictures": "on"})
-    waiting = desk.get(address).content.decode()
+        logged_in.post(address, {"all_pictures": "on"})
+    waiting = logged_in.get(address).content.decode()
     assert "being made" in waiting and "hx-get" in waiting
     work_off("report")
     bundle = Bundle.objects.get()
     assert (bundle.state, bundle.all_pictures) == ("done", True), bundle.traceback
-    done = desk.get(address).content.decode()
+    done = logged_in.get(address).content.decode()
     assert "hx-get" not in done and bundle.sha256 in done
-    response = desk.get(f"{address}{bundle.pk}.zip")
+    response = logged_in.get(f"{address}{bundle.pk}.zip")
     data = b"".join(response.streaming_content)
     assert hashlib.sha256(data).hexdigest() == bundle.sha256
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

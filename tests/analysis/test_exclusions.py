@@ -24,13 +24,13 @@ def address(study: Study, code: str = "") -> str:
 
 
 def test_the_mark_is_set_and_lifted_and_both_are_logged(
-    study: Study, desk: Any, researcher: Any
+    study: Study, logged_in: Any, researcher: Any
 ) -> None:
     people_answer(study, 1, 5)
     person = Participant.objects.order_by("pk").first()
     assert person is not None
     before = snapshot.fingerprint(study)
-    response = desk.post(
+    response = logged_in.post(
         address(study, person.code), {"reason": " Clicked  through. "}, follow=True
     )
     assert "is left out of the statistics" in response.content.decode()
@@ -40,7 +40,7 @@ def test_the_mark_is_set_and_lifted_and_both_are_logged(
     assert left_out != before
     assert person.trials.filter(ratings__rating=1).count() == 3  # nothing is deleted
 
-    page = desk.post(address(study, person.code), {"lift": "1"}, follow=True)
+    page = logged_in.post(address(study, person.code), {"lift": "1"}, follow=True)
     person.refresh_from_db()
     assert (person.excluded, person.exclusion_reason) == (False, "")
     assert snapshot.fingerprint(study) == before
@@ -54,11 +54,11 @@ def test_the_mark_is_set_and_lifted_and_both_are_logged(
 
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 201])
 def test_without_a_reason_that_can_be_kept_nobody_is_excluded(
-    study: Study, desk: Any, reason: str
+    study: Study, logged_in: Any, reason: str
 ) -> None:
     people_answer(study, 1)
     person = Participant.objects.get()
-    page = desk.post(address(study, person.code), {"reason": reason}, follow=True)
+    page = logged_in.post(address(study, person.code), {"reason": reason}, follow=True)
     assert "reason" in page.content.decode()
     assert not Participant.objects.get().excluded
     assert not LogEntry.objects.exists()
@@ -82,7 +82,10 @@ def test_who_withdrew_cannot_be_excluded(study: Study, researcher: Any) -> None:
 
 
 def test_who_withdraws_or_is_deleted_leaves_no_word_in_the_history(
-    study: Study, desk: Any, researcher: Any, django_capture_on_commit_callbacks: Any
+    study: Study,
+    logged_in: Any,
+    researcher: Any,
+    django_capture_on_commit_callbacks: Any,
 ) -> None:
     people_answer(study, 1, 5, 3)
     gone, purged, stays = Participant.objects.order_by("pk")
@@ -183,19 +186,19 @@ def test_only_those_with_the_right_may(
 
 
 def test_a_person_of_another_study_is_not_found(
-    make_study: Any, study: Study, desk: Any
+    make_study: Any, study: Study, logged_in: Any
 ) -> None:
     other = make_study(pictures=2)
     people_answer(other, 1)
     code = Participant.objects.get().code
-    assert desk.get(address(study, code)).status_code == 404
+    assert logged_in.get(address(study, code)).status_code == 404
 
 
 def test_the_list_shows_what_looks_odd_and_never_decides(
-    study: Study, make_study: Any, desk: Any
+    study: Study, make_study: Any, logged_in: Any
 ) -> None:
     wide = make_study(pictures=5)
     people_answer(wide, 3)
-    page = desk.get(address(wide)).content.decode()
+    page = logged_in.get(address(wide)).content.decode()
     assert "Every rating is the same" in page
     assert not Participant.objects.get().excluded

@@ -100,7 +100,7 @@ def test_the_pace_is_votes_over_hours(study: Study) -> None:
 
 
 def test_the_pace_is_that_of_the_answers_that_are_missing(
-    study: Study, desk: Any
+    study: Study, logged_in: Any
 ) -> None:
     """A second question makes nobody rate the pictures any faster."""
     many(study, 4)
@@ -115,7 +115,10 @@ def test_the_pace_is_that_of_the_answers_that_are_missing(
     watched = monitor.watch(study)
     assert (watched.ratings, watched.missing) == (2 * alone.ratings, alone.missing)
     assert watched.per_hour == pytest.approx(alone.per_hour, rel=1e-2)
-    assert "on the main question are missing" in desk.get(page(study)).content.decode()
+    assert (
+        "on the main question are missing"
+        in logged_in.get(page(study)).content.decode()
+    )
 
 
 def test_one_who_always_answers_the_same_is_worth_a_look(make_study: Any) -> None:
@@ -126,11 +129,14 @@ def test_one_who_always_answers_the_same_is_worth_a_look(make_study: Any) -> Non
     assert suspect.sentences[0].startswith("Every rating is the same")
 
 
-def test_the_page_asks_for_those_worth_a_look(make_study: Any, desk: Any) -> None:
+def test_the_page_asks_for_those_worth_a_look(make_study: Any, logged_in: Any) -> None:
     study = make_study(pictures=5)
     people_answer(study, 3)
-    assert f'hx-get="{page(study)}suspects/"'.encode() in desk.get(page(study)).content
-    part = desk.get(f"{page(study)}suspects/").content.decode()
+    assert (
+        f'hx-get="{page(study)}suspects/"'.encode()
+        in logged_in.get(page(study)).content
+    )
+    part = logged_in.get(f"{page(study)}suspects/").content.decode()
     assert Participant.objects.get().code in part and "<html" not in part
 
 
@@ -151,12 +157,12 @@ def test_the_sums_that_are_kept_are_those_of_the_ratings(
     assert by_items.per_hour == pytest.approx(by_ratings.per_hour, rel=1e-2)
 
 
-def test_the_queries_do_not_grow_with_the_answers(study: Study, desk: Any) -> None:
+def test_the_queries_do_not_grow_with_the_answers(study: Study, logged_in: Any) -> None:
     def queries() -> int:
         with CaptureQueriesContext(
             connection,
         ) as caught:
-            assert desk.get(page(study)).status_code == 200
+            assert logged_in.get(page(study)).status_code == 200
         return len(caught)
 
     many(study, 3)
@@ -168,14 +174,14 @@ def test_the_queries_do_not_grow_with_the_answers(study: Study, desk: Any) -> No
 
 
 def test_the_page_updates_itself_only_while_people_can_answer(
-    study: Study, desk: Any
+    study: Study, logged_in: Any
 ) -> None:
     people_answer(study, 2, 4)
-    assert b"every 10s" in desk.get(page(study)).content
-    part = desk.get(page(study), headers={"HX-Request": "true"}).content
+    assert b"every 10s" in logged_in.get(page(study)).content
+    part = logged_in.get(page(study), headers={"HX-Request": "true"}).content
     assert part.lstrip().startswith(b'<div id="monitor"') and b"<html" not in part
     study.close()
-    closed = desk.get(page(study)).content
+    closed = logged_in.get(page(study)).content
     assert b"every 10s" not in closed and b"is closed" in closed
 
 
@@ -201,10 +207,10 @@ def test_strangers_do_not_watch(client: Any, study: Study, stranger: Any) -> Non
 
 
 def test_it_says_when_a_platforms_link_was_never_filled_in(
-    desk: Any, study: Study
+    logged_in: Any, study: Study
 ) -> None:
     sentence = "was never filled in"
-    assert sentence not in desk.get(page(study)).content.decode()
+    assert sentence not in logged_in.get(page(study)).content.decode()
     came = [{"unfilled_link": True}] * 2
     mark = joining.simulated_mark(study)
     for more in (*came, {}, {"unfilled_link": True, "simulated_mark": mark}):
@@ -212,10 +218,10 @@ def test_it_says_when_a_platforms_link_was_never_filled_in(
     last = dt.datetime(2026, 3, 4, 5, 6, tzinfo=dt.UTC)
     real = Participant.objects.filter(unfilled_link=True, simulated=False)
     real.update(started_at=last)
-    shown = desk.get(page(study)).content.decode()
+    shown = logged_in.get(page(study)).content.decode()
     assert "2 people came by" in shown and sentence in shown
     assert "{{%PROLIFIC_PID%}}" in shown and "2026-03-04 05:06 UTC" in shown
     Participant.objects.update(pilot=True)
-    assert sentence not in desk.get(page(study)).content.decode()
+    assert sentence not in logged_in.get(page(study)).content.decode()
     Study.objects.filter(pk=study.pk).update(state=Study.State.PILOTING)
-    assert sentence in desk.get(page(study)).content.decode()
+    assert sentence in logged_in.get(page(study)).content.decode()

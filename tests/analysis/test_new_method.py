@@ -84,21 +84,25 @@ def twofold(settings: Any, tmp_path: Path) -> Iterator[methods.Method]:
 
 @pytest.mark.django_db
 def test_a_new_method_goes_from_the_wizard_to_the_bundle(
-    twofold: Any, make_experiment: Any, desk: Any, admin_client: Any, tmp_path: Path
+    twofold: Any,
+    make_experiment: Any,
+    logged_in: Any,
+    admin_client: Any,
+    tmp_path: Path,
 ) -> None:
     put_on_wall(experiment := make_experiment(content_layer=["conv2_1", "conv4_1"]))
-    study = begun(desk, experiment, number=2)
+    study = begun(logged_in, experiment, number=2)
     option = f'value="{twofold.name}"'
-    assert option in desk.get(step(study, "question")).content.decode()
-    page = desk.get(f"/admin/survey/study/{study.pk}/change/").content.decode()
+    assert option in logged_in.get(step(study, "question")).content.decode()
+    page = logged_in.get(f"/admin/survey/study/{study.pk}/change/").content.decode()
     assert option in page and twofold.label in page
 
-    save(desk, study, "question", method=twofold.name)
-    save(desk, study, "checks", instructed_catches=1)
-    save(desk, study, "texts", controller="x", contact="y", ethics_reference="z")
+    save(logged_in, study, "question", method=twofold.name)
+    save(logged_in, study, "checks", instructed_catches=1)
+    save(logged_in, study, "texts", controller="x", contact="y", ethics_reference="z")
     study.refresh_from_db()
     assert (study.method, study.welcome) == (twofold.name, twofold.welcome)
-    page = desk.get(step(study, "people")).content.decode()
+    page = logged_in.get(step(study, "people")).content.decode()
     assert "How many people it takes" in page  # it has intervals
     open_study(study)
 

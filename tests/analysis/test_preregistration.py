@@ -404,26 +404,30 @@ def page_of(study: Study) -> str:
     return f"/admin/analysis/report/study/{study.pk}/preregistration/"
 
 
-def test_the_page_saves_freezes_once_and_shows_it(desk: Any, study: Study) -> None:
+def test_the_page_saves_freezes_once_and_shows_it(logged_in: Any, study: Study) -> None:
     address = page_of(study)
     sent = {
         "hypotheses": "More style is liked better.", "screening": "bt500",
         "fast_ms": "500", "by_hand": "", "test": "t", "correction": "holm",
         "pairs_0": ['["0.01", "0.02"]'],
     }  # fmt: skip
-    assert "not frozen yet" in desk.post(address, sent, follow=True).content.decode()
-    assert desk.get(address).context["form"].initial["screening"] == "bt500"
-    assert " checked" in desk.get(address).content.decode()
-    page = desk.post(address, sent | {"freeze": "1"}, follow=True).content.decode()
+    assert (
+        "not frozen yet" in logged_in.post(address, sent, follow=True).content.decode()
+    )
+    assert logged_in.get(address).context["form"].initial["screening"] == "bt500"
+    assert " checked" in logged_in.get(address).content.decode()
+    page = logged_in.post(address, sent | {"freeze": "1"}, follow=True).content.decode()
     assert "Tick the box to freeze it" in page
     assert freezing.frozen(study) is None
-    page = desk.post(address, sent | {"freeze": "1", "sure": "on"}, follow=True)
+    page = logged_in.post(address, sent | {"freeze": "1", "sure": "on"}, follow=True)
     row = freezing.frozen(study)
     assert row is not None and row.sha256 in page.content.decode()
     assert "alpha: 0.01 against 0.02" in page.content.decode()
-    page = desk.post(address, sent | {"hypotheses": "The opposite."}).content.decode()
+    page = logged_in.post(
+        address, sent | {"hypotheses": "The opposite."}
+    ).content.decode()
     assert "nothing of it can be changed" in page and "The opposite" not in page
-    given = json.loads(desk.get(address[:-1] + ".json").content)
+    given = json.loads(logged_in.get(address[:-1] + ".json").content)
     assert given["frozen_by"] == "ada"
     assert sha256_of(given["plan"]) == given["sha256"] == row.sha256
 
@@ -438,8 +442,8 @@ def test_a_stranger_neither_reads_nor_freezes_it(
     assert not Preregistration.objects.exists()
 
 
-def test_who_may_only_look_may_not_freeze(desk: Any, study: Study) -> None:
-    group = desk.get("/admin/").wsgi_request.user.groups.get()
+def test_who_may_only_look_may_not_freeze(logged_in: Any, study: Study) -> None:
+    group = logged_in.get("/admin/").wsgi_request.user.groups.get()
     group.permissions.remove(*group.permissions.filter(codename="change_study"))
-    assert "Save and freeze" not in desk.get(page_of(study)).content.decode()
-    assert desk.post(page_of(study), {"freeze": "1"}).status_code == 403
+    assert "Save and freeze" not in logged_in.get(page_of(study)).content.decode()
+    assert logged_in.post(page_of(study), {"freeze": "1"}).status_code == 403

@@ -198,7 +198,7 @@ def test_who_answers_meanwhile_is_in_all_of_it_or_in_nothing(
 
 
 def test_of_two_on_the_same_data_the_one_that_people_have_seen_stays(
-    study: Study, researcher: Any, desk: Any, queues: None
+    study: Study, researcher: Any, logged_in: Any, queues: None
 ) -> None:
     people_answer(study, 1, 5)
     seen = request_report(study)
@@ -211,24 +211,26 @@ def test_of_two_on_the_same_data_the_one_that_people_have_seen_stays(
     exclusions.lift(person, by=researcher)
     assert compute_report(other.pk) == "not kept"
     assert Report.objects.get() == seen
-    answer = desk.get(f"/admin/analysis/report/study/{study.pk}/awaited/{other.pk}/")
+    answer = logged_in.get(
+        f"/admin/analysis/report/study/{study.pk}/awaited/{other.pk}/"
+    )
     assert answer["HX-Refresh"] == "true"
 
 
 def test_a_page_that_waits_asks_for_nothing_new(
-    study: Study, desk: Any, queues: None, django_capture_on_commit_callbacks: Any
+    study: Study, logged_in: Any, queues: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     """However many people answer meanwhile; and it shows the last report."""
     page = f"/admin/analysis/report/study/{study.pk}/"
     people_answer(study, 2)
     with django_capture_on_commit_callbacks(execute=True):
-        desk.get(page)
+        logged_in.get(page)
     asked = Report.objects.get()
     for rating in (3, 4):
         people_answer(study, rating)
         with django_capture_on_commit_callbacks(execute=True):
-            desk.get(page)
-            waits = desk.get(f"{page}awaited/{asked.pk}/")
+            logged_in.get(page)
+            waits = logged_in.get(f"{page}awaited/{asked.pk}/")
         assert b"Being computed" in waits.content
     assert Report.objects.get() == asked
     assert django_rq.get_queue("report").job_ids == [asked.job_id]
@@ -236,13 +238,13 @@ def test_a_page_that_waits_asks_for_nothing_new(
 
     work_off("report")
     people_answer(study, 5)
-    done = desk.get(f"{page}awaited/{asked.pk}/")
+    done = logged_in.get(f"{page}awaited/{asked.pk}/")
     assert done["HX-Retarget"] == "#report"
     assert "3 answers came since" in done.content.decode()
     assert f'<a href="{page}">Compute a new one</a>' in done.content.decode()
     assert Report.objects.get() == asked and LogEntry.objects.count() == 1
 
-    text = desk.get(page).content.decode()
+    text = logged_in.get(page).content.decode()
     newer = Report.objects.latest("pk")
     assert newer.state == "queued" and LogEntry.objects.count() == 2
     assert "Being computed" in text and f"awaited/{newer.pk}/" in text
@@ -252,14 +254,14 @@ def test_a_page_that_waits_asks_for_nothing_new(
 
 
 def test_below_a_failure_stands_the_last_report(
-    study: Study, desk: Any, queues: None
+    study: Study, logged_in: Any, queues: None
 ) -> None:
     people_answer(study, 2, 4)
     done = request_report(study)
     compute_report(done.pk)
     people_answer(study, 5)
     request_report(study).fail("Out of ink.", "")
-    text = desk.get(f"/admin/analysis/report/study/{study.pk}/").content.decode()
+    text = logged_in.get(f"/admin/analysis/report/study/{study.pk}/").content.decode()
     assert "Out of ink." in text and "Compute again" in text
     assert f"/file/{done.pk}/mos_by_stimulus.csv" in text
 
@@ -326,22 +328,22 @@ def test_a_crash_is_kept_with_its_traceback(
 
 
 def test_the_page_and_its_files_are_for_those_with_the_right(
-    client: Any, study: Study, desk: Any, stranger: Any, queues: None
+    client: Any, study: Study, logged_in: Any, stranger: Any, queues: None
 ) -> None:
     people_answer(study, 2, 4)
     computed = compute.compute(study, include_simulated=False)
     report = Report.objects.create(study=study, fingerprint="x")
     assert report.finish(**computed)
     base = f"/admin/analysis/report/study/{study.pk}/"
-    page = desk.get(base).content.decode()
+    page = logged_in.get(base).content.decode()
     assert "3.00" in page and "Student t" in page
     assert "random features" in page
-    ratings = desk.get(f"{base}ratings_long.csv")
+    ratings = logged_in.get(f"{base}ratings_long.csv")
     assert b"".join(ratings.streaming_content).startswith(b"study,study_version,")
     kept = f"/admin/analysis/report/file/{report.pk}/mos_by_stimulus.csv"
     assert f'href="{kept}" download>mos_by_stimulus.csv' in page
     for address in (f"{base}mos_by_stimulus.csv", kept):
-        mos = desk.get(address).content
+        mos = logged_in.get(address).content
         assert mos == computed["files"]["mos_by_stimulus.csv"]
     client.force_login(stranger)
     for address in (
@@ -434,31 +436,37 @@ def test_a_withdrawal_leaves_no_report_that_knew_the_answers(
 
 @pytest.mark.parametrize("page", ["", "monitor/"])
 def test_a_study_that_makes_no_sense_here_has_a_page_that_says_why(
-    study: Study, desk: Any, queues: None, caplog: pytest.LogCaptureFixture, page: str
+    study: Study,
+    logged_in: Any,
+    queues: None,
+    caplog: pytest.LogCaptureFixture,
+    page: str,
 ) -> None:
     """As one written by a newer version, or changed by hand in the database."""
     people_answer(study, 1, 5)
     compute_report(request_report(study).pk)
     address = f"/admin/analysis/report/study/{study.pk}/"
     Study.objects.filter(pk=study.pk).update(slug="")
-    answer = desk.get(address + page)
+    answer = logged_in.get(address + page)
     said = answer.content.decode()
     assert answer.status_code == 200
     assert "This page cannot be shown" in said and "NoReverseMatch" in said
     assert "Traceback (most recent call last)" in caplog.text
-    part = desk.get(address + page, headers={"hx-request": "true"}).content.decode()
+    part = logged_in.get(
+        address + page, headers={"hx-request": "true"}
+    ).content.decode()
     assert "<html" not in part and 'role="alert"' in part
-    assert desk.get(address + "participants/nobody/").status_code == 404
+    assert logged_in.get(address + "participants/nobody/").status_code == 404
 
 
 def test_a_kept_report_of_another_version_does_not_take_its_page_along(
-    study: Study, desk: Any, queues: None
+    study: Study, logged_in: Any, queues: None
 ) -> None:
     people_answer(study, 1, 5)
     compute_report(request_report(study).pk)
     address = f"/admin/analysis/report/study/{study.pk}/"
     Report.objects.update(method={"scale": "another"})
-    answer = desk.get(address)
+    answer = logged_in.get(address)
     assert answer.status_code == 200
     assert "KeyError" in answer.content.decode()
 

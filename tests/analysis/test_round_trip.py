@@ -276,11 +276,13 @@ def test_two_columns_of_one_name_are_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_a_chart_of_an_older_report_may_be_called_after_any_factor(desk: Any) -> None:
+def test_a_chart_of_an_older_report_may_be_called_after_any_factor(
+    logged_in: Any,
+) -> None:
     study = make_rated([{}], people=0, owner=None)
-    study.shared_with.add(desk.session["_auth_user_id"])
+    study.shared_with.add(logged_in.session["_auth_user_id"])
     report = Report.objects.create(study=study, fingerprint="x", state="done")
     for name in ('heat_alpha/beta_"x"_größe.csv', "heat_../x_a.svg"):
         ReportFile.objects.create(report=report, name=name, data=b"here")
-        answer = desk.get(f"/admin/analysis/report/file/{report.pk}/{name}")
+        answer = logged_in.get(f"/admin/analysis/report/file/{report.pk}/{name}")
         assert (answer.status_code, answer.content) == (200, b"here")

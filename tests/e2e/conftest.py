@@ -59,7 +59,7 @@ def live_lab(_lab: LiveLab, transactional_db: None) -> LiveLab:
 
 
 @pytest.fixture
-def desk_lab(live_lab: LiveLab, queues: None) -> LiveLab:
+def fresh_lab(live_lab: LiveLab, queues: None) -> LiveLab:
     """For the admin: a web process that saw no other test's users and types.
 
     Django keeps content types in memory, and every test's flush gives them new keys.
@@ -69,11 +69,11 @@ def desk_lab(live_lab: LiveLab, queues: None) -> LiveLab:
 
 
 @pytest.fixture
-def working_lab(desk_lab: LiveLab) -> Iterator[LiveLab]:
+def working_lab(fresh_lab: LiveLab) -> Iterator[LiveLab]:
     """With RQ workers for renders and reports too."""
-    desk_lab.start_workers()
-    yield desk_lab
-    desk_lab.stop_workers()
+    fresh_lab.start_workers()
+    yield fresh_lab
+    fresh_lab.stop_workers()
 
 
 @pytest.fixture

@@ -98,93 +98,95 @@ def photograph(page: Page, name: str) -> None:
 
 
 def take_all(browser: Browser, running: Demo) -> None:
-    desk = browser.new_page(viewport=DESKTOP, color_scheme="light")
-    desk.set_default_timeout(PATIENCE_MS)
-    desk.goto(f"{running.base}/admin/")
-    desk.get_by_label("Username").fill("researcher")
-    desk.get_by_label("Password").fill(running.password)
-    desk.get_by_role("button", name="Log in").click()
-    take_experiment(desk, running)
-    take_wizard(desk)
-    take_data(desk, running)
+    logged_in = browser.new_page(viewport=DESKTOP, color_scheme="light")
+    logged_in.set_default_timeout(PATIENCE_MS)
+    logged_in.goto(f"{running.base}/admin/")
+    logged_in.get_by_label("Username").fill("researcher")
+    logged_in.get_by_label("Password").fill(running.password)
+    logged_in.get_by_role("button", name="Log in").click()
+    take_experiment(logged_in, running)
+    take_wizard(logged_in)
+    take_data(logged_in, running)
     # The phone last: the report counts whoever joins.
     phone = browser.new_page(viewport=PHONE, has_touch=True, is_mobile=True)
     phone.set_default_timeout(PATIENCE_MS)
     consent(phone, running.survey)
     phone.get_by_text("4 Good").tap()
     photograph(phone, "rate")
-    desk.goto(f"{running.base}/admin/")
-    photograph(desk, "home")
+    logged_in.goto(f"{running.base}/admin/")
+    photograph(logged_in, "home")
 
 
-def take_experiment(desk: Page, running: Demo) -> None:
+def take_experiment(logged_in: Page, running: Demo) -> None:
     """A grid being chosen, its sheet, two of its renders side by side."""
-    desk.goto(f"{running.base}/admin/generation/experiment/add/")
-    desk.get_by_label("Name").fill("Layers of a cat")
+    logged_in.goto(f"{running.base}/admin/generation/experiment/add/")
+    logged_in.get_by_label("Name").fill("Layers of a cat")
     for field, title in (
         ("Content images", "Chelsea the cat"),
         ("Style images", "Hubble deep field"),
         ("Style images", "Stained tissue"),
     ):
-        desk.get_by_role("group", name=field).get_by_label(title, exact=True).check()
+        logged_in.get_by_role("group", name=field).get_by_label(
+            title, exact=True
+        ).check()
     for layer in ("conv2_1", "conv4_1"):
-        desk.get_by_label(layer, exact=True).check()
-    desk.get_by_label("α/β").fill("0.001, 0.01, 0.1")
-    expect(desk.locator("#forecast")).to_contain_text("18")
-    desk.set_viewport_size(TALL)
-    photograph(desk, "experiment")
-    desk.set_viewport_size(DESKTOP)
+        logged_in.get_by_label(layer, exact=True).check()
+    logged_in.get_by_label("α/β").fill("0.001, 0.01, 0.1")
+    expect(logged_in.locator("#forecast")).to_contain_text("18")
+    logged_in.set_viewport_size(TALL)
+    photograph(logged_in, "experiment")
+    logged_in.set_viewport_size(DESKTOP)
 
-    desk.goto(f"{running.base}/admin/generation/experiment/")
-    desk.get_by_role("link", name=re.compile(r"^\d+ of \d+$")).click()
-    expect(desk.get_by_text(re.compile(r"\d+ of \d+ done"))).to_be_visible()
-    photograph(desk, "sheet")
-    sheet = desk.url
+    logged_in.goto(f"{running.base}/admin/generation/experiment/")
+    logged_in.get_by_role("link", name=re.compile(r"^\d+ of \d+$")).click()
+    expect(logged_in.get_by_text(re.compile(r"\d+ of \d+ done"))).to_be_visible()
+    photograph(logged_in, "sheet")
+    sheet = logged_in.url
     for number in (0, 1):
-        desk.locator("input[name=render]").nth(number).check()
-    desk.get_by_role("button", name="Compare").click()
-    expect(desk.locator(".nst-view")).not_to_have_count(0)
-    photograph(desk, "compare")
-    desk.goto(sheet)
+        logged_in.locator("input[name=render]").nth(number).check()
+    logged_in.get_by_role("button", name="Compare").click()
+    expect(logged_in.locator(".nst-view")).not_to_have_count(0)
+    photograph(logged_in, "compare")
+    logged_in.goto(sheet)
 
 
-def take_wizard(desk: Page) -> None:
+def take_wizard(logged_in: Page) -> None:
     """From the sheet to a study that could be opened."""
-    for box in desk.locator("input[name=render]").all():
+    for box in logged_in.locator("input[name=render]").all():
         box.check()
-    desk.get_by_role("button", name="New study of the chosen pictures").click()
-    heading = desk.get_by_role("heading", level=1)
+    logged_in.get_by_role("button", name="New study of the chosen pictures").click()
+    heading = logged_in.get_by_role("heading", level=1)
     expect(heading).to_have_text("Question")
-    photograph(desk, "question")
-    go_on(desk, "Texts")
-    desk.get_by_label("Title").fill("Which picture is best?")
-    desk.get_by_label("Controller").fill("Perception lab")
-    desk.get_by_label("Contact").fill("lab@university.example")
-    desk.get_by_label("Ethics reference").fill("2026-17")
+    photograph(logged_in, "question")
+    go_on(logged_in, "Texts")
+    logged_in.get_by_label("Title").fill("Which picture is best?")
+    logged_in.get_by_label("Controller").fill("Perception lab")
+    logged_in.get_by_label("Contact").fill("lab@university.example")
+    logged_in.get_by_label("Ethics reference").fill("2026-17")
     for step in ("Checks", "People", "Review"):
-        go_on(desk, step)
-    photograph(desk, "review")
+        go_on(logged_in, step)
+    photograph(logged_in, "review")
 
 
-def take_data(desk: Page, running: Demo) -> None:
+def take_data(logged_in: Page, running: Demo) -> None:
     """What came in, and what it says."""
-    desk.goto(f"{running.base}/admin/survey/study/")
-    state = desk.locator(".field-state").get_by_text("open", exact=True)
-    desk.locator("#result_list tbody tr").filter(has=state).locator("th a").click()
-    desk.get_by_role("link", name="Monitor", exact=True).first.click()
-    desk.get_by_role("link", name="count them").click()
-    expect(desk.get_by_role("table", name="Votes by stimulus")).to_be_visible()
-    photograph(desk, "monitor")
-    desk.get_by_role("link", name="Report", exact=True).first.click()
-    desk.get_by_role("link", name="include them").click()
-    chart = desk.get_by_role("heading", name="MOS of every stimulus")
+    logged_in.goto(f"{running.base}/admin/survey/study/")
+    state = logged_in.locator(".field-state").get_by_text("open", exact=True)
+    logged_in.locator("#result_list tbody tr").filter(has=state).locator("th a").click()
+    logged_in.get_by_role("link", name="Monitor", exact=True).first.click()
+    logged_in.get_by_role("link", name="count them").click()
+    expect(logged_in.get_by_role("table", name="Votes by stimulus")).to_be_visible()
+    photograph(logged_in, "monitor")
+    logged_in.get_by_role("link", name="Report", exact=True).first.click()
+    logged_in.get_by_role("link", name="include them").click()
+    chart = logged_in.get_by_role("heading", name="MOS of every stimulus")
     expect(chart).to_be_visible(timeout=4 * PATIENCE_MS)
-    for picture in desk.locator(".nst-chart img").all():
+    for picture in logged_in.locator(".nst-chart img").all():
         picture.scroll_into_view_if_needed()
-    desk.evaluate("() => scrollTo(0, 0)")
-    desk.set_viewport_size(TALL)
-    photograph(desk, "report")
-    desk.set_viewport_size(DESKTOP)
+    logged_in.evaluate("() => scrollTo(0, 0)")
+    logged_in.set_viewport_size(TALL)
+    photograph(logged_in, "report")
+    logged_in.set_viewport_size(DESKTOP)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ pytestmark = [
 
 
 def test_the_first_pages_can_be_read_and_used_by_everybody(
-    desk_lab: LiveLab,
+    fresh_lab: LiveLab,
     visit: Callable[..., BrowserContext],
     make_account: Callable[..., Any],
     make_experiment: Callable[..., Any],
@@ -35,13 +35,13 @@ def test_the_first_pages_can_be_read_and_used_by_everybody(
     page = visit().new_page()
     check = Readable(page, ("light", "dark"))
     make_account("eve", "Researcher")
-    log_in(page, desk_lab, "eve")
+    log_in(page, fresh_lab, "eve")
     expect(page.get_by_role("link", name="Upload pictures")).to_be_visible()
     check("home of a new lab")
-    page.goto(f"{desk_lab.base}/admin/generation/experiment/")
+    page.goto(f"{fresh_lab.base}/admin/generation/experiment/")
     expect(page.get_by_text("No experiments yet.")).to_be_visible()
     check("no experiments")
-    page.goto(f"{desk_lab.base}/admin/survey/rating/")
+    page.goto(f"{fresh_lab.base}/admin/survey/rating/")
     expect(page.get_by_text("Nobody has taken part yet.")).to_be_visible()
     check("no ratings")
 
@@ -51,7 +51,7 @@ def test_the_first_pages_can_be_read_and_used_by_everybody(
     Render.objects.filter(pk=Render.objects.all()[0].pk).update(status="failed")
     queue_experiment(make_experiment(name="Grid of two layers"))
     page.context.clear_cookies()
-    log_in(page, desk_lab)
+    log_in(page, fresh_lab)
     expect(page.get_by_text("0 of 20 finished")).to_be_visible()
     expect(page.get_by_text("no worker is there")).to_be_visible()
     check("home")
@@ -62,14 +62,14 @@ def test_the_first_pages_can_be_read_and_used_by_everybody(
     expect(page.get_by_text("0 of 40 finished")).to_be_visible(timeout=20_000)
     expect(page.get_by_role("link", name="Grid of two layers")).to_be_focused()
 
-    address = f"{desk_lab.base}/admin/survey/study/{study.pk}"
+    address = f"{fresh_lab.base}/admin/survey/study/{study.pk}"
     page.goto(f"{address}/change/")
     page.get_by_role("link", name="Who sees it").click()
     check("sharing")
     page.get_by_label("eve").check()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("It is ada's, shared with eve.")).to_be_visible()
-    page.goto(f"{desk_lab.base}/admin/nstlab/entry/")
+    page.goto(f"{fresh_lab.base}/admin/nstlab/entry/")
     expect(page.get_by_role("cell", name="shared with eve")).to_be_visible()
     check("history")
     copy_pictures(
@@ -81,12 +81,12 @@ def test_the_first_pages_can_be_read_and_used_by_everybody(
         "generation/experiment", "generation/render", "generation/sourceimage",
         "survey/study", "survey/stimulus", "survey/participant", "analysis/report",
     ):  # fmt: skip
-        page.goto(f"{desk_lab.base}/admin/{name}/")
+        page.goto(f"{fresh_lab.base}/admin/{name}/")
         check(f"list of {name}")
-    page.goto(f"{desk_lab.base}/admin/survey/study/add/")
+    page.goto(f"{fresh_lab.base}/admin/survey/study/add/")
     expect(page.get_by_role("combobox", name="Experiment")).to_be_visible()
     check("a study's form")
-    address = f"{desk_lab.base}/admin/generation/experiment/{study.experiment_id}"
+    address = f"{fresh_lab.base}/admin/generation/experiment/{study.experiment_id}"
     page.goto(f"{address}/delete/")
     expect(page.get_by_text("the study “Draft”")).to_be_visible()
     check("what cannot be deleted")

@@ -339,7 +339,7 @@ def test_studies_with_everything_can_be_read_and_touched_by_everybody(
             "scale_points": 11, "completion_url": "https://platform.example/done",
         }  # fmt: skip
     study = make_study(**fields)
-    screen = {"viewport": DESKTOP, "color_scheme": "dark"} if "desk" in width else {
+    screen = {"viewport": DESKTOP, "color_scheme": "dark"} if "desktop" in width else {
         "viewport": PHONE, "has_touch": True,
     }  # fmt: skip
     context = visit(**screen)

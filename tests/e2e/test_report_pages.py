@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
-    desk_lab: LiveLab,
+    fresh_lab: LiveLab,
     visit: Callable[..., BrowserContext],
     researcher: Any,
     make_study: Callable[..., Any],
@@ -37,9 +37,9 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
             InProcess(), study.get_absolute_url(), choose=lambda _, v=values: v.pop()
         )
     page = visit().new_page()
-    log_in(page, desk_lab)
+    log_in(page, fresh_lab)
     check = Readable(page)
-    root = f"{desk_lab.base}/admin/analysis/report/study/{study.pk}/"
+    root = f"{fresh_lab.base}/admin/analysis/report/study/{study.pk}/"
     page.goto(f"{root}monitor/")
     expect(page.get_by_text("Every rating is the same")).to_be_visible()
     expect(page.locator("#monitor img").first).to_have_js_property("naturalWidth", 32)

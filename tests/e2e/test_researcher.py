@@ -1,4 +1,4 @@
-"""A researcher's day at the desk: pictures, experiment, renders, study, report."""
+"""A researcher's day: pictures, experiment, renders, study, report."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_researcher_goes_the_whole_way_and_another_lab_finds_the_same_numbers(
 
 
 def test_the_labs_own_admin_pages_are_accessible(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, make_study: Callable[..., Any]
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, make_study: Callable[..., Any]
 ) -> None:
     from analysis.models import Report
     from analysis.reports.tasks import compute_report
@@ -186,39 +186,39 @@ def test_the_labs_own_admin_pages_are_accessible(
             InProcess(), study.get_absolute_url(), choose=lambda _, v=values: v.pop()
         )
     page = visit().new_page()
-    log_in(page, desk_lab)
+    log_in(page, fresh_lab)
     sheet, report, nobody = (
         f"/admin/generation/experiment/{study.experiment_id}/sheet/",
         f"/admin/analysis/report/study/{study.pk}/",
         f"/admin/analysis/report/study/{unseen.pk}/",
     )
     check = Readable(page)
-    page.goto(desk_lab.base + sheet)
+    page.goto(fresh_lab.base + sheet)
     expect(page.get_by_text("3 of 3 done")).to_be_visible()
     check("sheet")
-    page.goto(desk_lab.base + report)
+    page.goto(fresh_lab.base + report)
     expect(page.get_by_text("Being computed since")).to_be_visible()
     check("report, being computed")
-    page.goto(desk_lab.base + nobody)
+    page.goto(fresh_lab.base + nobody)
     for asked in Report.objects.all():
         compute_report(asked.pk)
     expect(page.get_by_text("Nobody has rated anything yet.")).to_be_visible()
     check("report, nobody there")
-    page.goto(desk_lab.base + report)
+    page.goto(fresh_lab.base + report)
     expect(page.get_by_role("table", name="MOS by stimulus")).to_be_visible()
     check("report")
     for name in ("upload", "invitations", "poster", "approvals"):
-        page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/{name}/")
+        page.goto(f"{fresh_lab.base}/admin/survey/study/{study.pk}/{name}/")
         check(name)
     assert not check.found, "\n".join(check.found)
 
 
-def test_every_list_of_the_desk_opens_without_a_complaint_of_the_browser(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, make_study: Callable[..., Any]
+def test_every_list_of_the_admin_opens_without_a_complaint_of_the_browser(
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, make_study: Callable[..., Any]
 ) -> None:
     study = make_study(pictures=2)
     page = visit().new_page()
-    log_in(page, desk_lab)
+    log_in(page, fresh_lab)
     links = page.locator("#content-main th a")
     addresses = [link.get_attribute("href") for link in links.all()]
     assert len(addresses) >= 8
@@ -231,5 +231,5 @@ def test_every_list_of_the_desk_opens_without_a_complaint_of_the_browser(
         f"/admin/survey/stimulus/{study.stimuli.first().pk}/change/",
     ]
     for address in addresses:
-        answer = page.goto(f"{desk_lab.base}{address}")
+        answer = page.goto(f"{fresh_lab.base}{address}")
         assert answer is not None and answer.status == 200, address

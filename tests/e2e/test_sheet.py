@@ -51,7 +51,7 @@ def fact(page: Page, name: str) -> Any:
 
 
 def test_pictures_are_chosen_by_thumbnail_and_the_count_follows(
-    desk_lab: LiveLab, visit: Visit, researcher: Any
+    fresh_lab: LiveLab, visit: Visit, researcher: Any
 ) -> None:
     from generation.pictures.source_images import add_source_image
 
@@ -60,8 +60,8 @@ def test_pictures_are_chosen_by_thumbnail_and_the_count_follows(
             data=png((5 * number, 60, 30)), title=f"Photo {number}", owner=researcher
         )
     page = visit().new_page()
-    log_in(page, desk_lab)
-    page.goto(f"{desk_lab.base}/admin/generation/experiment/add/")
+    log_in(page, fresh_lab)
+    page.goto(f"{fresh_lab.base}/admin/generation/experiment/add/")
     expect(page.locator("#forecast")).to_contain_text("give at least one pair")
 
     tile(page, "Content images", "Photo 39").check()
@@ -113,11 +113,11 @@ def test_pictures_are_chosen_by_thumbnail_and_the_count_follows(
 
 
 def test_renders_are_ticked_compared_and_magnified_together(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
 ) -> None:
     page = visit().new_page()
-    log_in(page, desk_lab)
-    page.goto(f"{desk_lab.base}/admin/generation/experiment/{figure.pk}/sheet/")
+    log_in(page, fresh_lab)
+    page.goto(f"{fresh_lab.base}/admin/generation/experiment/{figure.pk}/sheet/")
     table = page.get_by_role("table")
     expect(table.get_by_role("rowheader")).to_have_text(["conv1_1", "conv2_1"])
     page.get_by_label("Rows").select_option(label="α/β")
@@ -154,14 +154,14 @@ def test_renders_are_ticked_compared_and_magnified_together(
 
 
 def test_a_cell_changes_by_itself_and_what_is_ticked_stays_so(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
 ) -> None:
     last = figure.renders.order_by("pk").last()
     assert last is not None
     figure.renders.filter(pk=last.pk).update(status="queued", picture="")
     page = visit().new_page()
-    log_in(page, desk_lab)
-    page.goto(f"{desk_lab.base}/admin/generation/experiment/{figure.pk}/sheet/")
+    log_in(page, fresh_lab)
+    page.goto(f"{fresh_lab.base}/admin/generation/experiment/{figure.pk}/sheet/")
     expect(page.get_by_text("3 of 4 done")).to_be_visible()
     box = page.locator(f"input[name=render][value='{last.pk}']")
     box.check()
@@ -169,17 +169,17 @@ def test_a_cell_changes_by_itself_and_what_is_ticked_stays_so(
     expect(page.locator(f"#reason-{last.pk}")).to_have_text("Too hot.")
     expect(page.locator(f"#render-{last.pk}")).to_contain_text("failed")
     expect(box).to_be_checked()
-    page.goto(f"{desk_lab.base}/admin/generation/render/{last.pk}/change/")
+    page.goto(f"{fresh_lab.base}/admin/generation/render/{last.pk}/change/")
     page.get_by_role("button", name="Paint again").click()
     expect(page.get_by_text("1 render is queued again.")).to_be_visible()
 
 
 def test_the_pages_are_accessible_and_fit_a_phone(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
 ) -> None:
     first, second, *_ = figure.renders.order_by("pk")
     page = visit().new_page()
-    log_in(page, desk_lab)
+    log_in(page, fresh_lab)
     base = "/admin/generation"
     check = Readable(page, ("light", "dark"))
     for address, there in (
@@ -193,18 +193,18 @@ def test_the_pages_are_accessible_and_fit_a_phone(
         ),
         (f"{base}/render/{first.pk}/change/", "Provenance"),
     ):
-        page.goto(desk_lab.base + address)
+        page.goto(fresh_lab.base + address)
         expect(page.get_by_text(there).first).to_be_visible()
         check(address)
     assert not check.found, "\n".join(check.found)
 
 
 def test_the_sheet_prints_without_its_buttons(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
 ) -> None:
     page = visit().new_page()
-    log_in(page, desk_lab)
-    page.goto(f"{desk_lab.base}/admin/generation/experiment/{figure.pk}/sheet/")
+    log_in(page, fresh_lab)
+    page.goto(f"{fresh_lab.base}/admin/generation/experiment/{figure.pk}/sheet/")
     page.emulate_media(media="print")
     expect(page.get_by_role("rowheader", name="conv1_1")).to_be_visible()
     expect(page.get_by_text("random features: not the paper's network")).to_be_visible()
@@ -214,17 +214,17 @@ def test_the_sheet_prints_without_its_buttons(
 
 
 def test_without_scripts_everything_is_there(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
 ) -> None:
     page = visit(java_script_enabled=False).new_page()
-    log_in(page, desk_lab)
-    page.goto(f"{desk_lab.base}/admin/generation/experiment/{figure.pk}/sheet/")
+    log_in(page, fresh_lab)
+    page.goto(f"{fresh_lab.base}/admin/generation/experiment/{figure.pk}/sheet/")
     for number in (0, 1):
         page.get_by_role("checkbox").nth(number).check()
     page.get_by_role("button", name="Compare").click()
     expect(page).to_have_url(re.compile(r"/compare/\?render=\d+&render=\d+$"))
     expect(page.locator(".nst-view img")).to_have_count(4)
-    page.goto(f"{desk_lab.base}/admin/generation/experiment/add/")
+    page.goto(f"{fresh_lab.base}/admin/generation/experiment/add/")
     page.get_by_label("Name").fill("No script")
     tile(page, "Content images", "Red").check()
     tile(page, "Style images", "Blue").check()
@@ -233,13 +233,13 @@ def test_without_scripts_everything_is_there(
 
 
 def test_a_done_render_is_painted_again_and_what_came_out_appears_by_itself(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, figure: Experiment
 ) -> None:
     render = figure.renders.order_by("pk")[0]
     page = visit().new_page()
     check = Readable(page, ("light", "dark"))
-    log_in(page, desk_lab)
-    page.goto(f"{desk_lab.base}/admin/generation/render/{render.pk}/change/")
+    log_in(page, fresh_lab)
+    page.goto(f"{fresh_lab.base}/admin/generation/render/{render.pk}/change/")
     page.get_by_role("button", name="Paint again and compare").click()
     expect(page.get_by_text("Waits to be painted again")).to_be_visible()
     check("waiting to be painted again")

@@ -27,7 +27,7 @@ Visit = Callable[..., BrowserContext]
 
 
 def test_from_finished_renders_to_an_open_study_and_its_first_rating(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
 ) -> None:
     from analysis.models import Preregistration, Report
     from analysis.reports.tasks import compute_report
@@ -38,16 +38,16 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     context = visit()
     page = context.new_page()
     check = Readable(page, ("light", "dark"))
-    log_in(page, desk_lab)
+    log_in(page, fresh_lab)
 
-    page.goto(f"{desk_lab.base}/admin/survey/study/")
+    page.goto(f"{fresh_lab.base}/admin/survey/study/")
     page.get_by_role("link", name="New study step by step").click()
     check("which experiment")
     page.get_by_role("link", name="Small").click()
     expect(page.locator("#ticked")).to_have_text("4")
 
     # Or from the experiment's sheet, with what is ticked there.
-    page.goto(f"{desk_lab.base}/admin/generation/experiment/{experiment.pk}/sheet/")
+    page.goto(f"{fresh_lab.base}/admin/generation/experiment/{experiment.pk}/sheet/")
     for box in page.locator("#chosen input[name=render]").all():
         box.check()
     page.get_by_role("button", name="New study of the chosen pictures").click()
@@ -86,7 +86,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     check("texts")
 
     # Closed and opened again: everything is in the draft.
-    page.goto(f"{desk_lab.base}/admin/survey/study/")
+    page.goto(f"{fresh_lab.base}/admin/survey/study/")
     page.get_by_role("link", name="Study of Small").click()
     check("the study's page, a draft")
     page.get_by_role("link", name="Review", exact=True).click()
@@ -134,7 +134,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     assert Preregistration.objects.get().frozen_by == researcher
 
     study = Study.objects.get()
-    page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/wizard/review/")
+    page.goto(f"{fresh_lab.base}/admin/survey/study/{study.pk}/wizard/review/")
     expect(page.get_by_text("Nothing stands against opening.")).to_be_visible()
     check("review, ready")
     page.get_by_role("button", name="Open for participants").click()
@@ -144,7 +144,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     check("the study's page, open")
 
     person = visit().new_page()
-    person.goto(desk_lab.survey(study))
+    person.goto(fresh_lab.survey(study))
     person.get_by_role("checkbox").check()
     person.get_by_role("button", name="Start").click()
     expect(person.get_by_text("Practice: this answer")).to_be_visible()
@@ -161,7 +161,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     assert counted.counts and counted.trials.filter(answered_at=None).count() == 3
 
     # The report says what was planned.
-    page.goto(f"{desk_lab.base}/admin/analysis/report/study/{study.pk}/")
+    page.goto(f"{fresh_lab.base}/admin/analysis/report/study/{study.pk}/")
     expect(page.get_by_text("Being computed since")).to_be_visible()
     compute_report(Report.objects.get().pk)
     planned = page.get_by_role("table", name="Planned contrasts")
@@ -172,7 +172,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
 
 
 def test_copying_many_pictures_shows_how_far_it_is_and_which_one_is_broken(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
 ) -> None:
     from survey.models import Study
 
@@ -188,7 +188,7 @@ def test_copying_many_pictures_shows_how_far_it_is_and_which_one_is_broken(
         file.write(b"no picture")
     page = visit().new_page()
     check = Readable(page, ("light", "dark"))
-    log_in(page, desk_lab)
+    log_in(page, fresh_lab)
     held: list[Any] = []
     looking = [True]
 
@@ -199,7 +199,7 @@ def test_copying_many_pictures_shows_how_far_it_is_and_which_one_is_broken(
             route.continue_()
 
     page.route("**/take-in/**", hold)
-    page.goto(f"{desk_lab.base}/admin/survey/study/wizard/?experiment={experiment.pk}")
+    page.goto(f"{fresh_lab.base}/admin/survey/study/wizard/?experiment={experiment.pk}")
     page.get_by_role("button", name="Save and go on").last.click()
     expect(page.get_by_role("progressbar", name="Pictures copied")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("1 of 4 pictures are copied.")
@@ -219,7 +219,7 @@ def test_copying_many_pictures_shows_how_far_it_is_and_which_one_is_broken(
 
 
 def test_an_archive_is_taken_in_before_ones_eyes(
-    desk_lab: LiveLab, visit: Visit, researcher: Any
+    fresh_lab: LiveLab, visit: Visit, researcher: Any
 ) -> None:
     from survey.models import Study
     from survey.studies import uploads
@@ -229,10 +229,10 @@ def test_an_archive_is_taken_in_before_ones_eyes(
     uploads.begin(study, file, b"file,x\n0.png,1\n1.png,2\n2.png,2\nq.png,3\n")
     page = visit(viewport={"width": 360, "height": 740}).new_page()
     check = Readable(page, ("light", "dark"))
-    log_in(page, desk_lab)
+    log_in(page, fresh_lab)
     held: list[Any] = []
     looking = [True]
-    page.goto(f"{desk_lab.base}/admin/survey/study/{study.pk}/change/")
+    page.goto(f"{fresh_lab.base}/admin/survey/study/{study.pk}/change/")
 
     def hold(route: Any) -> None:
         if looking and route.request.method == "POST":
@@ -257,15 +257,15 @@ def test_an_archive_is_taken_in_before_ones_eyes(
 
 
 def test_the_wizard_works_without_a_script(
-    desk_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
+    fresh_lab: LiveLab, visit: Visit, researcher: Any, make_experiment: Any
 ) -> None:
     from survey.models import Study
 
     experiment = make_experiment(content_layer=["conv2_1", "conv4_1"])
     put_on_wall(experiment)
     page = visit(java_script_enabled=False).new_page()
-    log_in(page, desk_lab)
-    page.goto(f"{desk_lab.base}/admin/survey/study/wizard/?experiment={experiment.pk}")
+    log_in(page, fresh_lab)
+    page.goto(f"{fresh_lab.base}/admin/survey/study/wizard/?experiment={experiment.pk}")
     page.get_by_label("content layer", exact=True).select_option("conv4_1")
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.locator(".nst-pick img")).to_have_count(2)
@@ -283,7 +283,7 @@ def test_the_wizard_works_without_a_script(
     study = Study.objects.get()
     assert (study.state, study.stimuli.count()) == ("open", 2)
     person = visit().new_page()
-    consent(person, desk_lab.survey(study))
+    consent(person, fresh_lab.survey(study))
     click_answer(person, 4)
     expect_picture(person, 2)
     assert list(stored(study).values()) == [4]

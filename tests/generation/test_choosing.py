@@ -14,7 +14,7 @@ from generation.models import Experiment, Pair, Render, SourceImage
 from generation.pictures.fields import OFFERED
 from generation.pictures.source_images import add_source_image
 from tests.conftest import png, put_on_wall
-from tests.generation.test_desk import ADD, form
+from tests.generation.test_experiment_pages import ADD, form
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db]
 
@@ -56,9 +56,9 @@ def said(page: Any) -> str:
     ],
 )
 def test_the_forecast_says_what_saving_would_say(
-    desk: Any, experiment: Any, changes: dict[str, Any], sentence: str
+    logged_in: Any, experiment: Any, changes: dict[str, Any], sentence: str
 ) -> None:
-    page = desk.post(NEW, form(experiment, **changes))
+    page = logged_in.post(NEW, form(experiment, **changes))
     assert page.status_code == 200
     assert sentence in said(page).replace("&#x27;", "'")
     assert Experiment.objects.count() == 1
@@ -66,50 +66,50 @@ def test_the_forecast_says_what_saving_would_say(
 
 
 def test_the_forecast_crosses_pictures_that_are_only_ticked(
-    desk: Any, experiment: Any
+    logged_in: Any, experiment: Any
 ) -> None:
     pair = experiment.pairs.get()
     both = [str(pair.content_id), str(pair.style_id)]
     changes = {
         "pairs-0-content": "", "pairs-0-style": "", "contents": both, "styles": both,
     }  # fmt: skip
-    assert "renders 24 " in said(desk.post(NEW, form(experiment, **changes)))
+    assert "renders 24 " in said(logged_in.post(NEW, form(experiment, **changes)))
 
 
 def test_what_is_painted_here_and_elsewhere_is_counted(
-    desk: Any, make_experiment: Callable[..., Any]
+    logged_in: Any, make_experiment: Callable[..., Any]
 ) -> None:
     here = make_experiment(name="Here", reuse=True)
     put_on_wall(here)
     pair = here.pairs.get()
     data = form(here, content_layer=["conv2_1"], alpha_beta="0.01, 0.1, 0.2")
     data |= {"reuse": "on", "name": "Here"}
-    other = said(desk.post(NEW, data | {"name": "Other"}))
+    other = said(logged_in.post(NEW, data | {"name": "Other"}))
     assert "to paint 1 " in other
     assert "painted by other experiments 2" in other
     address = f"/admin/generation/experiment/{here.pk}/forecast/"
     data |= {"pairs-INITIAL_FORMS": "1", "pairs-0-id": str(pair.pk),
              "pairs-0-experiment": str(here.pk)}  # fmt: skip
-    own = said(desk.post(address, data))
+    own = said(logged_in.post(address, data))
     assert "renders 3 to paint 1 here already 2" in own
     here.refresh_from_db()
     assert here.alpha_beta == [0.01, 0.1], "nothing was saved"
-    deleted = said(desk.post(address, data | {"pairs-0-DELETE": "on"}))
+    deleted = said(logged_in.post(address, data | {"pairs-0-DELETE": "on"}))
     assert "give at least one pair" in deleted
 
 
 def test_pictures_that_would_not_fit_are_said(
-    desk: Any, experiment: Any, settings: Any
+    logged_in: Any, experiment: Any, settings: Any
 ) -> None:
     settings.NSTLAB_DISK_RESERVE_MB = 10**9
-    assert "The pictures would not fit" in said(desk.post(NEW, form(experiment)))
+    assert "The pictures would not fit" in said(logged_in.post(NEW, form(experiment)))
 
 
 def test_the_forecast_is_for_those_who_may_change(
-    client: Any, stranger: Any, experiment: Any, desk: Any
+    client: Any, stranger: Any, experiment: Any, logged_in: Any
 ) -> None:
     own = f"/admin/generation/experiment/{experiment.pk}/forecast/"
-    assert desk.get(own).status_code == 405
+    assert logged_in.get(own).status_code == 405
     client.force_login(stranger)
     for address in (NEW, own, TILES):
         data = form(experiment)
@@ -140,26 +140,26 @@ def offered(page: Any, name: str = "contents") -> list[int]:
 
 
 def test_a_form_offers_some_pictures_and_a_search_finds_the_others(
-    desk: Any, many: list[SourceImage]
+    logged_in: Any, many: list[SourceImage]
 ) -> None:
-    page = desk.get(ADD)
+    page = logged_in.get(ADD)
     assert len(offered(page)) == len(offered(page, "styles")) == OFFERED
     assert many[0].pk not in offered(page)
     assert f"{61 - OFFERED} more" in page.content.decode()
-    found = desk.get(TILES, {"field": "contents", "contents_search": "FLOWER sun"})
+    found = logged_in.get(TILES, {"field": "contents", "contents_search": "FLOWER sun"})
     assert offered(found) == [many[0].pk]
-    none = desk.get(TILES, {"field": "styles", "styles_search": "<moon>"})
+    none = logged_in.get(TILES, {"field": "styles", "styles_search": "<moon>"})
     assert "No picture’s title has “&lt;moon&gt;”" in none.content.decode()
-    without_script = desk.get(ADD, {"styles_search": "sunflower"})
+    without_script = logged_in.get(ADD, {"styles_search": "sunflower"})
     assert offered(without_script, "styles") == [many[0].pk]
-    assert desk.get(TILES, {"field": "owner"}).status_code == 404
+    assert logged_in.get(TILES, {"field": "owner"}).status_code == 404
 
 
 def test_what_is_ticked_stays_while_one_searches(
-    desk: Any, many: list[SourceImage]
+    logged_in: Any, many: list[SourceImage]
 ) -> None:
     ticked = [many[3].pk, many[0].pk]
-    found = desk.get(
+    found = logged_in.get(
         TILES, {"field": "styles", "styles_search": "picture 59", "styles": ticked}
     )
     assert set(offered(found, "styles")) == {*ticked, many[-1].pk}
@@ -167,25 +167,27 @@ def test_what_is_ticked_stays_while_one_searches(
 
 
 def test_the_form_of_many_pictures_asks_as_often_as_that_of_few(
-    desk: Any, experiment: Any, many: list[SourceImage]
+    logged_in: Any, experiment: Any, many: list[SourceImage]
 ) -> None:
     address = f"/admin/generation/experiment/{experiment.pk}/change/"
 
     def queries() -> int:
         with CaptureQueriesContext(connection) as asked:
-            assert desk.get(address).status_code == 200
+            assert logged_in.get(address).status_code == 200
         return len(asked)
 
-    desk.get(address)
+    logged_in.get(address)
     before = queries()
     experiment.contents.set(many[:50])
     experiment.styles.set(many[:50])
     assert queries() == before
 
 
-def test_presets_are_reached_from_the_form(desk: Any) -> None:
-    assert b"/admin/generation/experiment/preset/" in desk.get(ADD).content
-    page = desk.get("/admin/generation/experiment/preset/?preset=3A").content.decode()
+def test_presets_are_reached_from_the_form(logged_in: Any) -> None:
+    assert b"/admin/generation/experiment/preset/" in logged_in.get(ADD).content
+    page = logged_in.get(
+        "/admin/generation/experiment/preset/?preset=3A"
+    ).content.decode()
     assert '<option value="3A" selected>' in page
 
 
@@ -206,10 +208,10 @@ def whole(make_experiment: Callable[..., Any]) -> Any:
 
 
 def test_a_duplicate_has_all_but_the_renders(
-    desk: Any, researcher: Any, whole: Any
+    logged_in: Any, researcher: Any, whole: Any
 ) -> None:
     address = f"/admin/generation/experiment/{whole.pk}/duplicate/"
-    answer = desk.post(address, {"name": "ignored"}, follow=True)
+    answer = logged_in.post(address, {"name": "ignored"}, follow=True)
     copy = Experiment.objects.get(name="Whole (copy)")
     assert answer.redirect_chain[-1][0].endswith(f"/{copy.pk}/change/")
     assert copy.owner == researcher
@@ -217,26 +219,28 @@ def test_a_duplicate_has_all_but_the_renders(
     assert [cell.digest for cell in copy.cells()] == [
         cell.digest for cell in whole.cells()
     ]
-    desk.post(address)
+    logged_in.post(address)
     assert Experiment.objects.filter(name="Whole (copy 2)").exists()
-    desk.post(f"/admin/generation/experiment/{copy.pk}/duplicate/")
+    logged_in.post(f"/admin/generation/experiment/{copy.pk}/duplicate/")
     assert Experiment.objects.filter(name="Whole (copy 3)").exists()
     assert whole.renders.count() == 6
 
 
-def test_the_list_duplicates_too_and_a_look_does_not(desk: Any, whole: Any) -> None:
-    desk.get(f"/admin/generation/experiment/{whole.pk}/duplicate/")
+def test_the_list_duplicates_too_and_a_look_does_not(
+    logged_in: Any, whole: Any
+) -> None:
+    logged_in.get(f"/admin/generation/experiment/{whole.pk}/duplicate/")
     assert Experiment.objects.count() == 1
     data = {"action": "duplicate", "_selected_action": [whole.pk]}
-    desk.post("/admin/generation/experiment/", data)
+    logged_in.post("/admin/generation/experiment/", data)
     assert Experiment.objects.filter(name="Whole (copy)").exists()
 
 
 def test_a_long_name_is_cut_for_its_copy(
-    desk: Any, make_experiment: Callable[..., Any]
+    logged_in: Any, make_experiment: Callable[..., Any]
 ) -> None:
     experiment = make_experiment(name="x" * 120)
-    desk.post(f"/admin/generation/experiment/{experiment.pk}/duplicate/")
+    logged_in.post(f"/admin/generation/experiment/{experiment.pk}/duplicate/")
     assert Experiment.objects.filter(name="x" * 113 + " (copy)").exists()
 
 

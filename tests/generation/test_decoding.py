@@ -61,9 +61,9 @@ def flat_png(width: int, height: int) -> bytes:
     )
 
 
-def upload(desk: Any, data: bytes, **fields: str) -> Any:
+def upload(logged_in: Any, data: bytes, **fields: str) -> Any:
     sent = {"title": "", "credit": "", "licence": "", "consent": "nobody"} | fields
-    return desk.post(ADD, sent | {"upload": SimpleUploadedFile("photo.png", data)})
+    return logged_in.post(ADD, sent | {"upload": SimpleUploadedFile("photo.png", data)})
 
 
 @contextmanager
@@ -80,11 +80,11 @@ def status(line: str, process: int | str = "self") -> int:
     return int(said.split(f"{line}:")[1].split()[0])
 
 
-def test_forty_million_pixels_hardly_grow_the_web_process(desk: Any) -> None:
+def test_forty_million_pixels_hardly_grow_the_web_process(logged_in: Any) -> None:
     data = flat_png(8000, 5000)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what it is
     before = status("VmRSS")
-    assert upload(desk, data).status_code == 302
+    assert upload(logged_in, data).status_code == 302
     assert status("VmHWM") - before < 40_000  # one copy of the pixels is 160,000
     row = SourceImage.objects.get()
     assert (row.width, row.height) == (8000, 5000)
@@ -95,7 +95,7 @@ def test_forty_million_pixels_hardly_grow_the_web_process(desk: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("data", [png(), png()[:60]], ids=["whole", "cut short"])
 def test_no_transaction_is_open_while_a_picture_is_decoded(
-    desk: Any, data: bytes, monkeypatch: pytest.MonkeyPatch
+    logged_in: Any, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On SQLite nobody could answer meanwhile. And it is decoded once."""
     held = []
@@ -105,14 +105,14 @@ def test_no_transaction_is_open_while_a_picture_is_decoded(
         return decode(*args, **options)
 
     monkeypatch.setattr("generation.pictures.source_images.decode", looking)
-    upload(desk, data)
+    upload(logged_in, data)
     assert held == [False]
     assert SourceImage.objects.count() == (data == png())
 
 
 @pytest.mark.parametrize(("width", "height"), [(2_500_000, 16), (16, 20_001)])
-def test_a_strip_is_no_picture(desk: Any, width: int, height: int) -> None:
-    page = upload(desk, flat_png(width, height)).content.decode()
+def test_a_strip_is_no_picture(logged_in: Any, width: int, height: int) -> None:
+    page = upload(logged_in, flat_png(width, height)).content.decode()
     assert f"{width} × {height} pixels, each side may have at most 20000" in page
     assert not SourceImage.objects.exists()
 
@@ -189,17 +189,17 @@ def test_a_picture_that_takes_too_long_is_refused(
 
 
 def test_who_comes_while_another_picture_is_read_is_told_so(
-    desk: Any, monkeypatch: pytest.MonkeyPatch
+    logged_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "WAIT_SECONDS", 0.0)
     large = flat_png(*LARGE)
     with taken_turn():
-        answer = upload(desk, large, title="Sunflowers")
+        answer = upload(logged_in, large, title="Sunflowers")
         page = answer.content.decode()
         assert "Another picture is being read; try again in a moment." in page
         assert 'value="Sunflowers"' in page and not SourceImage.objects.exists()
-        assert upload(desk, png()).status_code == 302  # a small one need not wait
-    assert upload(desk, large).status_code == 302
+        assert upload(logged_in, png()).status_code == 302  # a small one need not wait
+    assert upload(logged_in, large).status_code == 302
 
 
 def test_large_pictures_are_decoded_one_at_a_time(
@@ -270,19 +270,19 @@ def test_it_dies_with_the_process_that_asked_and_gives_its_turn_back() -> None:
 
 
 def test_a_cell_of_a_sheet_that_cannot_be_read_now_says_when(
-    desk: Any, experiment: Any, monkeypatch: pytest.MonkeyPatch
+    logged_in: Any, experiment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "WAIT_SECONDS", 0.0)
     render = put_on_wall(experiment)[0]
     Path(render.picture.path).write_bytes(flat_png(*LARGE))
     address = f"/pictures/render/{render.pk}/thumbnail.jpg"
     with taken_turn():
-        answer = desk.get(address)
+        answer = logged_in.get(address)
         assert (answer.status_code, answer["Retry-After"]) == (503, "5")
-    with Image.open(io.BytesIO(desk.get(address).content)) as small:
+    with Image.open(io.BytesIO(logged_in.get(address).content)) as small:
         assert (small.format, small.size) == ("JPEG", (320, 291))
     Path(render.picture.path).write_bytes(flat_png(*LARGE)[:300])
-    assert desk.get(address).status_code == 404
+    assert logged_in.get(address).status_code == 404
 
 
 def test_a_content_image_waits_its_turn_to_become_a_reference(

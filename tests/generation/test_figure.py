@@ -116,7 +116,7 @@ def test_an_absurd_size_is_refused_before_anything_is_drawn() -> None:
         )
 
 
-# From the desk ----------------------------------------------------------------
+# From its page ----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -135,8 +135,10 @@ def body(answer: Any) -> bytes:
 
 @pytest.mark.django_db
 @pytest.mark.broker
-def test_the_sheet_is_taken_along_as_png(desk: Any, experiment: Experiment) -> None:
-    answer = desk.get(address(experiment, "sheet.png"))
+def test_the_sheet_is_taken_along_as_png(
+    logged_in: Any, experiment: Experiment
+) -> None:
+    answer = logged_in.get(address(experiment, "sheet.png"))
     assert answer["Content-Type"] == "image/png"
     assert 'filename="fig-41.png"' in answer["Content-Disposition"]
     image = Image.open(io.BytesIO(body(answer)))
@@ -147,7 +149,7 @@ def test_the_sheet_is_taken_along_as_png(desk: Any, experiment: Experiment) -> N
     assert "content image Red" in said
     chosen = QueryDict("rows=alpha&columns=content_layer&side=native")
     other = Image.open(
-        io.BytesIO(body(desk.get(address(experiment, "sheet.png"), chosen.dict())))
+        io.BytesIO(body(logged_in.get(address(experiment, "sheet.png"), chosen.dict())))
     )
     read = read_sheet(experiment, chosen)
     (page,) = sheet_figures(read, read.layout.pages, native=True)
@@ -158,38 +160,44 @@ def test_the_sheet_is_taken_along_as_png(desk: Any, experiment: Experiment) -> N
 @pytest.mark.django_db
 @pytest.mark.broker
 def test_the_pdf_has_a_page_for_each_page_of_the_sheet(
-    desk: Any, experiment: Experiment, make_experiment: Callable[..., Any]
+    logged_in: Any, experiment: Experiment, make_experiment: Callable[..., Any]
 ) -> None:
-    data = body(desk.get(address(experiment, "sheet.pdf")))
+    data = body(logged_in.get(address(experiment, "sheet.pdf")))
     assert data.startswith(b"%PDF")
     assert len(PdfParser(buf=data).pages) == 1
     many = make_experiment(name="Many", alpha_beta=[n / 100 for n in range(1, 251)])
     pretend_done(many)
-    data = body(desk.get(address(many, "sheet.pdf"), {"side": "native"}))
+    data = body(logged_in.get(address(many, "sheet.pdf"), {"side": "native"}))
     assert len(PdfParser(buf=data).pages) == 3
-    png = desk.get(address(many, "sheet.png"), {"page": 3})
+    png = logged_in.get(address(many, "sheet.png"), {"page": 3})
     assert 'filename="many-3.png"' in png["Content-Disposition"]
 
 
 @pytest.mark.django_db
 @pytest.mark.broker
 def test_what_is_too_large_is_refused_on_the_sheet(
-    desk: Any, experiment: Experiment, monkeypatch: Any
+    logged_in: Any, experiment: Experiment, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(figure, "MOST_PICTURES", 5)
-    page = desk.get(address(experiment, "sheet.pdf"), follow=True)
+    page = logged_in.get(address(experiment, "sheet.pdf"), follow=True)
     assert "6 pictures; at most 5 go into one file" in page.content.decode()
     experiment.renders.update(size=4000)
-    page = desk.get(address(experiment, "sheet.png"), {"side": "native"}, follow=True)
+    page = logged_in.get(
+        address(experiment, "sheet.png"), {"side": "native"}, follow=True
+    )
     monkeypatch.setattr(figure, "MOST_PICTURES", 500)
-    page = desk.get(address(experiment, "sheet.png"), {"side": "native"}, follow=True)
+    page = logged_in.get(
+        address(experiment, "sheet.png"), {"side": "native"}, follow=True
+    )
     assert "at most 40,000,000 are possible" in page.content.decode()
-    assert desk.get(address(experiment, "sheet.gif")).status_code == 404
+    assert logged_in.get(address(experiment, "sheet.gif")).status_code == 404
 
 
 @pytest.mark.django_db
 @pytest.mark.broker
-def test_an_unpainted_experiment_has_no_figure(desk: Any, make_experiment: Any) -> None:
+def test_an_unpainted_experiment_has_no_figure(
+    logged_in: Any, make_experiment: Any
+) -> None:
     empty = make_experiment(name="Empty")
-    page = desk.get(address(empty, "sheet.png"), follow=True)
+    page = logged_in.get(address(empty, "sheet.png"), follow=True)
     assert "There is no render yet." in page.content.decode()

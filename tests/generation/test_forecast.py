@@ -208,24 +208,26 @@ def test_sizes_are_read_easily(count: int, words: str) -> None:
 
 @pytest.mark.broker
 def test_the_desk_says_it_when_saving_and_when_queueing(
-    desk: Any, experiment: Any, queues: None
+    logged_in: Any, experiment: Any, queues: None
 ) -> None:
-    from tests.generation.test_desk import ADD, form
+    from tests.generation.test_experiment_pages import ADD, form
 
-    page = desk.post(ADD, form(experiment), follow=True).content.decode()
+    page = logged_in.post(ADD, form(experiment), follow=True).content.decode()
     assert re.search(r"The grid has 6 renders: 12 evaluations, about 1 s", page)
     assert "one worker (none runs now)" in page
-    page = desk.post(ADD, form(experiment, name="B", _queue="1"), follow=True)
+    page = logged_in.post(ADD, form(experiment, name="B", _queue="1"), follow=True)
     assert "queued now, about 1 s on one worker" in page.content.decode()
 
 
 @pytest.mark.broker
 def test_the_desk_refuses_a_full_disk_with_the_sentence(
-    desk: Any, experiment: Any, queues: None, monkeypatch: pytest.MonkeyPatch
+    logged_in: Any, experiment: Any, queues: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.generation.test_desk import ADD, form
+    from tests.generation.test_experiment_pages import ADD, form
 
     leave_free(monkeypatch, 10**6)
-    page = desk.post(ADD, form(experiment, _queue="1"), follow=True).content.decode()
+    page = logged_in.post(
+        ADD, form(experiment, _queue="1"), follow=True
+    ).content.decode()
     assert "The pictures would not fit" in page
     assert not Render.objects.exists()

@@ -1,4 +1,4 @@
-"""The desk's lists ask the database as often for many rows as for few."""
+"""Researchers' lists ask the database as often for many rows as for few."""
 
 from __future__ import annotations
 
@@ -29,57 +29,57 @@ LISTS = [
 ]
 
 
-def queries(desk: Any, page: str) -> int:
+def queries(logged_in: Any, page: str) -> int:
     with CaptureQueriesContext(connection) as asked:
-        response = desk.get(f"/admin/generation/{page}")
+        response = logged_in.get(f"/admin/generation/{page}")
     assert response.status_code == 200
     return len(asked)
 
 
 @pytest.mark.parametrize("page", LISTS)
 def test_a_list_of_many_takes_as_many_queries_as_one_of_few(
-    page: str, desk: Any, make_experiment: Callable[..., Any], settings: Any
+    page: str, logged_in: Any, make_experiment: Callable[..., Any], settings: Any
 ) -> None:
     settings.NSTLAB_BATCH_SECONDS = 0  # as many batches as renders
     few = make_experiment(name="Few", alpha_beta=[(n + 1) / 100 for n in range(51)])
     put_on_wall(few)
     page = page.format(pk=few.pk)
-    desk.get("/admin/generation/render/")
-    before = queries(desk, page)
+    logged_in.get("/admin/generation/render/")
+    before = queries(logged_in, page)
     assert before <= 15
     for number in range(4):
         more = make_experiment(
             name=f"More {number}", alpha_beta=[(n + 1) / 100 for n in range(60)]
         )
         queue_experiment(more)
-    assert queries(desk, page) == before
+    assert queries(logged_in, page) == before
 
 
 def test_levels_are_offered_for_the_experiment_that_is_chosen(
-    desk: Any, make_experiment: Callable[..., Any]
+    logged_in: Any, make_experiment: Callable[..., Any]
 ) -> None:
     experiment = make_experiment(content_layer=["conv1_1", "conv3_1"])
     queue_experiment(experiment)
-    assert b"content_layer=" not in desk.get("/admin/generation/render/").content
+    assert b"content_layer=" not in logged_in.get("/admin/generation/render/").content
     page = f"/admin/generation/render/?experiment={experiment.pk}"
-    assert b"content_layer=conv3_1" in desk.get(page).content
-    chosen = desk.get(f"{page}&content_layer=conv3_1").context["cl"].queryset
+    assert b"content_layer=conv3_1" in logged_in.get(page).content
+    chosen = logged_in.get(f"{page}&content_layer=conv3_1").context["cl"].queryset
     assert {row.content_layer for row in chosen} == {"conv3_1"}
     assert chosen.count() == 2
     for nonsense in ("&tv_weight=x", "&content_layer=x"):
-        assert desk.get(page + nonsense).context["cl"].queryset.count() == 4
-    nobody = desk.get("/admin/generation/render/?experiment=x").context["cl"]
+        assert logged_in.get(page + nonsense).context["cl"].queryset.count() == 4
+    nobody = logged_in.get("/admin/generation/render/?experiment=x").context["cl"]
     assert nobody.queryset.count() == 0
 
 
 def test_a_render_is_found_by_its_digest_and_by_its_pictures(
-    desk: Any, make_experiment: Callable[..., Any]
+    logged_in: Any, make_experiment: Callable[..., Any]
 ) -> None:
     render, other = put_on_wall(make_experiment())
     assert isinstance(render, Render)
 
     def found(words: str) -> set[int]:
-        page = desk.get("/admin/generation/render/", {"q": words})
+        page = logged_in.get("/admin/generation/render/", {"q": words})
         return {row.pk for row in page.context["cl"].queryset}
 
     assert found(render.digest) == {render.pk}
@@ -89,12 +89,12 @@ def test_a_render_is_found_by_its_digest_and_by_its_pictures(
 
 
 def test_the_form_of_many_pairs_takes_as_many_queries_as_that_of_one(
-    desk: Any, make_experiment: Callable[..., Any]
+    logged_in: Any, make_experiment: Callable[..., Any]
 ) -> None:
     experiment = make_experiment()
     page = f"experiment/{experiment.pk}/change/"
-    queries(desk, page)
-    before = queries(desk, page)
+    queries(logged_in, page)
+    before = queries(logged_in, page)
     assert before <= 15
     for number in range(12):
         pictures = [
@@ -108,19 +108,19 @@ def test_the_form_of_many_pairs_takes_as_many_queries_as_that_of_one(
         Pair.objects.create(
             experiment=experiment, content=pictures[0], style=pictures[1]
         )
-    assert queries(desk, page) == before
-    shown = desk.get(f"/admin/generation/{page}").content.decode()
+    assert queries(logged_in, page) == before
+    shown = logged_in.get(f"/admin/generation/{page}").content.decode()
     # Each is there as the choice of its pair.
     for number in range(12):
         assert re.search(rf"<option [^>]*selected>Picture {number} 1</option>", shown)
 
 
 def test_a_form_that_is_refused_shows_what_was_chosen_in_it(
-    desk: Any, make_experiment: Callable[..., Any]
+    logged_in: Any, make_experiment: Callable[..., Any]
 ) -> None:
     experiment = make_experiment()
     pair = experiment.pairs.get()
-    page = desk.post(
+    page = logged_in.post(
         "/admin/generation/experiment/add/",
         {
             "name": "",
@@ -136,16 +136,16 @@ def test_a_form_that_is_refused_shows_what_was_chosen_in_it(
 
 
 def test_random_features_are_named_where_their_pictures_are_listed(
-    desk: Any, make_experiment: Callable[..., Any]
+    logged_in: Any, make_experiment: Callable[..., Any]
 ) -> None:
     put_on_wall(make_experiment(name="Random"))
     plain = make_experiment(name="Plain", weights="imagenet")
     put_on_wall(plain)
     page = "/admin/generation/render/"
-    assert b"painted with random features" in desk.get(page).content
-    shown = desk.get(f"{page}?experiment={plain.pk}").content.decode()
+    assert b"painted with random features" in logged_in.get(page).content
+    shown = logged_in.get(f"{page}?experiment={plain.pk}").content.decode()
     assert "painted with random features" not in shown
     assert "Weight α" in shown, "and no capital alpha"
     # How many are found is said of what was searched or filtered.
     assert "2 results" in shown
-    assert "results (" not in desk.get(page).content.decode()
+    assert "results (" not in logged_in.get(page).content.decode()

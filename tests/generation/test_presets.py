@@ -212,7 +212,7 @@ def test_a_second_experiment_of_the_same_name_is_refused(
     assert Experiment.objects.count() == 2
 
 
-# The desk ---------------------------------------------------------------------
+# The page ---------------------------------------------------------------------
 
 ADDRESS = "/admin/generation/experiment/preset/"
 
@@ -221,24 +221,24 @@ def upload(number: int, name: str) -> SimpleUploadedFile:
     return SimpleUploadedFile(name, png((60 * number, 90, 120)), "image/png")
 
 
-def test_the_desk_offers_the_presets(desk: Any) -> None:
-    assert ADDRESS in desk.get("/admin/generation/experiment/").content.decode()
-    page = desk.get(ADDRESS).content.decode()
+def test_the_desk_offers_the_presets(logged_in: Any) -> None:
+    assert ADDRESS in logged_in.get("/admin/generation/experiment/").content.decode()
+    page = logged_in.get(ADDRESS).content.decode()
     assert "Experiment 3, A–G" in page
     assert "content/toronto.jpeg" in page
 
 
 def test_the_desk_makes_one_from_pictures_here_and_uploaded(
-    desk: Any, researcher: Any
+    logged_in: Any, researcher: Any
 ) -> None:
     for number, title in enumerate(("portrait", "starry_night", "cat")):
         add_source_image(
             data=png((60 * number, 90, 120)), title=title, owner=researcher
         )
     form = {"preset": "2", "objective": "notebook", "weights": "random:0"}
-    page = desk.post(ADDRESS, form, follow=True).content.decode()
+    page = logged_in.post(ADDRESS, form, follow=True).content.decode()
     assert "Upload these pictures, or title them so: wave." in page
-    page = desk.post(
+    page = logged_in.post(
         ADDRESS, form | {"uploads": [upload(3, "wave.jpg")]}, follow=True
     ).content.decode()
     assert "Experiment 2, notebook is made. The grid has 4 renders" in page
@@ -248,19 +248,19 @@ def test_the_desk_makes_one_from_pictures_here_and_uploaded(
     assert SourceImage.objects.count() == 4
 
 
-def test_an_upload_that_is_no_picture_is_refused(desk: Any) -> None:
+def test_an_upload_that_is_no_picture_is_refused(logged_in: Any) -> None:
     form = {"preset": "3D", "objective": "paper", "weights": "random:0"}
     files = [upload(0, "cat.jpg"), SimpleUploadedFile("wave.jpg", b"no picture")]
-    page = desk.post(ADDRESS, form | {"uploads": files}).content.decode()
+    page = logged_in.post(ADDRESS, form | {"uploads": files}).content.decode()
     assert "not a picture in a supported format" in page
     assert not Experiment.objects.exists()
     assert not SourceImage.objects.exists()
 
 
-def test_weights_that_cannot_be_are_refused_and_leave_nothing(desk: Any) -> None:
+def test_weights_that_cannot_be_are_refused_and_leave_nothing(logged_in: Any) -> None:
     form = {"preset": "3D", "objective": "paper", "weights": "nonsense"}
     files = [upload(0, "cat.jpg"), upload(1, "wave.jpg")]
-    page = desk.post(ADDRESS, form | {"uploads": files}).content.decode()
+    page = logged_in.post(ADDRESS, form | {"uploads": files}).content.decode()
     assert "weights must be" in page
     assert not SourceImage.objects.exists()
 

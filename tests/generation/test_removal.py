@@ -22,21 +22,21 @@ from tests.conftest import png, put_on_wall
 pytestmark = [pytest.mark.django_db, pytest.mark.broker]
 
 
-def delete(desk: Client, row: Any, **options: Any) -> Any:
+def delete(logged_in: Client, row: Any, **options: Any) -> Any:
     kind = row._meta.model_name
     page = f"/admin/generation/{kind}/{row.pk}/delete/"
-    return desk.post(page, {"post": "yes"}, **options)
+    return logged_in.post(page, {"post": "yes"}, **options)
 
 
 def test_an_experiment_is_deleted_with_its_renders_and_their_files(
-    desk: Client, experiment: Experiment, queues: None,
+    logged_in: Client, experiment: Experiment, queues: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
     names = [it.picture.name for it in put_on_wall(experiment)]
-    page = desk.get(f"/admin/generation/experiment/{experiment.pk}/delete/")
+    page = logged_in.get(f"/admin/generation/experiment/{experiment.pk}/delete/")
     assert "Renders, with those pictures" in page.content.decode()
     with django_capture_on_commit_callbacks(execute=True):
-        said = delete(desk, experiment, follow=True).content.decode()
+        said = delete(logged_in, experiment, follow=True).content.decode()
     assert "was deleted successfully" in said
     for model in (Experiment, Pair, Batch, Render):
         assert not model.objects.exists()
@@ -46,14 +46,18 @@ def test_an_experiment_is_deleted_with_its_renders_and_their_files(
 
 
 def test_deleting_makes_room_in_the_quota(
-    desk: Client, experiment: Experiment, researcher: Any, settings: Any, queues: None
+    logged_in: Client,
+    experiment: Experiment,
+    researcher: Any,
+    settings: Any,
+    queues: None,
 ) -> None:
     put_on_wall(experiment)
     settings.NSTLAB_QUOTA_MB = 1
     Render.objects.update(picture_bytes=500_000)
     with pytest.raises(NoRoom, match="Delete experiments"):
         check_room(500_000, researcher)
-    delete(desk, experiment)
+    delete(logged_in, experiment)
     check_room(500_000, researcher)
 
 
@@ -87,20 +91,20 @@ def test_a_picture_that_others_show_stays_and_counts_in_their_quota(
 
 
 def test_what_a_study_shows_is_not_deleted_and_the_page_names_it(
-    desk: Client, study: Study, make_account: Callable[..., Any], queues: None
+    logged_in: Client, study: Study, make_account: Callable[..., Any], queues: None
 ) -> None:
-    page = delete(desk, study.experiment).content.decode()
+    page = delete(logged_in, study.experiment).content.decode()
     assert f"is used by the study “{study}”" in page
     assert f'href="/admin/generation/experiment/{study.experiment_id}/change/"' in page
     with pytest.raises(InUse, match="How good"):
         delete_experiment(study.experiment)
     # Somebody else's study keeps it as well, without its name.
     Study.objects.update(owner=make_account("eve", "Researcher"), title="Secret")
-    page = delete(desk, study.experiment).content.decode()
+    page = delete(logged_in, study.experiment).content.decode()
     assert "somebody else&#x27;s study" in page
     assert "Secret" not in page
     Study.objects.update(experiment=None)
-    delete(desk, study.experiment)
+    delete(logged_in, study.experiment)
     assert not Render.objects.exists()
     assert study.stimuli.count() == 3
     for stimulus in study.stimuli.all():
@@ -108,21 +112,21 @@ def test_what_a_study_shows_is_not_deleted_and_the_page_names_it(
 
 
 def test_what_is_being_painted_is_cancelled_first(
-    desk: Client, experiment: Experiment, queues: None
+    logged_in: Client, experiment: Experiment, queues: None
 ) -> None:
     queue_experiment(experiment)
-    page = delete(desk, experiment).content.decode()
+    page = delete(logged_in, experiment).content.decode()
     assert "2 renders are queued or being painted: cancel first" in page
     asked = {"action": "delete_selected", "_selected_action": [experiment.pk]}
     address = "/admin/generation/experiment/"
-    page = desk.post(address, asked | {"post": "yes"}).content.decode()
+    page = logged_in.post(address, asked | {"post": "yes"}).content.decode()
     assert "cancel first" in page and "Back to the list" in page
     experiment.renders.cancel()
     Batch.objects.update(lease_until=lease_end())
-    page = delete(desk, experiment).content.decode()
+    page = delete(logged_in, experiment).content.decode()
     assert "A worker is just leaving it" in page
     Batch.objects.update(lease_until=timezone.now())
-    desk.post(address, asked | {"post": "yes"})
+    logged_in.post(address, asked | {"post": "yes"})
     assert not Experiment.objects.exists()
 
 
@@ -145,30 +149,33 @@ def test_only_its_owner_deletes_an_experiment(
 
 
 def test_a_source_image_that_only_a_start_names_is_kept(
-    desk: Client, make_experiment: Callable[..., Any], researcher: Any, queues: None
+    logged_in: Client,
+    make_experiment: Callable[..., Any],
+    researcher: Any,
+    queues: None,
 ) -> None:
     image, _ = add_source_image(data=png((9, 200, 9)), title="Green", owner=researcher)
     start = f"picture:{image.pixel_sha256}"
     put_on_wall(make_experiment(alpha_beta=[0.01], more_axes={"start": [start]}))
-    page = delete(desk, image).content.decode()
+    page = delete(logged_in, image).content.decode()
     assert "Small" in page
     assert SourceImage.objects.filter(pk=image.pk).exists()
 
 
 def test_a_source_image_that_is_used_says_by_what(
-    desk: Client, experiment: Experiment, researcher: Any,
+    logged_in: Client, experiment: Experiment, researcher: Any,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
     used = experiment.pairs.get().content
-    page = delete(desk, used).content.decode()
+    page = delete(logged_in, used).content.decode()
     assert "“Red” is used by the experiment “Small”." in page
     assert f'href="/admin/generation/sourceimage/{used.pk}/change/"' in page
     chosen, _ = add_source_image(data=png(), title="Chosen", owner=researcher)
     experiment.styles.add(chosen)
-    assert "used by the experiment" in delete(desk, chosen).content.decode()
+    assert "used by the experiment" in delete(logged_in, chosen).content.decode()
     experiment.styles.clear()
     with django_capture_on_commit_callbacks(execute=True):
-        delete(desk, chosen)
+        delete(logged_in, chosen)
     assert SourceImage.objects.count() == 2
     for name in (chosen.picture.name, chosen.thumbnail.name):
         assert not default_storage.exists(name)

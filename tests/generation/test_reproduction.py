@@ -43,17 +43,17 @@ def address(render: Render) -> str:
     return f"{experiment}/again/{render.pk}/"
 
 
-def page_of(desk: Client, render: Render) -> str:
-    answer = desk.get(f"/admin/generation/render/{render.pk}/change/")
+def page_of(logged_in: Client, render: Render) -> str:
+    answer = logged_in.get(f"/admin/generation/render/{render.pk}/change/")
     return " ".join(answer.content.decode().split())
 
 
 def test_from_the_renders_page_the_same_picture_comes_out(
-    desk: Client, painted: Render
+    logged_in: Client, painted: Render
 ) -> None:
     before = Render.objects.values().get()
-    assert "Paint again and compare" in page_of(desk, painted)
-    page = desk.post(address(painted), follow=True)
+    assert "Paint again and compare" in page_of(logged_in, painted)
+    page = logged_in.post(address(painted), follow=True)
     assert page.redirect_chain[0][0].endswith(f"/render/{painted.pk}/change/")
     text = " ".join(page.content.decode().split())
     assert "Waits to be painted again" in text
@@ -66,19 +66,19 @@ def test_from_the_renders_page_the_same_picture_comes_out(
     row.refresh_from_db()
     assert row.pixel_sha256 == painted.pixel_sha256
     assert (row.differing, row.farthest, row.differences) == (0, 0, [])
-    fragment = desk.get(address(painted)).content.decode()
+    fragment = logged_in.get(address(painted)).content.decode()
     assert "the same picture, pixel for pixel" in fragment
     assert "in the same environment" in fragment
     assert "hx-get" not in fragment
     assert Render.objects.values().get() == before
-    history = desk.get(
+    history = logged_in.get(
         f"/admin/generation/experiment/{painted.experiment_id}/history/"
     ).content.decode()
     assert "1 render painted to compare." in history
 
 
 def test_another_picture_is_told_by_how_much_and_why(
-    desk: Client, painted: Render
+    logged_in: Client, painted: Render
 ) -> None:
     with default_storage.open(painted.picture.name) as file:
         picture = Image.open(io.BytesIO(file.read())).convert("RGB")
@@ -96,7 +96,7 @@ def test_another_picture_is_told_by_how_much_and_why(
     painted.refresh_from_db()
     assert reproduce(painted)
     reproduce_render(painted.reproductions.get().pk)
-    text = page_of(desk, painted)
+    text = page_of(logged_in, painted)
     assert "<strong>another picture</strong>; 0.8 % of the pixels differ" in text
     assert "by at most 128 of 255. Other than then: torch: 1.0 then, " in text
     painted.refresh_from_db()
@@ -118,12 +118,12 @@ def test_one_at_a_time_and_delivered_twice_it_is_painted_once(painted: Render) -
 
 
 def test_what_is_not_done_is_not_painted_to_compare(
-    desk: Client, painted: Render
+    logged_in: Client, painted: Render
 ) -> None:
     Render.objects.update(status="failed", reason="Too hot.")
     painted.refresh_from_db()
     assert not reproduce(painted)
-    said = desk.post(address(painted), follow=True).content.decode()
+    said = logged_in.post(address(painted), follow=True).content.decode()
     assert "no picture yet to compare with" in said
     assert not Reproduction.objects.exists()
 
@@ -172,13 +172,13 @@ def test_a_worker_that_falls_silent_ends_it(painted: Render) -> None:
 
 
 def test_it_can_be_stopped_and_says_when_nobody_is_there_to_paint(
-    desk: Client, painted: Render
+    logged_in: Client, painted: Render
 ) -> None:
     assert reproduce(painted)
-    assert "no worker is there to paint" in page_of(desk, painted)
+    assert "no worker is there to paint" in page_of(logged_in, painted)
     row = painted.reproductions.get()
-    desk.post(address(painted), {"stop": row.pk})
-    assert "nothing to compare. It was stopped." in page_of(desk, painted)
+    logged_in.post(address(painted), {"stop": row.pk})
+    assert "nothing to compare. It was stopped." in page_of(logged_in, painted)
     assert reproduce_render(row.pk) == "not ours"
 
 
@@ -198,12 +198,12 @@ def test_a_picture_or_a_source_whose_file_is_gone_is_said(painted: Render) -> No
     assert row.reason.startswith("A file is gone")
 
 
-def test_what_the_engine_refuses_is_said(desk: Client, painted: Render) -> None:
+def test_what_the_engine_refuses_is_said(logged_in: Client, painted: Render) -> None:
     Render.objects.update(settings={**painted.settings, "weights": "file:" + "0" * 64})
     assert reproduce(painted)
     reproduce_render(painted.reproductions.get().pk)
-    assert "nothing to compare. " in page_of(desk, painted)
-    assert "manage.py weights add FILE" in page_of(desk, painted)
+    assert "nothing to compare. " in page_of(logged_in, painted)
+    assert "manage.py weights add FILE" in page_of(logged_in, painted)
 
 
 def test_who_may_only_look_reads_it_and_cannot_ask(

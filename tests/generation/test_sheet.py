@@ -80,26 +80,28 @@ def figure(make_experiment: Callable[..., Any], queues: None) -> Experiment:
 
 
 def test_rows_and_columns_are_the_factors_of_the_grid(
-    desk: Any, figure: Experiment
+    logged_in: Any, figure: Experiment
 ) -> None:
-    page = desk.get(address(figure))
+    page = logged_in.get(address(figure))
     assert headings(page, "row") == ["conv1_1", "conv2_1"]
     assert headings(page, "col") == ["0.01", "0.1", "1"]
     text = page.content.decode()
     assert "content layer ↓" in text
     assert "α/β →" in text
     assert "content image Red · style image Blue" in text
-    swapped = desk.get(address(figure), {"rows": "alpha", "columns": "content_layer"})
+    swapped = logged_in.get(
+        address(figure), {"rows": "alpha", "columns": "content_layer"}
+    )
     assert headings(swapped, "row") == ["0.01", "0.1", "1"]
-    by = desk.get(address(figure), {"rows": "", "columns": "alpha"})
+    by = logged_in.get(address(figure), {"rows": "", "columns": "alpha"})
     assert by.content.decode().count("<caption>") == 2, "a table for each other level"
     assert sorted(shown(by)) == sorted(shown(swapped)) == sorted(shown(page))
-    nonsense = desk.get(address(figure), {"rows": "moon", "page": "-7"})
+    nonsense = logged_in.get(address(figure), {"rows": "moon", "page": "-7"})
     assert sorted(shown(nonsense)) == sorted(shown(page))
 
 
 def test_settings_without_a_column_are_factors_too(
-    desk: Any, make_experiment: Callable[..., Any], queues: None
+    logged_in: Any, make_experiment: Callable[..., Any], queues: None
 ) -> None:
     axes = {
         "optimiser": ["adam"], "learning_rate": [1.0, 5.0],
@@ -107,7 +109,7 @@ def test_settings_without_a_column_are_factors_too(
     }  # fmt: skip
     experiment = make_experiment(alpha_beta=[0.1], more_axes=axes)
     put_on_wall(experiment)
-    page = desk.get(
+    page = logged_in.get(
         address(experiment), {"rows": "style_layers", "columns": "learning_rate"}
     )
     assert headings(page, "row") == ["conv1_1 0.3, conv2_1 0.7",
@@ -116,18 +118,20 @@ def test_settings_without_a_column_are_factors_too(
     assert len(shown(page)) == 4
 
 
-def test_pairs_show_their_thumbnails_as_headings(desk: Any, figure: Experiment) -> None:
+def test_pairs_show_their_thumbnails_as_headings(
+    logged_in: Any, figure: Experiment
+) -> None:
     pair = figure.pairs.get()
     figure.contents.set([pair.content, pair.style])
     figure.styles.set([pair.content, pair.style])
     queue_experiment(figure)
-    page = desk.get(address(figure), {"rows": "pair", "columns": "alpha"})
+    page = logged_in.get(address(figure), {"rows": "pair", "columns": "alpha"})
     assert "Red × Blue" in headings(page, "row")
     assert f"/pictures/source/{pair.style_id}/thumbnail.png" in page.content.decode()
 
 
 def test_a_sheet_of_many_asks_as_often_as_one_of_one(
-    desk: Any, make_experiment: Callable[..., Any], queues: None
+    logged_in: Any, make_experiment: Callable[..., Any], queues: None
 ) -> None:
     one = make_experiment(name="One", alpha_beta=[0.1])
     many = make_experiment(name="Many", alpha_beta=[n / 100 for n in range(1, 301)])
@@ -136,11 +140,11 @@ def test_a_sheet_of_many_asks_as_often_as_one_of_one(
 
     def queries(page: str) -> int:
         with CaptureQueriesContext(connection) as asked:
-            response = desk.get(page)
+            response = logged_in.get(page)
         assert response.status_code == 200
         return len(asked)
 
-    desk.get(address(one))
+    logged_in.get(address(one))
     few = queries(address(one))
     assert few <= 15
     assert queries(address(many)) == queries(address(many) + "?page=3") == few
@@ -148,49 +152,49 @@ def test_a_sheet_of_many_asks_as_often_as_one_of_one(
     live = queries(address(one, "sheet/live/?open=1"))
     assert queries(address(many, f"sheet/live/?open={open_ones}")) == live
 
-    pages = [desk.get(address(many), {"page": n}) for n in (1, 2, 3)]
+    pages = [logged_in.get(address(many), {"page": n}) for n in (1, 2, 3)]
     seen = [pk for page in pages for pk in shown(page)]
     assert sorted(seen) == sorted(many.renders.values_list("pk", flat=True))
     assert max(len(shown(page)) for page in pages) <= MOST_CELLS
-    assert "Page 3 of 3" in desk.get(address(many), {"page": 99}).content.decode()
+    assert "Page 3 of 3" in logged_in.get(address(many), {"page": 99}).content.decode()
 
 
 def test_an_experiment_without_renders_says_what_to_do(
-    desk: Any, experiment: Any
+    logged_in: Any, experiment: Any
 ) -> None:
-    page = desk.get(address(experiment))
+    page = logged_in.get(address(experiment))
     assert "Nothing is queued yet" in page.content.decode()
 
 
-def test_large_pictures_are_sent_small(desk: Any, figure: Experiment) -> None:
+def test_large_pictures_are_sent_small(logged_in: Any, figure: Experiment) -> None:
     render = figure.renders.order_by("pk")[0]
     assert (
         f"/pictures/render/{render.pk}.png"
-        in desk.get(address(figure)).content.decode()
+        in logged_in.get(address(figure)).content.decode()
     )
     with Image.open(render.picture.path) as picture:
         picture.resize((900, 600)).save(render.picture.path)
     figure.renders.update(size=900)
     small = f"/pictures/render/{render.pk}/thumbnail.jpg"
-    assert small in desk.get(address(figure)).content.decode()
-    answer = desk.get(small)
+    assert small in logged_in.get(address(figure)).content.decode()
+    answer = logged_in.get(small)
     assert answer["Content-Type"] == "image/jpeg"
     assert Image.open(io.BytesIO(answer.content)).size == (320, 213)
     Path(render.picture.path).unlink()
-    assert desk.get(small).status_code == 404
+    assert logged_in.get(small).status_code == 404
 
 
 # While it is painted ----------------------------------------------------------
 
 
 def test_only_what_is_open_is_asked_for_again(
-    desk: Any, make_experiment: Callable[..., Any], queues: None
+    logged_in: Any, make_experiment: Callable[..., Any], queues: None
 ) -> None:
     experiment = make_experiment(alpha_beta=[0.1, 0.2, 0.3])
     done, second, third = put_on_wall_some(
         experiment, 1
     ) and experiment.renders.order_by("pk")
-    page = desk.get(address(experiment)).content.decode()
+    page = logged_in.get(address(experiment)).content.decode()
     found = re.search(r'hx-get="([^"]+)"', page)
     assert found is not None
     assert found[1].endswith(f"?open={second.pk},{third.pk}")
@@ -198,13 +202,13 @@ def test_only_what_is_open_is_asked_for_again(
     second.begin(token=token, worker="test")
     second.show_progress(token=token, progress={"evaluations": 1, "budget": 2})
     assert third.cancel()
-    answer = desk.get(found[1]).content.decode()
+    answer = logged_in.get(found[1]).content.decode()
     assert f'id="render-{done.pk}"' not in answer
     assert "running, 1 of 2" in answer
     assert "Cancelled by a researcher." in answer
     assert f"?open={second.pk}" in answer, "what has ended is not asked for any more"
     second.fail(token=token, reason="Too hot.")
-    last = desk.get(found[1]).content.decode()
+    last = logged_in.get(found[1]).content.decode()
     assert "hx-get" not in last
     assert "Too hot." in last
 
@@ -213,15 +217,15 @@ def test_only_what_is_open_is_asked_for_again(
 
 
 def test_what_failed_is_painted_again_and_what_is_done_explains(
-    desk: Any, figure: Experiment
+    logged_in: Any, figure: Experiment
 ) -> None:
     done, failed, refused, *_ = figure.renders.order_by("pk")
     figure.renders.filter(pk=failed.pk).update(status="failed", reason="Too hot.")
     figure.renders.filter(pk=refused.pk).update(status="refused")
-    page = desk.get(address(figure))
+    page = logged_in.get(address(figure))
     assert b"Paint all 2 without a picture again" in page.content
     chosen = {"render": [done.pk, failed.pk], "rows": "alpha", "columns": "", "page": 1}
-    answer = desk.post(address(figure, "again/"), chosen, follow=True)
+    answer = logged_in.post(address(figure, "again/"), chosen, follow=True)
     text = answer.content.decode()
     assert "1 render is queued again" in text
     assert "1 render is done already" in text
@@ -229,39 +233,42 @@ def test_what_failed_is_painted_again_and_what_is_done_explains(
     states = dict(figure.renders.values_list("pk", "status"))
     assert (states[failed.pk], states[refused.pk]) == ("queued", "refused")
     assert states[done.pk] == "done"
-    desk.post(address(figure, "again/"), {"all": "1"})
+    logged_in.post(address(figure, "again/"), {"all": "1"})
     assert not figure.renders.filter(status="refused").exists()
-    nothing = desk.post(address(figure, "again/"), follow=True)
+    nothing = logged_in.post(address(figure, "again/"), follow=True)
     assert "Tick renders that failed" in nothing.content.decode()
 
 
 def test_painting_again_takes_the_right_and_keeps_to_its_experiment(
-    desk: Any, researcher: Any, figure: Experiment, make_experiment: Callable[..., Any]
+    logged_in: Any,
+    researcher: Any,
+    figure: Experiment,
+    make_experiment: Callable[..., Any],
 ) -> None:
     from django.contrib.auth.models import Permission
 
     other = make_experiment(name="Other")
     queue_experiment(other)
     other.renders.update(status="failed")
-    desk.post(address(figure, "again/"), {"render": [other.renders.first().pk]})
+    logged_in.post(address(figure, "again/"), {"render": [other.renders.first().pk]})
     assert set(other.renders.values_list("status", flat=True)) == {"failed"}
     group = researcher.groups.get()
     group.permissions.remove(Permission.objects.get(codename="queue_experiment"))
-    assert desk.post(address(other, "again/"), {"all": "1"}).status_code == 403
-    assert b"without a picture again" not in desk.get(address(other)).content
+    assert logged_in.post(address(other, "again/"), {"all": "1"}).status_code == 403
+    assert b"without a picture again" not in logged_in.get(address(other)).content
     assert set(other.renders.values_list("status", flat=True)) == {"failed"}
 
 
 def test_what_is_not_painted_yet_is_cancelled_on_the_sheet(
-    desk: Any, make_experiment: Callable[..., Any], client: Any, queues: None
+    logged_in: Any, make_experiment: Callable[..., Any], client: Any, queues: None
 ) -> None:
     experiment = make_experiment()
     queue_experiment(experiment)
-    text = desk.get(address(experiment)).content.decode()
+    text = logged_in.get(address(experiment)).content.decode()
     assert "no worker is there to paint" in text
     assert f'formaction="{address(experiment, "cancel/")}"' in text
-    assert desk.get(address(experiment, "cancel/")).status_code == 405
-    answer = desk.post(address(experiment, "cancel/"), {"page": 1}, follow=True)
+    assert logged_in.get(address(experiment, "cancel/")).status_code == 405
+    answer = logged_in.post(address(experiment, "cancel/"), {"page": 1}, follow=True)
     text = answer.content.decode()
     assert "2 renders were cancelled." in text
     assert "Cancel what is not" not in text
@@ -270,7 +277,7 @@ def test_what_is_not_painted_yet_is_cancelled_on_the_sheet(
 
 
 def test_the_time_left_is_that_of_the_workers_present(
-    desk: Any, make_experiment: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    logged_in: Any, make_experiment: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("generation.pages.sheet.workers_of", lambda _: 2)
     experiment = make_experiment(evaluations=900, size=300)
@@ -278,20 +285,20 @@ def test_the_time_left_is_that_of_the_workers_present(
     seconds = 2 * 900 * GUESSED_SECONDS_AT_300 / 2
     said = f"about {duration(seconds)} of painting left on 2 workers"
     for page in (address(experiment), address(experiment, "sheet/live/")):
-        assert said in desk.get(page).content.decode()
+        assert said in logged_in.get(page).content.decode()
 
 
 # Comparing --------------------------------------------------------------------
 
 
 def test_renders_are_compared_at_an_address_of_their_own(
-    desk: Any, figure: Experiment
+    logged_in: Any, figure: Experiment
 ) -> None:
     first, second, third, *_ = figure.renders.order_by("pk")
     keys = [third.pk, first.pk]
-    answer = desk.post(address(figure, "compare/"), {"render": keys})
+    answer = logged_in.post(address(figure, "compare/"), {"render": keys})
     assert answer.url == address(figure, f"compare/?render={keys[0]}&render={keys[1]}")
-    page = desk.get(answer.url).content.decode()
+    page = logged_in.get(answer.url).content.decode()
     places = [page.index(f"/pictures/render/{pk}.png") for pk in keys]
     assert places == sorted(places), "in the order in which they were ticked"
     assert f"/pictures/render/{second.pk}.png" not in page
@@ -308,11 +315,11 @@ def test_renders_are_compared_at_an_address_of_their_own(
 
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_too_few_or_too_many_are_not_compared(
-    desk: Any, make_experiment: Callable[..., Any], queues: None, count: int
+    logged_in: Any, make_experiment: Callable[..., Any], queues: None, count: int
 ) -> None:
     experiment = make_experiment(alpha_beta=[n / 10 for n in range(1, 9)])
     renders = put_on_wall(experiment)
-    for send in (desk.post, desk.get):
+    for send in (logged_in.post, logged_in.get):
         answer = send(
             address(experiment, "compare/"),
             {"render": [render.pk for render in renders[:count]]},
@@ -326,19 +333,19 @@ def test_too_few_or_too_many_are_not_compared(
 # A render's own page ----------------------------------------------------------
 
 
-def render_page(desk: Any, render: Render, **query: str) -> str:
-    page = desk.get(f"/admin/generation/render/{render.pk}/change/", query)
+def render_page(logged_in: Any, render: Render, **query: str) -> str:
+    page = logged_in.get(f"/admin/generation/render/{render.pk}/change/", query)
     assert page.status_code == 200
     text: str = page.content.decode()
     return text
 
 
 def test_a_renders_page_has_its_place_its_losses_and_its_settings(
-    desk: Any, make_experiment: Callable[..., Any], queues: None
+    logged_in: Any, make_experiment: Callable[..., Any], queues: None
 ) -> None:
     experiment = make_experiment(alpha_beta=[0.3, 0.1, 0.2])
     third, first, second = put_on_wall_some(experiment, 3)
-    text = render_page(desk, second)
+    text = render_page(logged_in, second)
     assert re.search(rf'rel="prev" href="/admin/generation/render/{first.pk}/', text)
     assert re.search(rf'rel="next" href="/admin/generation/render/{third.pk}/', text)
     assert '<polyline class="nst-line-style"' in text
@@ -350,14 +357,14 @@ def test_a_renders_page_has_its_place_its_losses_and_its_settings(
 
 
 def test_a_failed_render_is_painted_again_from_its_page(
-    desk: Any, figure: Experiment
+    logged_in: Any, figure: Experiment
 ) -> None:
     render = figure.renders.order_by("pk")[0]
     Render.objects.filter(pk=render.pk).update(status="failed", reason="Too hot.")
-    text = render_page(desk, render)
+    text = render_page(logged_in, render)
     assert "Too hot." in text
     assert f'formaction="{address(figure, "again/")}"' in text
-    answer = desk.post(
+    answer = logged_in.post(
         address(figure, "again/"), {"render": render.pk, "from": render.pk}
     )
     assert answer.url == f"/admin/generation/render/{render.pk}/change/"
@@ -366,7 +373,7 @@ def test_a_failed_render_is_painted_again_from_its_page(
 
 
 def test_who_painted_a_shared_picture_is_said_on_both_sides(
-    desk: Any, make_experiment: Callable[..., Any], queues: None
+    logged_in: Any, make_experiment: Callable[..., Any], queues: None
 ) -> None:
     painter = make_experiment(name="Painter")
     put_on_wall(painter)
@@ -374,7 +381,7 @@ def test_who_painted_a_shared_picture_is_said_on_both_sides(
     queue_experiment(taker)
     painted, taken = painter.renders.all()[0], taker.renders.all()[0]
     assert taken.reused_from == painted
-    there, here = render_page(desk, painted), render_page(desk, taken)
+    there, here = render_page(logged_in, painted), render_page(logged_in, taken)
     assert re.search(rf'render/{taken.pk}/change/">Taker</a>\.', there)
     assert re.search(
         rf'render/{painted.pk}/change/">Painter</a> \(which keeps it\)', here
@@ -399,11 +406,11 @@ def test_nobody_looks_without_the_right(
 
 
 def test_a_render_belongs_to_its_own_experiments_sheet(
-    desk: Any, figure: Experiment, make_experiment: Callable[..., Any]
+    logged_in: Any, figure: Experiment, make_experiment: Callable[..., Any]
 ) -> None:
     other = make_experiment(name="Other")
     put_on_wall(other)
     assert SourceImage.objects.count() == Pair.objects.count() * 2
     foreign = ",".join(str(pk) for pk in other.renders.values_list("pk", flat=True))
-    answer = desk.get(address(figure, f"sheet/live/?open={foreign}"))
+    answer = logged_in.get(address(figure, f"sheet/live/?open={foreign}"))
     assert "render-" not in answer.content.decode()

@@ -19,8 +19,8 @@ ADD = "/admin/generation/sourceimage/add/"
 pytestmark = pytest.mark.django_db
 
 
-def upload(desk: Any, data: bytes, name: str = "photo.png", **fields: str) -> Any:
-    return desk.post(
+def upload(logged_in: Any, data: bytes, name: str = "photo.png", **fields: str) -> Any:
+    return logged_in.post(
         ADD,
         {
             "upload": SimpleUploadedFile(name, data),
@@ -58,11 +58,11 @@ def huge_png_header() -> bytes:
     )
 
 
-def test_it_keeps_an_upright_srgb_picture_without_metadata(desk: Any) -> None:
+def test_it_keeps_an_upright_srgb_picture_without_metadata(logged_in: Any) -> None:
     exif = Image.Exif()
     exif[0x010E] = "taken at home"
     image = Image.new("RGB", (40, 20), "teal")
-    upload(desk, saved(image, "JPEG", exif=exif), "my holiday.jpg")
+    upload(logged_in, saved(image, "JPEG", exif=exif), "my holiday.jpg")
     row = SourceImage.objects.get()
     assert row.title == "my holiday"
     assert (row.width, row.height) == (40, 20)
@@ -84,45 +84,45 @@ def test_it_keeps_an_upright_srgb_picture_without_metadata(desk: Any) -> None:
     ],
     ids=["text named .png", "30000 x 30000", "truncated JPEG", "empty file", "svg"],
 )
-def test_it_refuses_with_a_sentence(desk: Any, data: bytes, sentence: str) -> None:
-    response = upload(desk, data)
+def test_it_refuses_with_a_sentence(logged_in: Any, data: bytes, sentence: str) -> None:
+    response = upload(logged_in, data)
     assert response.status_code == 200
     assert sentence in response.content.decode()
     assert not SourceImage.objects.exists()
 
 
 def test_a_file_too_large_is_refused_before_it_is_read(
-    desk: Any, monkeypatch: pytest.MonkeyPatch
+    logged_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("generation.pictures.fields.LARGEST_UPLOAD", 100)
-    response = upload(desk, png())
+    response = upload(logged_in, png())
     assert "at most" in response.content.decode()
 
 
-def test_a_cmyk_jpeg_becomes_srgb_and_says_so(desk: Any) -> None:
+def test_a_cmyk_jpeg_becomes_srgb_and_says_so(logged_in: Any) -> None:
     image = Image.new("CMYK", (40, 40), (0, 255, 255, 0))
-    response = upload(desk, saved(image, "JPEG"), "print.jpg")
+    response = upload(logged_in, saved(image, "JPEG"), "print.jpg")
     assert "CMYK" in response.content.decode()
     red, green, blue = pixels(SourceImage.objects.get()).getpixel((20, 20))  # type: ignore[misc]
     assert red > 180 and green < 80 and blue < 80
 
 
-def test_an_exif_rotated_photo_stands_upright_and_says_so(desk: Any) -> None:
+def test_an_exif_rotated_photo_stands_upright_and_says_so(logged_in: Any) -> None:
     image = Image.new("RGB", (40, 20), "black")
     image.paste("white", (0, 0, 20, 20))  # left half white
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: the left is the top
-    response = upload(desk, saved(image, "JPEG", exif=exif), "turned.jpg")
+    response = upload(logged_in, saved(image, "JPEG", exif=exif), "turned.jpg")
     assert "upright" in response.content.decode()
     row = SourceImage.objects.get()
     assert (row.width, row.height) == (20, 40)
     assert pixels(row).getpixel((10, 5)) == (255, 255, 255)
 
 
-def test_an_animated_gif_gives_its_first_frame_and_says_so(desk: Any) -> None:
+def test_an_animated_gif_gives_its_first_frame_and_says_so(logged_in: Any) -> None:
     frames = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
     data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    response = upload(desk, data, "dance.gif")
+    response = upload(logged_in, data, "dance.gif")
     assert "first frame" in response.content.decode()
     assert pixels(SourceImage.objects.get()).getpixel((1, 1)) == (255, 0, 0)
 
@@ -157,9 +157,9 @@ def wide_gamut_profile() -> bytes:
     return bytes(data)
 
 
-def test_a_display_p3_photo_is_converted(desk: Any) -> None:
+def test_a_display_p3_photo_is_converted(logged_in: Any) -> None:
     image = Image.new("RGB", (32, 32), (200, 100, 50))
-    response = upload(desk, saved(image, "PNG", icc_profile=wide_gamut_profile()))
+    response = upload(logged_in, saved(image, "PNG", icc_profile=wide_gamut_profile()))
     assert "to sRGB" in response.content.decode()
     # Display P3 (200, 100, 50) is sRGB (215, 93, 31), by the matrices of both.
     found = pixels(SourceImage.objects.get()).getpixel((5, 5))
@@ -170,12 +170,12 @@ def test_a_display_p3_photo_is_converted(desk: Any) -> None:
 
 
 def test_pictures_are_for_staff_with_the_right_only(
-    client: Any, desk: Any, stranger: Any
+    client: Any, logged_in: Any, stranger: Any
 ) -> None:
-    upload(desk, png())
+    upload(logged_in, png())
     row = SourceImage.objects.get()
     address = f"/pictures/source/{row.pk}/picture.png"
-    assert desk.get(address)["Content-Type"] == "image/png"
+    assert logged_in.get(address)["Content-Type"] == "image/png"
     client.logout()
     assert client.get(address).status_code == 302
     client.force_login(stranger)

@@ -86,7 +86,7 @@ def together(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 def test_a_running_render_shows_how_far_it_is_and_what_it_looks_like(
     media: Path,
     make_experiment: Callable[..., Any],
-    desk: Any,
+    logged_in: Any,
     monkeypatch: pytest.MonkeyPatch,
     meanwhile: Any,
 ) -> None:
@@ -102,11 +102,11 @@ def test_a_running_render_shows_how_far_it_is_and_what_it_looks_like(
             return False
         if not seen or seen[-1][0] != row.preview.name:
             url = f"/render/{row.pk}/{row.progress['evaluations']}.jpg"
-            page = desk.get(f"/admin/generation/experiment/{experiment.pk}/sheet/")
+            page = logged_in.get(f"/admin/generation/experiment/{experiment.pk}/sheet/")
             links = [it for it in page.content.decode().split('"') if "/render/" in it]
             if not any(it.endswith(url) for it in links):
                 return False  # it has gone on meanwhile
-            answer = desk.get(f"/pictures{url}")
+            answer = logged_in.get(f"/pictures{url}")
             if answer.status_code == 404:
                 return False  # so has the file
             pictures.append(Image.open(io.BytesIO(b"".join(answer.streaming_content))))

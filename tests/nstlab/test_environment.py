@@ -111,16 +111,16 @@ def test_a_secret_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.django_db
 def test_who_is_logged_in_stays_so_when_the_key_is_changed(
-    desk: Any, settings: Any
+    logged_in: Any, settings: Any
 ) -> None:
     old = settings.SECRET_KEY
     settings.SECRET_KEY = old[::-1]
     settings.SECRET_KEY_FALLBACKS = [old]
-    assert desk.get("/admin/").status_code == 200
+    assert logged_in.get("/admin/").status_code == 200
     settings.SECRET_KEY_FALLBACKS = []
-    assert desk.get("/admin/").status_code == 200, "the session was signed anew"
+    assert logged_in.get("/admin/").status_code == 200, "the session was signed anew"
     settings.SECRET_KEY = old
-    assert desk.get("/admin/").status_code == 302
+    assert logged_in.get("/admin/").status_code == 302
 
 
 @pytest.mark.parametrize("scheme", ["postgresql://u:p@h/n", "sqlite:////n"])

@@ -1,4 +1,4 @@
-"""Error pages: on the desk with a way on, for participants without."""
+"""Error pages: for researchers with a way on, for participants without."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ pytestmark = pytest.mark.django_db
 QUEUES = "/admin/django_rq/dashboard/"
 
 
-def test_an_error_page_of_the_desk_leads_back_and_home(desk: Any) -> None:
+def test_an_error_page_of_the_admin_leads_back_and_home(logged_in: Any) -> None:
     study = "http://testserver/admin/survey/study/"
-    answer = desk.get(QUEUES, headers={"referer": study})
+    answer = logged_in.get(QUEUES, headers={"referer": study})
     page = answer.content.decode()
     assert answer.status_code == 403
     assert '<a href="/admin/">Home</a>' in page
@@ -25,13 +25,13 @@ def test_an_error_page_of_the_desk_leads_back_and_home(desk: Any) -> None:
     "came_from", ["https://elsewhere.example/", f"http://testserver{QUEUES}", ""]
 )
 def test_it_leads_back_to_no_other_site_and_not_to_itself(
-    desk: Any, came_from: str
+    logged_in: Any, came_from: str
 ) -> None:
-    page = desk.get(QUEUES, headers={"referer": came_from}).content.decode()
+    page = logged_in.get(QUEUES, headers={"referer": came_from}).content.decode()
     assert "Home</a>" in page and "Back" not in page
 
 
-def test_a_participant_is_not_sent_to_the_desk(client: Any) -> None:
+def test_a_participant_is_not_sent_to_the_admin(client: Any) -> None:
     page = client.get("/s/nowhere/")
     assert page.status_code == 404
     assert b"/admin/" not in page.content
@@ -39,7 +39,7 @@ def test_a_participant_is_not_sent_to_the_desk(client: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/", "/s/nowhere/"])
 def test_a_host_that_the_lab_does_not_have_is_400(client: Client, path: str) -> None:
-    """Also on the desk, whose error pages look at the host themselves."""
+    """Also for researchers, whose error pages look at the host themselves."""
     client.raise_request_exception = False
     for sent in ({}, {"p": "\0"}):
         answer = client.get(path, sent, headers={"host": "elsewhere.example"})

@@ -60,7 +60,7 @@ def brush_width(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.broker
 def test_a_row_is_enough_for_a_factor_to_be_everywhere(
     brush_width: None,
-    desk: Any,
+    logged_in: Any,
     make_experiment: Callable[..., Any],
     queues: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -74,13 +74,13 @@ def test_a_row_is_enough_for_a_factor_to_be_everywhere(
     assert {row.settings["brush_width"] for row in experiment.renders.all()} == {2, 10}
 
     form = f"/admin/generation/experiment/{experiment.pk}/"
-    assert "colour, brush_width." in desk.get(f"{form}change/").content.decode()
+    assert "colour, brush_width." in logged_in.get(f"{form}change/").content.decode()
 
-    sheet = desk.get(f"{form}sheet/", {"rows": "brush_width"}).content.decode()
+    sheet = logged_in.get(f"{form}sheet/", {"rows": "brush_width"}).content.decode()
     assert "brush width ↓" in sheet
     assert sheet.index('<th scope="row">2</th>') < sheet.index('<th scope="row">10<')
 
-    picker = desk.get("/admin/survey/study/wizard/", {"experiment": experiment.pk})
+    picker = logged_in.get("/admin/survey/study/wizard/", {"experiment": experiment.pk})
     assert "brush width 10" in picker.content.decode()
 
     study = Study.objects.create(

@@ -29,63 +29,65 @@ def lines(client: Client, part: str) -> list[str]:
 
 
 def test_running_grids_show_how_far_they_are(
-    desk: Client, make_experiment: Callable[..., Any], queues: None
+    logged_in: Client, make_experiment: Callable[..., Any], queues: None
 ) -> None:
     put_on_wall(make_experiment(name="Over"))
     queue_experiment(make_experiment(name="Waiting"))
     render = Render.objects.filter(experiment__name="Waiting")[0]
     Render.objects.filter(pk=render.pk).update(status="running")
-    [line] = desk.get("/admin/").context["home"].grids
+    [line] = logged_in.get("/admin/").context["home"].grids
     assert (line.text, line.done, line.wanted) == ("Waiting", 0, 2)
     assert line.more == "1 being painted"
-    assert desk.get(line.link).status_code == 200
+    assert logged_in.get(line.link).status_code == 200
 
 
 def test_open_studies_show_who_has_finished_of_those_wanted(
-    desk: Client, make_study: Callable[..., Any], queues: None
+    logged_in: Client, make_study: Callable[..., Any], queues: None
 ) -> None:
     study = make_study(max_participants=20)
     many(study, 3)
     many_simulated = study.participants.all()[0]
     Participant.objects.filter(pk=many_simulated.pk).update(simulated=True)
-    [line] = desk.get("/admin/").context["home"].studies
+    [line] = logged_in.get("/admin/").context["home"].studies
     assert (line.text, line.done, line.wanted) == (str(study), 2, 20)
     study.close()
-    assert desk.get("/admin/").context["home"].studies == []
+    assert logged_in.get("/admin/").context["home"].studies == []
 
 
 def test_what_needs_a_look_is_said_with_the_page_to_go_to(
-    desk: Client, study: Study, queues: None, settings: Any
+    logged_in: Client, study: Study, queues: None, settings: Any
 ) -> None:
-    assert lines(desk, "alerts") == []
+    assert lines(logged_in, "alerts") == []
     Render.objects.filter(pk=Render.objects.all()[0].pk).update(status="failed")
     yesterday = timezone.now() - dt.timedelta(days=1)
     Study.objects.filter(pk=study.pk).update(closes_at=yesterday)
     Report.objects.create(study=study, fingerprint="0", state="failed")
     settings.NSTLAB_DISK_RESERVE_MB = 10**12
-    found = desk.get("/admin/").context["home"].alerts
+    found = logged_in.get("/admin/").context["home"].alerts
     said = " ".join(line.text for line in found)
     for words in ("1 render of “Wall 0”", "closing date", "report on", "The disk"):
         assert words in said
-    assert all(desk.get(line.link).status_code == 200 for line in found)
-    failed = desk.get(found[1].link).context["cl"].queryset
+    assert all(logged_in.get(line.link).status_code == 200 for line in found)
+    failed = logged_in.get(found[1].link).context["cl"].queryset
     assert [row.status for row in failed] == ["failed"]
     # A newer report that is done takes the failed one's place.
     Report.objects.create(
         study=study, fingerprint="1", state="done", method={"notes": []}
     )
-    assert "report on" not in " ".join(lines(desk, "alerts"))
+    assert "report on" not in " ".join(lines(logged_in, "alerts"))
     Report.objects.create(
         study=study, fingerprint="2", state="done", method={"notes": ["Few votes."]}
     )
-    assert "report on" not in " ".join(lines(desk, "alerts")), "nobody can mend it"
+    assert "report on" not in " ".join(lines(logged_in, "alerts")), "nobody can mend it"
 
 
 def test_renders_that_wait_for_nobody_are_said(
-    desk: Client, make_experiment: Callable[..., Any], queues: None
+    logged_in: Client, make_experiment: Callable[..., Any], queues: None
 ) -> None:
     queue_experiment(make_experiment())
-    assert lines(desk, "alerts") == ["Renders wait and no worker is there to paint"]
+    assert lines(logged_in, "alerts") == [
+        "Renders wait and no worker is there to paint"
+    ]
 
 
 def test_it_says_nothing_of_what_one_may_not_see(
@@ -103,10 +105,10 @@ def test_it_says_nothing_of_what_one_may_not_see(
 
 
 def test_who_has_nothing_yet_is_told_what_to_do_first(
-    desk: Client, researcher: Any, queues: None
+    logged_in: Client, researcher: Any, queues: None
 ) -> None:
     def next_step() -> str:
-        return desk.get("/admin/").context["home"].next_step.text
+        return logged_in.get("/admin/").context["home"].next_step.text
 
     assert next_step() == "Upload pictures"
     add_source_image(data=png(), title="Mine", owner=researcher)
@@ -119,8 +121,8 @@ def test_who_has_nothing_yet_is_told_what_to_do_first(
         "analysis/report": "No reports yet.",
         "nstlab/entry": "Nothing has been changed yet.",
     }.items():
-        assert desk.get(f"/admin/{model}/").content.decode().count(words) == 1
-    page = desk.get("/admin/generation/sourceimage/?q=nonsense").content.decode()
+        assert logged_in.get(f"/admin/{model}/").content.decode().count(words) == 1
+    page = logged_in.get("/admin/generation/sourceimage/?q=nonsense").content.decode()
     assert "Nothing matches." in page
 
 
@@ -135,18 +137,18 @@ PAGES = [
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_much_takes_as_many_queries_as_one_of_little(
-    page: str, desk: Client, make_study: Callable[..., Any], queues: None
+    page: str, logged_in: Client, make_study: Callable[..., Any], queues: None
 ) -> None:
     def queries() -> int:
         with CaptureQueriesContext(connection) as asked:
-            assert desk.get(address).status_code == 200
+            assert logged_in.get(address).status_code == 200
         return len(asked)
 
     study = make_study(max_participants=100)
     address = "/admin/" + page.format(pk=study.pk)
     many(study, 4)
     make_study(max_participants=10)
-    desk.get(f"/admin/analysis/report/study/{study.pk}/")
+    logged_in.get(f"/admin/analysis/report/study/{study.pk}/")
     queries()
     before = queries()
     assert before <= 30
@@ -155,7 +157,7 @@ def test_a_page_of_much_takes_as_many_queries_as_one_of_little(
     for number in range(5):
         more = make_study(max_participants=number + 1)
         queue_experiment(more.experiment)
-        desk.get(f"/admin/analysis/report/study/{more.pk}/")
+        logged_in.get(f"/admin/analysis/report/study/{more.pk}/")
     queries()
     # A list of several pages looks for the keys of one page first.
     assert before <= queries() <= before + (page.startswith("survey/"))

@@ -27,7 +27,7 @@ RIGHT = "a password that is right"
 
 @pytest.fixture(autouse=True)
 def accounts(queues: None, db: None, settings: Any) -> Iterator[None]:
-    """Two of the desk and one that is not, with passwords that are checked quickly."""
+    """Two researchers and one that is not, with passwords that are checked quickly."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     for name, is_staff in (("ada", True), ("ben", True), ("guest", False)):
         user = get_user_model()(username=name, is_staff=is_staff)
@@ -167,7 +167,7 @@ def test_logging_in_forgives_no_wrong_passwords() -> None:
     assert log_in(browser(), "ben").status_code == 429
 
 
-def test_a_right_password_that_does_not_open_the_desk_counts_as_wrong() -> None:
+def test_a_right_password_that_does_not_open_the_admin_counts_as_wrong() -> None:
     statuses = [log_in(browser(), "guest").status_code for _ in range(11)]
     assert statuses == [200] * MOST_OF_NETWORK + [429]
 

@@ -110,5 +110,5 @@ def test_strangers_are_refused(client: Any, db: None, sent: str, token: str) -> 
 
 
 @pytest.mark.broker
-def test_staff_may_look(desk: Any, queues: None) -> None:
-    assert "nstlab_renders" in desk.get("/metrics").content.decode()
+def test_staff_may_look(logged_in: Any, queues: None) -> None:
+    assert "nstlab_renders" in logged_in.get("/metrics").content.decode()

@@ -245,7 +245,7 @@ def test_a_classroom_passes_the_limits_and_floods_do_not(
     assert set(guesses) == {403, 429}  # 403: without a CSRF token
     assert site.ask("GET", study.get_absolute_url())[0] == 200, "others go on"
 
-    # Only the desk takes large bodies.
+    # Only researchers send large bodies.
     body = b"x" * 200_000
     assert site.ask("POST", f"{study.get_absolute_url()}rate/", body=body)[0] == 413
     assert site.ask("POST", "/admin/generation/sourceimage/add/", body=body)[0] == 403

@@ -93,18 +93,20 @@ def test_who_rates_meanwhile_is_asked_to_try_again(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_desk_says_what_it_is(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.raise_request_exception = False
+def test_the_desk_says_what_it_is(
+    logged_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged_in.raise_request_exception = False
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/a.png")
 
     monkeypatch.setattr("nstlab.dashboard.home", full)
-    answer = desk.get("/admin/")
+    answer = logged_in.get("/admin/")
     assert answer.status_code == 503
     assert "no room left on the disk" in answer.content.decode()
     monkeypatch.setattr("nstlab.dashboard.home", lambda request: 1 // 0)
-    assert desk.get("/admin/").status_code == 500
+    assert logged_in.get("/admin/").status_code == 500
 
 
 @pytest.mark.once

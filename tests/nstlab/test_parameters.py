@@ -36,16 +36,18 @@ LONG = str(10**30)
 
 
 def routes() -> list[str]:
-    """Every page of the desk as the table has them, and all others."""
+    """Every page of researchers as the table has them, and all others."""
     table = Path(__file__).with_name("who_gets_what.txt").read_text().splitlines()
-    desk = [line.split()[0] for line in table if line and not line.startswith("#")]
+    researchers = [
+        line.split()[0] for line in table if line and not line.startswith("#")
+    ]
     participants = [
         f"s/{{slug}}/{page}"
         for page in ("", "join/", "forget/", "declined/", "before/", "checks/", "rate/",
                      "after/", "thanks/", "code/", "resume/", "withdraw/",
                      "picture/{code}.png", "check/{code}.svg")
     ]  # fmt: skip
-    return ["", *desk, *participants, "health/live", "health/ready", "metrics"]
+    return ["", *researchers, *participants, "health/live", "health/ready", "metrics"]
 
 
 def spoilt(route: str, places: dict[str, Any], bad: str) -> Iterator[str]:

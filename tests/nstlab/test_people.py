@@ -1,4 +1,4 @@
-"""Who gets which page of the desk: every address, every kind of person, GET and POST.
+"""Who gets which page of researchers: each address, each kind of person, GET and POST.
 
 A new page is missing from the table until somebody says who may have it.
 """
@@ -97,9 +97,9 @@ def routes(resolver: URLResolver, before: str = "") -> Iterator[str]:
             yield from routes(pattern, route)
 
 
-def desk_routes() -> set[str]:
-    desk = ("admin/", "pictures/")
-    return {it for it in routes(get_resolver()) if it.startswith(desk)}
+def researchers_routes() -> set[str]:
+    theirs = ("admin/", "pictures/")
+    return {it for it in routes(get_resolver()) if it.startswith(theirs)}
 
 
 def outcome(response: Any) -> str:
@@ -118,9 +118,11 @@ def table() -> list[tuple[str, list[str]]]:
     return [(address, outcomes) for address, *outcomes in rows]
 
 
-def test_every_page_of_the_desk_is_in_the_table(places: dict[str, Any]) -> None:
+def test_every_page_of_the_admin_is_in_the_table(places: dict[str, Any]) -> None:
     stated = {resolve("/" + address.format(**places)).route for address, _ in table()}
-    unstated = {it for it in desk_routes() if not it.startswith(DASHBOARD)} - stated
+    unstated = {
+        it for it in researchers_routes() if not it.startswith(DASHBOARD)
+    } - stated
     assert not unstated, "say in who_gets_what.txt who gets these"
 
 
@@ -150,7 +152,7 @@ def test_the_queues_are_the_operators_alone(
 ) -> None:
     pages = [
         "/" + re.sub("<int:[^>]*>|<[^>]*>", "0", route).replace("(?P0[\\w]+)?/?$", "")
-        for route in desk_routes()
+        for route in researchers_routes()
         if route.startswith(DASHBOARD)
     ]
     assert len(pages) > 20

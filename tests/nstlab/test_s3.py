@@ -108,11 +108,11 @@ def objects(bucket: Any) -> set[str]:
 
 
 def test_a_render_s_picture_is_saved_and_read_back(
-    store: Any, experiment: Any, desk: Any
+    store: Any, experiment: Any, logged_in: Any
 ) -> None:
     render = put_on_wall(experiment)[0]
     assert render.picture.name in objects(store)
-    response = desk.get(f"/pictures/render/{render.pk}.png")
+    response = logged_in.get(f"/pictures/render/{render.pk}.png")
     assert response["Content-Type"] == "image/png"
     data = response.getvalue()
     assert pixel_sha256(open_picture(data).image) == render.pixel_sha256
@@ -120,12 +120,12 @@ def test_a_render_s_picture_is_saved_and_read_back(
 
 
 def test_a_picture_that_is_gone_is_not_found(
-    store: Any, experiment: Any, desk: Any
+    store: Any, experiment: Any, logged_in: Any
 ) -> None:
     render = put_on_wall(experiment)[0]
     default_storage.delete(render.picture.name)
     assert render.picture.name not in objects(store)
-    assert desk.get(f"/pictures/render/{render.pk}.png").status_code == 404
+    assert logged_in.get(f"/pictures/render/{render.pk}.png").status_code == 404
 
 
 def test_any_machine_goes_on_with_an_archive_in_the_bucket(

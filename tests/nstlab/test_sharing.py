@@ -1,4 +1,4 @@
-"""What the pages of the desk show and take, by whose it is and who sees it."""
+"""What researchers' pages show and take, by whose it is and who sees it."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ LISTS = [
 
 
 @pytest.fixture
-def busy(study: Study, desk: Client, queues: None) -> Study:
+def busy(study: Study, logged_in: Client, queues: None) -> Study:
     """A study with an answer, a report and a line in the history."""
     people_answer(study, 4)
-    desk.get(f"/admin/analysis/report/study/{study.pk}/")
+    logged_in.get(f"/admin/analysis/report/study/{study.pk}/")
     return study
 
 
 @pytest.mark.broker
 @pytest.mark.parametrize("page", LISTS)
 def test_a_list_has_ones_own_rows_and_those_one_may_see(
-    page: str, busy: Study, desk: Client, log_in: Callable[..., Client]
+    page: str, busy: Study, logged_in: Client, log_in: Callable[..., Client]
 ) -> None:
     def rows(client: Client) -> int:
         return client.get(f"/admin/{page}/").context["cl"].result_count
 
-    assert rows(desk) > 0
+    assert rows(logged_in) > 0
     assert rows(log_in("eve")) == 0
-    assert rows(log_in("olga", "Observer")) == rows(desk)
+    assert rows(log_in("olga", "Observer")) == rows(logged_in)
 
 
 @pytest.mark.broker
@@ -124,12 +124,12 @@ def test_who_sees_an_experiment_sees_its_pictures_and_cannot_change_them(
 
 
 def test_only_the_owner_shares_and_the_history_says_with_whom(
-    experiment: Any, desk: Client, log_in: Callable[..., Client]
+    experiment: Any, logged_in: Client, log_in: Callable[..., Client]
 ) -> None:
     grace, eve = log_in("grace"), log_in("eve")
     address = f"/admin/generation/experiment/{experiment.pk}/people/"
     key = grace.user.pk  # type: ignore[attr-defined]
-    assert desk.post(address, {"shared_with": [key]}).status_code == 302
+    assert logged_in.post(address, {"shared_with": [key]}).status_code == 302
     assert list(experiment.shared_with.all()) == [grace.user]  # type: ignore[attr-defined]
     assert grace.post(address, {"shared_with": []}).status_code == 403
     assert eve.post(address, {"shared_with": []}).status_code == 404
@@ -137,27 +137,29 @@ def test_only_the_owner_shares_and_the_history_says_with_whom(
     said = Entry.objects.get(object_id=str(experiment.pk)).get_change_message()
     assert said == "It is ada's, shared with grace."
     # Its owner cannot give it away by a field that the form does not have.
-    desk.post(address, {"shared_with": [key], "owner": key})
+    logged_in.post(address, {"shared_with": [key], "owner": key})
     experiment.refresh_from_db()
     assert experiment.owner.username == "ada"
 
 
 def test_a_superuser_gives_to_another_what_somebody_left(
-    experiment: Any, desk: Client, log_in: Callable[..., Client]
+    experiment: Any, logged_in: Client, log_in: Callable[..., Client]
 ) -> None:
     heir = log_in("heir")
     root = log_in("root", "", is_superuser=True)
     address = f"/admin/generation/experiment/{experiment.pk}/"
     root.post(address + "people/", {"owner": heir.user.pk})  # type: ignore[attr-defined]
     assert heir.get(address + "sheet/").status_code == 200
-    assert desk.get(address + "sheet/").status_code == 404
+    assert logged_in.get(address + "sheet/").status_code == 404
 
 
 def test_what_is_nobodys_is_seen_by_those_who_see_all(
-    make_experiment: Callable[..., Any], desk: Client, log_in: Callable[..., Client]
+    make_experiment: Callable[..., Any],
+    logged_in: Client,
+    log_in: Callable[..., Client],
 ) -> None:
     address = f"/admin/generation/experiment/{make_experiment(owner=None).pk}/sheet/"
-    assert desk.get(address).status_code == 404
+    assert logged_in.get(address).status_code == 404
     assert log_in("olga", "Observer").get(address).status_code == 200
 
 

@@ -79,7 +79,7 @@ def test_two_people_at_one_form_are_offered_each_their_own_pictures(
 
 @pytest.mark.django_db(transaction=True)
 def test_two_addresses_of_the_lab_are_each_told_their_own(
-    desk: Client, study: Study, monkeypatch: pytest.MonkeyPatch
+    logged_in: Client, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A study's QR code leads to the host that was asked; neither is drawn before
     both pages are begun."""
@@ -101,7 +101,7 @@ def test_two_addresses_of_the_lab_are_each_told_their_own(
 
     def ask(host: str) -> str:
         browser = Client(SERVER_NAME=host)
-        browser.cookies = desk.cookies.copy()
+        browser.cookies = logged_in.cookies.copy()
         browser.get(f"/admin/survey/study/{study.pk}/change/")
         return told[threading.get_ident()]
 
@@ -169,7 +169,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 @pytest.mark.once
 @pytest.mark.broker
 @pytest.mark.django_db
-def test_no_page_of_the_desk_writes_on_what_all_requests_share(
+def test_no_page_of_the_admin_writes_on_what_all_requests_share(
     people: dict[str, Any], places: dict[str, Any], queues: None
 ) -> None:
     """Every page, by one person and then by another."""

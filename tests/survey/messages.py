@@ -46,7 +46,7 @@ def _sources() -> Iterator[tuple[str, str]]:
     """Path from the root, and Python text, of every file participants read from."""
     pages = SURVEY / "templates" / "survey"
     for path in sorted(pages.rglob("*.html")):
-        if pages / "desk" in path.parents:
+        if pages / "pages" in path.parents:
             continue  # the researcher's pages are English
         # In one pair of brackets, for what surrounds the messages is no Python: to a
         # tokenizer its line starts would be indentation.

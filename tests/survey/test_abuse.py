@@ -163,7 +163,7 @@ def test_what_people_wrote_is_not_markup_when_it_comes_back(
         assert_inert(page.content.decode())
 
 
-def test_no_return_address_runs_a_script(desk: Any, make_study: Any) -> None:
+def test_no_return_address_runs_a_script(logged_in: Any, make_study: Any) -> None:
     study = make_study()
     study.completion_url = "javascript:alert(1)"
     with pytest.raises(Exception, match="valid URL"):

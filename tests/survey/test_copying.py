@@ -68,38 +68,40 @@ def break_picture(render: Render) -> None:
 
 @pytest.mark.usefixtures("one_each")
 def test_the_wizard_shows_how_far_it_is_and_goes_on_where_it_stopped(
-    desk: Any, wall: Any
+    logged_in: Any, wall: Any
 ) -> None:
     chosen = keys(wall)[:3]
-    page = desk.post(f"{BEGIN}?experiment={wall.pk}", {"render": chosen}, follow=True)
+    page = logged_in.post(
+        f"{BEGIN}?experiment={wall.pk}", {"render": chosen}, follow=True
+    )
     study = Study.objects.get()
     assert copied(study) == chosen[:1]
     assert "1 of 3 pictures are copied" in page.content.decode()
     # Somebody who left comes back to what was chosen, all of it ticked.
     step = f"/admin/survey/study/{study.pk}/wizard/pictures/"
-    assert desk.get(step).context["picker"].chosen == set(chosen)
+    assert logged_in.get(step).context["picker"].chosen == set(chosen)
     address = page.request["PATH_INFO"] + "?" + page.request["QUERY_STRING"]
-    page = desk.post(address)
+    page = logged_in.post(address)
     assert "2 of 3 pictures are copied" in page.content.decode()
-    done = desk.post(address)
+    done = logged_in.post(address)
     assert done.url == f"/admin/survey/study/{study.pk}/wizard/question/"
     assert copied(study) == chosen
-    assert desk.get(address).url == done.url
+    assert logged_in.get(address).url == done.url
 
 
 @pytest.mark.usefixtures("one_each")
 def test_the_page_that_copied_the_last_picture_opens_the_study(
-    desk: Any, draft: Study
+    logged_in: Any, draft: Study
 ) -> None:
     review = f"/admin/survey/study/{draft.pk}/wizard/review/"
-    page = desk.post(review, {"act": "open"})
+    page = logged_in.post(review, {"act": "open"})
     for number in (2, 3):
-        part = desk.post(page.url, headers={"HX-Request": "true"}).content.decode()
+        part = logged_in.post(page.url, headers={"HX-Request": "true"}).content.decode()
         assert f"{number} of 4 pictures are copied" in part
         assert "<html" not in part and "hx-post" in part
         draft.refresh_from_db()
         assert draft.state == "draft"
-    done = desk.post(page.url, headers={"HX-Request": "true"})
+    done = logged_in.post(page.url, headers={"HX-Request": "true"})
     assert done["HX-Redirect"] == review
     draft.refresh_from_db()
     assert (draft.state, draft.items.count()) == ("open", 4)
@@ -108,15 +110,15 @@ def test_the_page_that_copied_the_last_picture_opens_the_study(
 @pytest.mark.usefixtures("one_each")
 @pytest.mark.parametrize("button", ["_open", "_pilot"])
 def test_the_buttons_of_the_list_lead_to_the_copying_first(
-    desk: Any, draft: Study, button: str
+    logged_in: Any, draft: Study, button: str
 ) -> None:
     data = {"action": button[1:], "_selected_action": [draft.pk]}
-    page = desk.post("/admin/survey/study/", data, follow=True).content.decode()
+    page = logged_in.post("/admin/survey/study/", data, follow=True).content.decode()
     found = re.search(r'href="(/admin/survey/study/\d+/take-in/[^"]+)"', page)
     assert found is not None and "has pictures to copy first" in page
     address = found[1].replace("&amp;", "&")
     for _ in range(3):
-        page = desk.post(address, follow=True).content.decode()
+        page = logged_in.post(address, follow=True).content.decode()
     draft.refresh_from_db()
     assert draft.state == {"_open": "open", "_pilot": "piloting"}[button]
     assert draft.items.count() == 4
@@ -124,20 +126,20 @@ def test_the_buttons_of_the_list_lead_to_the_copying_first(
 
 @pytest.mark.usefixtures("one_each")
 def test_who_may_not_open_studies_copies_and_opens_nothing(
-    desk: Any, draft: Study, researcher: Any
+    logged_in: Any, draft: Study, researcher: Any
 ) -> None:
     from django.contrib.auth.models import Permission
 
     group = researcher.groups.get()
     group.permissions.remove(Permission.objects.get(codename="open_study"))
     for _ in range(4):
-        desk.post(page_of(draft, act="open"))
+        logged_in.post(page_of(draft, act="open"))
     draft.refresh_from_db()
     assert (draft.state, draft.stimuli.count()) == ("draft", 4)
 
 
-def test_looking_at_the_page_copies_nothing(desk: Any, draft: Study) -> None:
-    page = desk.get(page_of(draft, act="open")).content.decode()
+def test_looking_at_the_page_copies_nothing(logged_in: Any, draft: Study) -> None:
+    page = logged_in.get(page_of(draft, act="open")).content.decode()
     assert "0 of 4 pictures are copied" in page
     assert draft.stimuli.count() == 0
 
@@ -162,7 +164,7 @@ def test_every_picture_gets_its_reference_a_piece_at_a_time(draft: Study) -> Non
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_stops_the_opening(
-    desk: Any, draft: Study
+    logged_in: Any, draft: Study
 ) -> None:
     second = draft.experiment.renders.order_by("pk")[1]
     break_picture(second)
@@ -170,7 +172,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_stops_the_opening(
         lifecycle.open_study(draft)
     draft.refresh_from_db()
     assert draft.state == "draft"
-    page = desk.post(page_of(draft, act="open"))
+    page = logged_in.post(page_of(draft, act="open"))
     assert "cannot be read" in page.content.decode()
     assert "hx-post" not in page.content.decode()  # it does not try for ever
     # Without it, the study opens.

@@ -29,8 +29,8 @@ from survey.studies import copying, lifecycle, locks, uploads
 from survey.studies.forms import STEPS
 from tests import holding
 from tests.conftest import png, put_on_wall
-from tests.nstlab.test_people import desk_routes
-from tests.survey import test_desk, test_wizard
+from tests.nstlab.test_people import researchers_routes
+from tests.survey import test_study_pages, test_wizard
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -191,7 +191,7 @@ def of_step(browser: Client, address: str) -> dict[str, Any]:
 
 
 def of_study(browser: Client, address: str) -> dict[str, Any]:
-    return dict(test_desk.filled(browser.get(address)))
+    return dict(test_study_pages.filled(browser.get(address)))
 
 
 def of_list(browser: Client, address: str) -> dict[str, Any]:
@@ -342,7 +342,7 @@ def page_of(route: str) -> str:
 
 def test_every_page_of_a_study_is_raced_or_writes_nothing_frozen() -> None:
     ours = ("admin/survey/study/", "admin/survey/stimulus/")
-    pages = {page_of(route) for route in desk_routes() if route.startswith(ours)}
+    pages = {page_of(route) for route in researchers_routes() if route.startswith(ours)}
     assert "{study}/wizard/<str:step>/" in pages
     pages.remove("{study}/wizard/<str:step>/")
     pages |= {f"{{study}}/wizard/{step}/" for step in STEPS}
@@ -410,19 +410,19 @@ def test_a_study_that_opens_meanwhile_stays_as_it_was_opened(
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_study_that_closes_while_its_limit_is_changed_stays_closed(
-    moment: Any, desk: Client, draft: Study
+    moment: Any, logged_in: Client, draft: Study
 ) -> None:
     """What may change in an open study is written, and nothing besides."""
     lifecycle.open_study(draft)
     address = f"/admin/survey/study/{draft.pk}/change/"
-    sent = of_study(desk, address) | {"max_participants": "40"}
+    sent = of_study(logged_in, address) | {"max_participants": "40"}
 
     def meanwhile() -> None:
         assert Study.objects.get(pk=draft.pk).close()
 
     race = Meanwhile(meanwhile)
     with moment(race):
-        assert desk.post(address, sent).status_code == 302
+        assert logged_in.post(address, sent).status_code == 302
     assert race.came
     draft.refresh_from_db()
     assert draft.max_participants == 40
@@ -430,21 +430,21 @@ def test_a_study_that_closes_while_its_limit_is_changed_stays_closed(
 
 
 def test_a_writer_that_holds_nothing_is_found_out(
-    desk: Client, draft: Study, monkeypatch: pytest.MonkeyPatch
+    logged_in: Client, draft: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "hold_unfrozen", lambda study: study)
-    desk.post(f"/admin/survey/study/{draft.pk}/form-preset/")
+    logged_in.post(f"/admin/survey/study/{draft.pk}/form-preset/")
     assert [said.partition(" ")[2] for said in holding.unheld] == ["adds FormItem"]
     holding.unheld.clear()
 
 
 def test_what_was_typed_stays_on_the_page_that_refuses_it(
-    desk: Client, draft: Study
+    logged_in: Client, draft: Study
 ) -> None:
     page = f"/admin/survey/study/{draft.pk}/wizard/texts/"
-    sent = of_step(desk, page) | {"consent": "Typed for an hour."}
+    sent = of_step(logged_in, page) | {"consent": "Typed for an hour."}
     lifecycle.open_study(draft)
-    shown = desk.post(page, sent).content.decode()
+    shown = logged_in.post(page, sent).content.decode()
     assert "Typed for an hour." in shown and "Nothing of this was saved." in shown
 
 

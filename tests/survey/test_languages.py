@@ -77,8 +77,8 @@ def test_what_is_marked_is_collected_from_templates_and_code() -> None:
     assert (None, counted) in marked
     assert (None, "Which digit do you see?") in marked  # gettext_lazy
     assert (None, "This study is closed.") in marked  # gettext
-    desk = [it for it in marked.values() if "/desk/" in str(it.locations)]
-    assert not desk
+    researchers = [it for it in marked.values() if "/pages/" in str(it.locations)]
+    assert not researchers
 
 
 @in_each_language
@@ -330,8 +330,8 @@ def test_an_error_is_said_in_the_browsers_language_where_participants_meet_it(
     refused = strict.post("/s/nothing/join/", headers={"accept-language": "de"})
     assert refused.status_code == 403
     assert "Die Seite ist abgelaufen" in refused.content.decode()
-    desk = client.get("/nothing/", **ask).content.decode()
-    assert html_tag(desk) == '<html lang="en">' and "Not found" in desk
+    outside = client.get("/nothing/", **ask).content.decode()
+    assert html_tag(outside) == '<html lang="en">' and "Not found" in outside
 
 
 def test_the_desk_stays_english_whatever_the_browser_asks_for(client: Any) -> None:

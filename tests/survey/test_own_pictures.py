@@ -20,7 +20,7 @@ from survey.studies import uploads
 from survey.studies.lifecycle import open_study
 from survey.studies.uploads import UploadRefused, take_in
 from tests.conftest import png
-from tests.survey.test_desk import filled
+from tests.survey.test_study_pages import filled
 
 pytestmark = pytest.mark.django_db
 
@@ -310,17 +310,17 @@ def test_an_open_study_takes_no_more_pictures(study: Study) -> None:
 
 
 def test_the_desk_takes_an_archive_and_says_what_it_refused(
-    desk: Any, own: Study
+    logged_in: Any, own: Study
 ) -> None:
     archive = packed(a_png=png(), b_svg=b"<svg/>")
     archive.name = "mine.zip"
-    page = desk.post(
+    page = logged_in.post(
         f"/admin/survey/study/{own.pk}/upload/", {"archive": archive}, follow=True
     ).content.decode()
     assert "1 picture taken in" in page and "b.svg" in page
-    opened = desk.post(
+    opened = logged_in.post(
         f"/admin/survey/study/{own.pk}/change/",
-        filled(desk.get(f"/admin/survey/study/{own.pk}/change/")) | {"_open": "1"},
+        filled(logged_in.get(f"/admin/survey/study/{own.pk}/change/")) | {"_open": "1"},
         follow=True,
     )
     assert "is open" in opened.content.decode()

@@ -1,4 +1,4 @@
-"""What the desk says about a study before it opens."""
+"""What researchers are told about a study before it opens."""
 
 from __future__ import annotations
 

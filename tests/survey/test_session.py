@@ -291,7 +291,7 @@ def test_the_random_weights_are_said_on_every_page(client: Any, study: Study) ->
 
 
 def test_pictures_are_for_participants_of_their_study(
-    client: Any, make_study: Callable[..., Study], desk: Any
+    client: Any, make_study: Callable[..., Study], logged_in: Any
 ) -> None:
     study, other = make_study(), make_study()
     address = f"/s/{study.slug}/picture/{study.stimuli.all()[0].code}.png"
@@ -305,7 +305,7 @@ def test_pictures_are_for_participants_of_their_study(
     assert response["Content-Type"] == "image/png"
     assert "immutable" in response["Cache-Control"]
     assert "private" in response["Cache-Control"]
-    assert desk.get(address).status_code == 200
+    assert logged_in.get(address).status_code == 200
 
 
 def test_who_withdrew_sees_no_picture_and_everybody_else_does(study: Study) -> None:

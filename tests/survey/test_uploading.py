@@ -316,50 +316,52 @@ def key_of(page: str) -> str:
 
 
 def test_the_desk_shows_how_far_it_is_and_goes_on(
-    desk: Any, own: Study, monkeypatch: pytest.MonkeyPatch
+    logged_in: Any, own: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload_pages, "COPY_SECONDS", 0.0)
     form = f"/admin/survey/study/{own.pk}/upload/"
     progress = f"/admin/survey/study/{own.pk}/uploading/"
     change = f"/admin/survey/study/{own.pk}/change/"
-    key = key_of(desk.get(form).content.decode())
+    key = key_of(logged_in.get(form).content.decode())
     sent = {"archive": archive("b.svg"), "key": key}
-    assert desk.post(form, sent)["Location"] == progress
+    assert logged_in.post(form, sent)["Location"] == progress
     # The same again, as browsers and proxies do it; it only goes on.
     sent["archive"] = archive("b.svg")
-    assert desk.post(form, sent)["Location"] == progress
+    assert logged_in.post(form, sent)["Location"] == progress
     assert own.stimuli.count() == 2
     # Without a script: a button. Whoever left finds the way back.
-    page = desk.get(form, follow=True).content.decode()
+    page = logged_in.get(form, follow=True).content.decode()
     assert "2 of 6 pictures are read." in page and "Go on" in page
-    assert "being taken in" in desk.get(change).content.decode()
-    page = desk.post(progress).content.decode()
+    assert "being taken in" in logged_in.get(change).content.decode()
+    page = logged_in.post(progress).content.decode()
     assert "3 of 6 pictures are read." in page
     # With one: a part of the page, in the end where to go.
-    parts = [desk.post(progress, headers={"HX-Request": "true"}) for _ in range(3)]
+    parts = [logged_in.post(progress, headers={"HX-Request": "true"}) for _ in range(3)]
     assert "5 of 6" in parts[1].content.decode()
     assert "<html" not in parts[1].content.decode()
     assert parts[2]["HX-Redirect"] == form
-    page = desk.get(form).content.decode()
+    page = logged_in.get(form).content.decode()
     assert "5 pictures taken in" in page and "is no PNG" in page
-    assert "being taken in" not in desk.get(change).content.decode()
+    assert "being taken in" not in logged_in.get(change).content.decode()
     assert own.stimuli.count() == 5
     # And the same once more, after all was in.
     sent["archive"] = archive("b.svg")
-    assert desk.post(form, sent)["Location"] == form
+    assert logged_in.post(form, sent)["Location"] == form
     assert own.stimuli.count() == 5
 
 
 def test_the_desk_cancels(
-    desk: Any, own: Study, monkeypatch: pytest.MonkeyPatch
+    logged_in: Any, own: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload_pages, "COPY_SECONDS", 0.0)
     form = f"/admin/survey/study/{own.pk}/upload/"
-    page = desk.post(form, {"archive": archive()}, follow=True).content.decode()
+    page = logged_in.post(form, {"archive": archive()}, follow=True).content.decode()
     assert "Cancel, and remove" in page
-    other = desk.post(form, {"archive": archive(), "key": "another"}).content.decode()
+    other = logged_in.post(
+        form, {"archive": archive(), "key": "another"}
+    ).content.decode()
     assert "Pictures of another archive are being taken in" in other
-    page = desk.post(
+    page = logged_in.post(
         f"/admin/survey/study/{own.pk}/uploading/", {"act": "cancel"}, follow=True
     ).content.decode()
     assert "The archive and its pictures are gone." in page
@@ -367,7 +369,7 @@ def test_the_desk_cancels(
 
 
 def test_of_very_many_refused_rows_the_first_hundred_are_shown(
-    desk: Any, own: Study
+    logged_in: Any, own: Study
 ) -> None:
     rows = "".join(f"none-{n}.png\n" for n in range(3000))
     table = zipped({})
@@ -377,7 +379,7 @@ def test_of_very_many_refused_rows_the_first_hundred_are_shown(
     table.name = "table.csv"
     table.write(f"file\n{rows}0.png\n".encode())
     table.seek(0)
-    page = desk.post(
+    page = logged_in.post(
         f"/admin/survey/study/{own.pk}/upload/",
         {"archive": archive(), "table": table},
         follow=True,

@@ -45,9 +45,9 @@ def form(experiment: Any, **changes: Any) -> dict[str, Any]:
 
 
 def test_saving_an_experiment_says_how_many_renders_it_has(
-    desk: Any, experiment: Any
+    logged_in: Any, experiment: Any
 ) -> None:
-    response = desk.post(ADD, form(experiment), follow=True)
+    response = logged_in.post(ADD, form(experiment), follow=True)
     assert "The grid has 6 renders" in response.content.decode()
     new = Experiment.objects.get(name="New")
     assert new.alpha_beta == [0.001, 0.01, 0.1]
@@ -55,8 +55,8 @@ def test_saving_an_experiment_says_how_many_renders_it_has(
     assert not Render.objects.exists()
 
 
-def test_save_and_queue_queues(desk: Any, experiment: Any, queues: None) -> None:
-    response = desk.post(ADD, form(experiment, _queue="1"), follow=True)
+def test_save_and_queue_queues(logged_in: Any, experiment: Any, queues: None) -> None:
+    response = logged_in.post(ADD, form(experiment, _queue="1"), follow=True)
     page = response.content.decode()
     assert "6 of 6 renders are queued" in page
     assert "0 of 6 done" in page
@@ -85,35 +85,37 @@ def test_save_and_queue_queues(desk: Any, experiment: Any, queues: None) -> None
     ],
 )
 def test_an_impossible_grid_is_refused_with_a_sentence(
-    desk: Any, experiment: Any, changes: dict[str, Any], sentence: str
+    logged_in: Any, experiment: Any, changes: dict[str, Any], sentence: str
 ) -> None:
-    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    response = logged_in.post(ADD, form(experiment, **changes), follow=True)
     assert response.status_code == 200
     assert sentence in response.content.decode()
     assert not Experiment.objects.filter(name="New").exists()
 
 
-def test_any_setting_can_be_an_axis_of_the_form(desk: Any, experiment: Any) -> None:
+def test_any_setting_can_be_an_axis_of_the_form(
+    logged_in: Any, experiment: Any
+) -> None:
     changes = {"more_axes": "start = noise\nseed = 0, 1, 2", "start": "content"}
-    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    response = logged_in.post(ADD, form(experiment, **changes), follow=True)
     assert "The grid has 18 renders" in response.content.decode()
     new = Experiment.objects.get(name="New")
     assert new.more_axes == {"start": ["noise"], "seed": [0, 1, 2]}
-    page = desk.get(f"/admin/generation/experiment/{new.pk}/change/")
+    page = logged_in.get(f"/admin/generation/experiment/{new.pk}/change/")
     assert "start = noise\nseed = 0, 1, 2" in page.content.decode()
 
 
 def test_alpha_and_beta_take_the_place_of_their_ratio(
-    desk: Any, experiment: Any
+    logged_in: Any, experiment: Any
 ) -> None:
     changes = {"alpha_beta": "", "more_axes": "alpha = 1\nbeta = 0"}
-    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    response = logged_in.post(ADD, form(experiment, **changes), follow=True)
     assert "The grid has 2 renders" in response.content.decode()
     cell = Experiment.objects.get(name="New").cells()[0]
     assert (cell.settings.alpha, cell.settings.beta) == (1.0, 0.0)
 
 
-def test_contents_are_crossed_with_styles(desk: Any, experiment: Any) -> None:
+def test_contents_are_crossed_with_styles(logged_in: Any, experiment: Any) -> None:
     pair = experiment.pairs.get()
     both = [str(pair.content_id), str(pair.style_id)]
     changes = {
@@ -124,29 +126,31 @@ def test_contents_are_crossed_with_styles(desk: Any, experiment: Any) -> None:
         "contents": both,
         "styles": both,
     }
-    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    response = logged_in.post(ADD, form(experiment, **changes), follow=True)
     assert "The grid has 4 renders" in response.content.decode()
 
 
-def test_a_pair_can_be_given_levels_of_its_own(desk: Any, experiment: Any) -> None:
+def test_a_pair_can_be_given_levels_of_its_own(logged_in: Any, experiment: Any) -> None:
     changes = {"pairs-0-axes": "alpha_beta = 1\ncontent_layer = conv3_1"}
-    response = desk.post(ADD, form(experiment, **changes), follow=True)
+    response = logged_in.post(ADD, form(experiment, **changes), follow=True)
     assert "The grid has 1 render" in response.content.decode()
 
 
 def test_a_grid_without_a_pair_is_said_to_have_0_renders(
-    desk: Any, experiment: Any
+    logged_in: Any, experiment: Any
 ) -> None:
     changes = {"pairs-0-content": "", "pairs-0-style": "", "_queue": "1"}
-    page = desk.post(ADD, form(experiment, **changes), follow=True).content.decode()
+    page = logged_in.post(
+        ADD, form(experiment, **changes), follow=True
+    ).content.decode()
     assert "The grid has 0 renders" in page
     assert "pair of pictures" in page
 
 
 def test_a_size_too_small_for_the_deepest_layer_is_said(
-    desk: Any, experiment: Any
+    logged_in: Any, experiment: Any
 ) -> None:
-    page = desk.post(
+    page = logged_in.post(
         ADD, form(experiment, size="8", _queue="1"), follow=True
     ).content.decode()
     assert "size must be at least 16" in page
@@ -155,14 +159,14 @@ def test_a_size_too_small_for_the_deepest_layer_is_said(
 
 
 def test_the_sheet_shows_pictures_and_says_the_weights(
-    desk: Any, experiment: Any, queues: None
+    logged_in: Any, experiment: Any, queues: None
 ) -> None:
     renders = put_on_wall(experiment)
-    page = desk.get(f"/admin/generation/experiment/{experiment.pk}/sheet/")
+    page = logged_in.get(f"/admin/generation/experiment/{experiment.pk}/sheet/")
     text = page.content.decode()
     for render in renders:
         assert f"/pictures/render/{render.pk}.png" in text
-        assert desk.get(f"/pictures/render/{render.pk}.png").status_code == 200
+        assert logged_in.get(f"/pictures/render/{render.pk}.png").status_code == 200
     assert "random features: not the paper's network" in text
     assert "hx-trigger" not in text, "a finished sheet need not ask again"
 
@@ -171,21 +175,23 @@ def test_the_sheet_shows_pictures_and_says_the_weights(
     "page", ["generation/render/", "survey/stimulus/", "generation/render/{}/change/"]
 )
 def test_every_page_with_pictures_of_random_features_says_so(
-    desk: Any, study: Any, page: str
+    logged_in: Any, study: Any, page: str
 ) -> None:
     address = page.format(study.experiment.renders.all()[0].pk)
-    text = desk.get(f"/admin/{address}").content.decode()
+    text = logged_in.get(f"/admin/{address}").content.decode()
     assert "random features: not the paper's network" in text
 
 
-def test_actions_cancel_and_retry(desk: Any, experiment: Any, queues: None) -> None:
-    desk.post(
+def test_actions_cancel_and_retry(
+    logged_in: Any, experiment: Any, queues: None
+) -> None:
+    logged_in.post(
         "/admin/generation/experiment/",
         {"action": "queue", "_selected_action": [experiment.pk]},
     )
     keys = list(Render.objects.values_list("pk", flat=True))
     for action, status in (("cancel", "cancelled"), ("retry", "queued")):
-        desk.post(
+        logged_in.post(
             "/admin/generation/render/", {"action": action, "_selected_action": keys}
         )
         assert set(Render.objects.values_list("status", flat=True)) == {status}
@@ -209,13 +215,13 @@ def test_staff_without_the_right_see_and_do_nothing(
         "survey/rating/", "analysis/report/", "",
     ],
 )  # fmt: skip
-def test_every_list_of_the_desk_opens(
-    desk: Any, study: Any, page: str, queues: None
+def test_every_list_of_the_admin_opens(
+    logged_in: Any, study: Any, page: str, queues: None
 ) -> None:
-    assert desk.get(f"/admin/{page}").status_code == 200
+    assert logged_in.get(f"/admin/{page}").status_code == 200
 
 
-def test_every_row_of_the_desk_opens(desk: Any, study: Any, queues: None) -> None:
+def test_every_row_of_the_admin_opens(logged_in: Any, study: Any, queues: None) -> None:
     render = study.experiment.renders.all()[0]
     for page in (
         f"generation/sourceimage/{render.content_id}/change/",
@@ -224,7 +230,7 @@ def test_every_row_of_the_desk_opens(desk: Any, study: Any, queues: None) -> Non
         f"survey/study/{study.pk}/change/",
         f"survey/stimulus/{study.stimuli.all()[0].pk}/change/",
     ):
-        response = desk.get(f"/admin/{page}")
+        response = logged_in.get(f"/admin/{page}")
         assert response.status_code == 200, page
 
 
@@ -258,19 +264,21 @@ def test_somebody_who_only_looks_reads_levels_in_words_and_sees_the_pictures(
 
 
 def test_a_pair_is_chosen_on_the_experiments_page_and_changed_on_its_own(
-    desk: Any, experiment: Any
+    logged_in: Any, experiment: Any
 ) -> None:
-    text = desk.get(f"/admin/generation/experiment/{experiment.pk}/change/").content
+    text = logged_in.get(
+        f"/admin/generation/experiment/{experiment.pk}/change/"
+    ).content
     assert b"related-widget-wrapper-link" not in text
-    study = desk.get("/admin/survey/study/add/").content
+    study = logged_in.get("/admin/survey/study/add/").content
     assert b'id="delete_id_experiment"' not in study
 
 
 def test_the_experiments_page_has_one_row_of_buttons_the_main_one_first(
-    desk: Any, experiment: Any
+    logged_in: Any, experiment: Any
 ) -> None:
     page = f"/admin/generation/experiment/{experiment.pk}/change/"
-    text = desk.get(page).content.decode()
+    text = logged_in.get(page).content.decode()
     assert text.count('class="submit-row') == 1
     buttons = re.findall(
         r'<input type="submit"[^>]*value="([^"]*)"[^>]*?( hidden)?>', text
@@ -283,14 +291,14 @@ def test_the_experiments_page_has_one_row_of_buttons_the_main_one_first(
 
 
 def test_queueing_says_what_is_left_and_what_was_there(
-    desk: Any, make_experiment: Callable[..., Any], queues: None
+    logged_in: Any, make_experiment: Callable[..., Any], queues: None
 ) -> None:
     experiment = make_experiment()
     page = "/admin/generation/experiment/"
 
     def said(action: str) -> str:
         asked = {"action": action, "_selected_action": [experiment.pk]}
-        return str(*desk.post(page, asked, follow=True).context["messages"])
+        return str(*logged_in.post(page, asked, follow=True).context["messages"])
 
     first = said("queue")
     assert "2 of 2 renders are queued now" in first and "already" not in first

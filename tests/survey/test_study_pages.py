@@ -32,10 +32,10 @@ def filled(response: Any) -> dict[str, str]:
     return data
 
 
-def change(desk: Any, study: Study, **data: str) -> Any:
+def change(logged_in: Any, study: Study, **data: str) -> Any:
     address = f"/admin/survey/study/{study.pk}/change/"
-    form = filled(desk.get(address))
-    return desk.post(address, form | data, follow=True)
+    form = filled(logged_in.get(address))
+    return logged_in.post(address, form | data, follow=True)
 
 
 @pytest.fixture
@@ -46,16 +46,16 @@ def draft(experiment: Any) -> Study:
     )
 
 
-def test_it_says_what_is_missing_before_it_opens(desk: Any, draft: Study) -> None:
-    page = change(desk, draft, _open="1").content.decode()
+def test_it_says_what_is_missing_before_it_opens(logged_in: Any, draft: Study) -> None:
+    page = change(logged_in, draft, _open="1").content.decode()
     assert "cannot open without" in page
     draft.refresh_from_db()
     assert draft.state == Study.State.DRAFT
 
 
-def test_it_opens_and_shows_its_address(desk: Any, draft: Study) -> None:
+def test_it_opens_and_shows_its_address(logged_in: Any, draft: Study) -> None:
     page = change(
-        desk, draft, controller="x", contact="y", ethics_reference="z", _open="1"
+        logged_in, draft, controller="x", contact="y", ethics_reference="z", _open="1"
     ).content.decode()
     assert "is open" in page
     assert draft.get_absolute_url() in page
@@ -63,19 +63,19 @@ def test_it_opens_and_shows_its_address(desk: Any, draft: Study) -> None:
 
 
 def test_the_head_of_a_studys_page_names_each_way_once(
-    desk: Any, draft: Study, study: Study
+    logged_in: Any, draft: Study, study: Study
 ) -> None:
     for each, shown in ((draft, "Step by step"), (study, "People take part at")):
-        page = desk.get(f"/admin/survey/study/{each.pk}/change/").content.decode()
+        page = logged_in.get(f"/admin/survey/study/{each.pk}/change/").content.decode()
         assert shown in page
         for link in ("Who sees it", "Pre-registration", "Report", "Monitor"):
             assert page.count(f">{link}</a>") == 1, link
 
 
-def test_a_new_study_opens_in_one_step(desk: Any, draft: Study) -> None:
-    form = filled(desk.get("/admin/survey/study/add/"))
+def test_a_new_study_opens_in_one_step(logged_in: Any, draft: Study) -> None:
+    form = filled(logged_in.get("/admin/survey/study/add/"))
     texts = {"controller": "x", "contact": "y", "ethics_reference": "z"}
-    response = desk.post(
+    response = logged_in.post(
         "/admin/survey/study/add/",
         form
         | texts
@@ -86,29 +86,31 @@ def test_a_new_study_opens_in_one_step(desk: Any, draft: Study) -> None:
     assert Study.objects.get(title="Second").state == Study.State.OPEN
 
 
-def test_the_texts_of_an_opened_study_are_frozen(desk: Any, study: Study) -> None:
-    change(desk, study, question="Something else?")
+def test_the_texts_of_an_opened_study_are_frozen(logged_in: Any, study: Study) -> None:
+    change(logged_in, study, question="Something else?")
     study.refresh_from_db()
     assert study.question != "Something else?"
 
 
-def test_it_closes(desk: Any, study: Study) -> None:
-    change(desk, study, _close="1")
+def test_it_closes(logged_in: Any, study: Study) -> None:
+    change(logged_in, study, _close="1")
     study.refresh_from_db()
     assert study.state == Study.State.CLOSED
 
 
-def test_it_can_be_piloted(desk: Any, draft: Study) -> None:
-    change(desk, draft, _pilot="1")
+def test_it_can_be_piloted(logged_in: Any, draft: Study) -> None:
+    change(logged_in, draft, _pilot="1")
     draft.refresh_from_db()
     assert draft.state == Study.State.PILOTING
 
 
-def test_a_study_with_participants_cannot_be_deleted(desk: Any, study: Study) -> None:
+def test_a_study_with_participants_cannot_be_deleted(
+    logged_in: Any, study: Study
+) -> None:
     Participant.objects.create(
         study=study, token_sha256="0", study_version=1, consent_sha256="0", seed=0
     )
-    response = desk.post(
+    response = logged_in.post(
         f"/admin/survey/study/{study.pk}/delete/", {"post": "yes"}, follow=True
     )
     assert response.status_code == 403
@@ -116,7 +118,7 @@ def test_a_study_with_participants_cannot_be_deleted(desk: Any, study: Study) ->
 
 
 def test_a_draft_goes_with_its_pictures_and_leaves_those_of_its_versions(
-    desk: Any, draft: Study, django_capture_on_commit_callbacks: Any
+    logged_in: Any, draft: Study, django_capture_on_commit_callbacks: Any
 ) -> None:
     copying.copy_pictures(draft)
     own, shared = draft.stimuli.all()
@@ -124,24 +126,24 @@ def test_a_draft_goes_with_its_pictures_and_leaves_those_of_its_versions(
     shared.pk, shared.study, shared.render = None, other, None
     shared.save()
     address = f"/admin/survey/study/{draft.pk}/delete/"
-    assert own.code in desk.get(address).content.decode()
+    assert own.code in logged_in.get(address).content.decode()
     with django_capture_on_commit_callbacks(execute=True):
-        page = desk.post(address, {"post": "yes"}, follow=True).content.decode()
+        page = logged_in.post(address, {"post": "yes"}, follow=True).content.decode()
     assert "was deleted successfully" in page
     assert not Study.objects.filter(pk=draft.pk).exists()
     assert not own.picture.storage.exists(str(own.picture))
     assert shared.picture.storage.exists(str(shared.picture))
 
 
-def test_drafts_are_deleted_from_the_list(desk: Any, draft: Study) -> None:
+def test_drafts_are_deleted_from_the_list(logged_in: Any, draft: Study) -> None:
     copying.copy_pictures(draft)
     asked = {"action": "delete_selected", "_selected_action": [draft.pk], "post": "yes"}
-    desk.post("/admin/survey/study/", asked)
+    logged_in.post("/admin/survey/study/", asked)
     assert not Study.objects.exists()
 
 
 def test_a_picture_is_compared_with_a_content_image_of_its_own_study(
-    desk: Any, draft: Study
+    logged_in: Any, draft: Study
 ) -> None:
     twin = Study.objects.create(
         title="Twin", experiment=draft.experiment, owner=draft.owner
@@ -154,42 +156,46 @@ def test_a_picture_is_compared_with_a_content_image_of_its_own_study(
     theirs = twin.stimuli.get(is_reference=True)
     assert shown is not None and shown.reference is not None
     address = f"/admin/survey/stimulus/{shown.pk}/change/"
-    page = desk.get(address).content.decode()
+    page = logged_in.get(address).content.decode()
     assert shown.reference.code in page and theirs.code not in page
-    desk.post(address, {"rated": "on", "reference": theirs.pk})
+    logged_in.post(address, {"rated": "on", "reference": theirs.pk})
     shown.refresh_from_db()
     assert shown.reference.study == draft
 
 
-def test_a_participants_token_is_not_on_any_page(desk: Any, study: Study) -> None:
+def test_a_participants_token_is_not_on_any_page(logged_in: Any, study: Study) -> None:
     row = Participant.objects.create(
         study=study, token_sha256="f" * 64, study_version=1, consent_sha256="0", seed=0
     )
-    page = desk.get(f"/admin/survey/participant/{row.pk}/change/").content.decode()
+    page = logged_in.get(f"/admin/survey/participant/{row.pk}/change/").content.decode()
     assert "f" * 64 not in page
 
 
-def test_one_time_links_come_once_as_csv(desk: Any, study: Study) -> None:
-    response = desk.post(
+def test_one_time_links_come_once_as_csv(logged_in: Any, study: Study) -> None:
+    response = logged_in.post(
         f"/admin/survey/study/{study.pk}/invitations/", {"number": "3"}
     )
     lines = response.content.decode().splitlines()
     assert lines[0] == "link,code" and len(lines) == 4
     assert f"http://testserver/s/{study.slug}/#" in lines[1]
-    page = desk.get(f"/admin/survey/study/{study.pk}/invitations/").content.decode()
+    page = logged_in.get(
+        f"/admin/survey/study/{study.pk}/invitations/"
+    ).content.decode()
     assert (
         "3 one-time links have been made" in page and lines[1].split("#")[1] not in page
     )
 
 
 def test_the_poster_has_the_address_as_a_picture_and_as_text(
-    desk: Any, study: Study
+    logged_in: Any, study: Study
 ) -> None:
-    page = desk.get(f"/admin/survey/study/{study.pk}/poster/").content.decode()
+    page = logged_in.get(f"/admin/survey/study/{study.pk}/poster/").content.decode()
     assert f"http://testserver/s/{study.slug}/" in page and "data:image/svg" in page
 
 
-def test_approvals_need_their_own_right(client: Any, desk: Any, study: Study) -> None:
+def test_approvals_need_their_own_right(
+    client: Any, logged_in: Any, study: Study
+) -> None:
     Recruit.objects.create(
         participant=Participant.objects.create(
             study=study, token_sha256="0", study_version=1, consent_sha256="0", seed=0
@@ -199,13 +205,13 @@ def test_approvals_need_their_own_right(client: Any, desk: Any, study: Study) ->
         delete_on="2999-01-01",
     )
     address = f"/admin/survey/study/{study.pk}/approvals/"
-    assert "prolific,'=5f1,,started,study" in desk.post(address).content.decode()
+    assert "prolific,'=5f1,,started,study" in logged_in.post(address).content.decode()
     Participant.objects.update(pilot=True)
-    assert "prolific,'=5f1,,started,pilot" in desk.post(address).content.decode()
-    group = desk.get("/admin/").wsgi_request.user.groups.get()
+    assert "prolific,'=5f1,,started,pilot" in logged_in.post(address).content.decode()
+    group = logged_in.get("/admin/").wsgi_request.user.groups.get()
     group.permissions.remove(*group.permissions.filter(codename="export_recruit"))
-    assert desk.get(address).status_code == 403
-    assert desk.post(address).status_code == 403
+    assert logged_in.get(address).status_code == 403
+    assert logged_in.post(address).status_code == 403
 
 
 def recruit(study: Study, person: str) -> None:
@@ -255,29 +261,29 @@ def test_approvals_have_the_ids_of_the_versions_a_person_may_change(
 
 
 def test_a_look_at_approvals_writes_no_history_and_a_download_does(
-    desk: Any, study: Study
+    logged_in: Any, study: Study
 ) -> None:
     recruit(study, "5f1")
     later = versions.new_version(study)
     address = f"/admin/survey/study/{later.pk}/approvals/"
-    desk.get(address)
+    logged_in.get(address)
     assert not LogEntry.objects.exists()
-    desk.post(address)
+    logged_in.post(address)
     # The history of those whose ids they are, not of the page it was asked from.
     assert said_in_history(study) == ["Platform ids exported for approval."]
     assert said_in_history(later) == []
 
 
 def test_a_new_version_and_the_preset_form_are_one_click(
-    desk: Any, study: Study
+    logged_in: Any, study: Study
 ) -> None:
-    page = desk.post(f"/admin/survey/study/{study.pk}/version/", follow=True)
+    page = logged_in.post(f"/admin/survey/study/{study.pk}/version/", follow=True)
     assert "This is version 2" in page.content.decode()
     draft = Study.objects.get(version=2)
-    desk.post(f"/admin/survey/study/{draft.pk}/form-preset/")
-    desk.post(f"/admin/survey/study/{draft.pk}/form-preset/")
+    logged_in.post(f"/admin/survey/study/{draft.pk}/form-preset/")
+    logged_in.post(f"/admin/survey/study/{draft.pk}/form-preset/")
     assert draft.form_items.count() == 6
-    desk.post(f"/admin/survey/study/{study.pk}/form-preset/")
+    logged_in.post(f"/admin/survey/study/{study.pk}/form-preset/")
     assert study.form_items.count() == 0
 
 
@@ -295,19 +301,19 @@ def test_a_stranger_gets_none_of_a_studys_pages(
 
 
 def test_a_picture_is_marked_for_practice_until_its_study_opens(
-    desk: Any, draft: Study
+    logged_in: Any, draft: Study
 ) -> None:
-    change(desk, draft, _take_in="1")
+    change(logged_in, draft, _take_in="1")
     [stimulus] = draft.stimuli.all()[:1]
     address = f"/admin/survey/stimulus/?study__id__exact={draft.pk}"
-    formset = desk.get(address).context["cl"].formset
+    formset = logged_in.get(address).context["cl"].formset
     data = {"form-TOTAL_FORMS": str(len(formset.forms)), "_save": "1",
             "form-INITIAL_FORMS": str(len(formset.forms))}  # fmt: skip
     for form in formset.forms:
         data |= {b.html_name: str(b.value()) for b in form if b.value() is not None}
         if form.instance == stimulus:
             data[form["training_order"].html_name] = "1"
-    desk.post(address, data)
+    logged_in.post(address, data)
     stimulus.refresh_from_db()
     assert stimulus.training_order == 1
     # Sent again after it has opened, by a page that was left open.
@@ -317,19 +323,19 @@ def test_a_picture_is_marked_for_practice_until_its_study_opens(
     }
     draft.state = Study.State.OPEN
     draft.save()
-    desk.post(address, data)
+    logged_in.post(address, data)
     stimulus.refresh_from_db()
     assert stimulus.training_order == 1
 
 
 def test_of_an_open_study_the_list_of_pictures_is_text(
-    desk: Any, draft: Study, study: Study
+    logged_in: Any, draft: Study, study: Study
 ) -> None:
     copying.copy_pictures(draft)
     page = "/admin/survey/stimulus/"
 
     def inputs(query: str) -> list[str]:
-        text = desk.get(page + query).content.decode()
+        text = logged_in.get(page + query).content.decode()
         return re.findall(r'<input[^>]*name="form-\d+-rated"[^>]*>', text)
 
     assert len(inputs("")) == 2, "the draft's, not those of the open study"
@@ -339,20 +345,20 @@ def test_of_an_open_study_the_list_of_pictures_is_text(
     assert any(f'aria-label="Rated: {code}"' in it for it in drafts)
     frozen = f"?study__id__exact={study.pk}"
     assert inputs(frozen) == []
-    assert b'name="_save"' not in desk.get(page + frozen).content
+    assert b'name="_save"' not in logged_in.get(page + frozen).content
     [shown, *_] = study.stimuli.all()
     sent = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": shown.pk,
             "form-0-training_order": 1, "_save": "Save"}  # fmt: skip
-    desk.post(page + frozen, sent)
+    logged_in.post(page + frozen, sent)
     shown.refresh_from_db()
     assert shown.training_order is None
 
 
 def test_a_studys_page_offers_what_can_be_done(
-    desk: Any, study: Study, client: Any, make_account: Any
+    logged_in: Any, study: Study, client: Any, make_account: Any
 ) -> None:
     page = f"/admin/survey/study/{study.pk}/change/"
-    text = desk.get(page).content.decode()
+    text = logged_in.get(page).content.decode()
     assert "Back to draft" in text and "One-time links" in text
     # It is frozen: nothing can be added, and nothing is said of how to choose.
     assert "urther questions" not in text
@@ -360,15 +366,15 @@ def test_a_studys_page_offers_what_can_be_done(
     Participant.objects.create(
         study=study, token_sha256="0", study_version=1, consent_sha256="0", seed=0
     )
-    assert "Back to draft" not in desk.get(page).content.decode()
+    assert "Back to draft" not in logged_in.get(page).content.decode()
     Participant.objects.update(simulated=True)
-    assert "Back to draft" in desk.get(page).content.decode()
+    assert "Back to draft" in logged_in.get(page).content.decode()
     client.force_login(make_account("olga", "Observer"))
     assert "One-time links" not in client.get(page).content.decode()
 
 
 def test_a_participants_page_says_in_words_whether_they_count(
-    desk: Any, study: Study
+    logged_in: Any, study: Study
 ) -> None:
     person = Participant.objects.create(
         study=study, token_sha256="0", study_version=1, consent_sha256="0", seed=0
@@ -376,7 +382,7 @@ def test_a_participants_page_says_in_words_whether_they_count(
     page = f"/admin/survey/participant/{person.pk}/change/"
 
     def text() -> str:
-        return str(desk.get(page).content.decode())
+        return str(logged_in.get(page).content.decode())
 
     assert "icon-no" not in text() and "orm answers" not in text()
     link = f"/admin/analysis/report/study/{study.pk}/participants/{person.code}/"
@@ -385,15 +391,17 @@ def test_a_participants_page_says_in_words_whether_they_count(
     assert "no: simulated, excluded" in text()
 
 
-def test_a_draft_cannot_be_closed_and_is_told_so(desk: Any, draft: Study) -> None:
+def test_a_draft_cannot_be_closed_and_is_told_so(logged_in: Any, draft: Study) -> None:
     asked = {"action": "close", "_selected_action": [draft.pk]}
-    page = desk.post("/admin/survey/study/", asked, follow=True).content.decode()
+    page = logged_in.post("/admin/survey/study/", asked, follow=True).content.decode()
     assert "“Draft” is a draft: nothing is to be closed." in page
 
 
-def test_a_form_that_changes_nothing_leaves_no_entry(desk: Any, draft: Study) -> None:
-    change(desk, draft)
+def test_a_form_that_changes_nothing_leaves_no_entry(
+    logged_in: Any, draft: Study
+) -> None:
+    change(logged_in, draft)
     assert not LogEntry.objects.exists()
-    change(desk, draft, title="Other")
+    change(logged_in, draft, title="Other")
     assert LogEntry.objects.count() == 1
-    assert "1 entry" in desk.get("/admin/nstlab/entry/").content.decode()
+    assert "1 entry" in logged_in.get("/admin/nstlab/entry/").content.decode()
