@@ -49,7 +49,7 @@ class State:
     def read(cls, folder: Path) -> State:
         about = json.loads((folder / "index.json").read_text())
         files: dict[str, bytes] = {}
-        for name, file in about["files"].items():
+        for name, file in _named(folder, about["files"]):
             files |= dict(_unpacked(name, (folder / file).read_bytes()))
         slugs = {f"SLUG-{label}": slug for label, slug in about["slugs"].items()}
         # The longest path first: one may lie in another.
@@ -59,6 +59,20 @@ class State:
             if name.endswith(".png"):
                 state.pixels.add(_pixel_sha256(data))
         return state
+
+
+def _named(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Files by name; those of a grid, which are called after digests, by settings."""
+    for name, file in files.items():
+        if found := re.fullmatch(r"(engine grid\|)([0-9a-f]{16})(\..*)", name):
+            told = json.loads(
+                (folder / files[f"{found[1]}{found[2]}.json"]).read_text()
+            )
+            chosen = told["settings"]
+            called = f"{chosen['objective']} {chosen['optimiser']}"
+            yield f"{found[1]}{called}{found[3]}", file
+        else:
+            yield name, file
 
 
 def _unpacked(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -91,7 +105,10 @@ def lines(name: str, data: bytes, state: State) -> list[str]:
         ]
         pixels = sha256(image.tobytes()).hexdigest()
         return [f"{image.format} {image.mode} {image.size} {pixels}", *text]
-    if ending in ("bin", "pdf", "gz"):
+    if data.startswith(b"%PDF"):
+        dated = masked(data.decode("latin-1"), {})
+        return [sha256(dated.encode()).hexdigest()]
+    if ending == "bin":
         return [sha256(data).hexdigest()]
     text_of_file = data.decode("utf-8", "backslashreplace")
     if ending == "csv":

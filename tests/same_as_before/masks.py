@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-# Names that settings had before they took those of the CSV's columns.
+# Names that settings had before they took those of the CSV's columns, and classes and
+# style sheets before they had plain ones.
 RENAMED = {
+    "nst-desk": "nst-overview",
     "content_layers": "content_layer",
     "tv_weights": "tv_weight",
     "start_from": "start",
@@ -29,6 +31,9 @@ PLAIN: list[tuple[str, str]] = [
     # A static file's folder and fingerprint.
     (r"/static/(?:[\w.-]+/)*([\w-]+(?:\.[\w-]+)*?)(?:\.[0-9a-f]{12})?\.(\w+)\b",
      r"/static/\1.\2"),
+    (r"/static/desk\.css", "/static/pages.css"),
+    (r"CONTENT_LAYERS\b", "CONTENT_LAYER"),  # in a command's help
+    (r"D:\d{14}Z", "TIME"),  # in a PDF
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?", "TIME"),
     (rf"(?:{_MONTHS}) \d+, \d{{4}}(?:, (?:\d+(?::\d\d)? [ap]\.m\.|noon|midnight))?",
      "TIME"),
@@ -45,7 +50,12 @@ PLAIN: list[tuple[str, str]] = [
     (r"\b[\w.-]+:\d{2,7}(?=:|</|$)", "WORKER"),
     (r"^expires: .*", "expires"),
     (r"\b(?:[a-km-np-z2-9]{4}-){5}[a-km-np-z2-9]{4}\b", "RECEIPT"),
-    (r"\d+\.dev\d+\+?[\w.]*", "VERSION"),
+    (r"\b0\.1\.0(?:\.dev0)?\b", "VERSION"),
+    (r'("engine": )"\d+"', r"\1ENGINE"),
+    (r"(<dt>engine</dt><dd>|NSTLab engine |engine version )\d+", r"\1ENGINE"),
+    # Keys of content types and rights, which are made in the order of imports.
+    (r"(/admin/r/|\?kind=)\d+", r"\1KEY"),
+    (r'<option value="\d+"(?=[^>]*>[^<|]*\|[^<|]*\| Can )', '<option value="KEY"'),
     (r"\b[0-9a-f]{40}\b", "COMMIT"),
 ]  # fmt: skip
 
@@ -75,7 +85,7 @@ def masked(
     for word, path in places.items():
         text = text.replace(path, word)
     for old, new in RENAMED.items():
-        text = re.sub(rf"\b{old}\b", new, text)
+        text = re.sub(rf"(?<![a-zA-Z]){old}(?![a-zA-Z])", new, text)
     for pattern, instead in PLAIN:
         text = re.sub(pattern, instead, text, flags=re.MULTILINE)
     for word, pattern in NUMBERED:

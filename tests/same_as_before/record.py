@@ -123,6 +123,7 @@ class Recorder:
         """Keep a reply: its head, and its body by its kind."""
         for label, slug in self.slugs.items():
             asked = asked.replace(slug, label)
+        asked = re.sub(r"/admin/r/\d+/", "/admin/r/KEY/", asked)
         kind = reply.headers.get("Content-Type", "").partition(";")[0]
         ending = {
             "text/html": "html", "text/csv": "csv", "image/png": "png",
