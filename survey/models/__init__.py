@@ -6,6 +6,12 @@ people (`participants`, `recruiting`) and what they are asked (`trials`).
 
 from __future__ import annotations
 
+# In the order in which pages list what belongs to a study.
+# isort: off
+from survey.models.studies import CHECKS, Study, language_choices, study_slug
+from survey.models.texts import FormItem, Question, Translation
+from survey.models.stimuli import Stimulus, stimulus_code, stimulus_path
+from survey.models.uploads import Upload, UploadedPicture, archive_path
 from survey.models.participants import (
     DROPPED_AFTER,
     FormAnswer,
@@ -16,11 +22,8 @@ from survey.models.participants import (
     participant_code,
 )
 from survey.models.recruiting import Invitation, Recruit
-from survey.models.stimuli import Stimulus, stimulus_code, stimulus_path
-from survey.models.studies import CHECKS, Study, language_choices, study_slug
-from survey.models.texts import FormItem, Question, Translation
 from survey.models.trials import Item, Rating, Trial
-from survey.models.uploads import Upload, UploadedPicture, archive_path
+# isort: on
 
 __all__ = [
     "CHECKS",
