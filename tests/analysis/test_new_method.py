@@ -24,7 +24,7 @@ from analysis.models import Report
 from analysis.monitor import watch
 from analysis.reports import compute
 from survey import methods
-from survey.client import InProcess, play
+from survey.client import InProcess, take_part
 from survey.methods.scales import Scale
 from survey.models import Participant, Rating
 from survey.studies.lifecycle import open_study
@@ -114,7 +114,7 @@ def test_a_new_method_goes_from_the_wizard_to_the_bundle(
     Participant.objects.all().delete()
     best = study.stimuli.order_by("pk")[0].code
     for _ in range(2):
-        play(InProcess("testserver"), study.get_absolute_url(), method=twofold,
+        take_part(InProcess("testserver"), study.get_absolute_url(), method=twofold,
              choose=lambda code: code == best)  # fmt: skip
     assert set(
         Rating.objects.values_list("rating", "choice", "scale_min", "scale_max")
