@@ -19,14 +19,8 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from analysis.bundle.read import (
-    CODE,
-    START,
-    BrokenBundle,
-    checked,
-    keep_origin,
-    reason_of,
-)
+from analysis.bundle.archive import BrokenBundle
+from analysis.bundle.read import CODE, START, checked, keep_origin, reason_of
 from analysis.models import Import
 from analysis.scales import FIELDS
 from nstlab.core.csv_cells import unguarded

@@ -1,20 +1,15 @@
 """A study from a file that a lab has made: an open-science bundle.
 
 Whatever the file says is checked before a row is written, and everything is written or
-nothing. A ZIP is read in memory, member by member: no path of it is ever followed, and
-what it claims to unpack to is bounded before anything is unpacked.
+nothing. The archive itself is looked over in `analysis.bundle.archive`.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import re
 import secrets
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -25,8 +20,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, models, transaction
 
+from analysis.bundle.archive import ArchiveReader, BrokenBundle
 from analysis.bundle.fields import (
-    FORMAT,
     PREREGISTRATION,
     STIMULUS_FIELDS,
     STUDY_FIELDS,
@@ -45,8 +40,7 @@ from analysis.preregistration import record
 from analysis.scales import FIELDS, scale_of
 from generation.engine.errors import ImageRefused
 from generation.engine.pictures.files import open_picture, pixel_sha256
-from nstlab.core import history, old_names
-from nstlab.core.csv_cells import unguarded
+from nstlab.core import history
 from survey.codes import token_hash
 from survey.methods import Answers, method_of
 from survey.methods.scales import BrokenScale, Scale
@@ -64,31 +58,14 @@ from survey.studies.copying import (
     keep_with_references,
     write_picture,
 )
-from survey.studies.uploads import UNREADABLE
 
 # Imported times are seconds since each person's start; this stands for that start.
 START = datetime(2000, 1, 1, tzinfo=UTC)
-MOST_FILES = 20_000
-MOST_TOTAL = 4 * 1024**3
-MOST_TEXT = 512 * 1024**2
-MOST_PICTURE = 64 * 1024**2
-MEMBERS = re.compile(
-    r"README\.md|dataset_description\.json|study\.json|checksums\.sha256"
-    r"|preregistration\.json"
-    r"|data/study-[A-Za-z0-9]+_table-[a-z]+_data\.csv"
-    r"|documentation/codebook\.csv"
-    r"|materials/stimuli/[A-Za-z0-9_-]{1,20}\.png"
-    # Charts are called after factors, in older bundles by their very names.
-    r"|results/(?!\.{0,2}/)([^\x00-\x1f\x7f\\/]|/(?!\.{0,2}/)){1,400}"
-    r"\.(csv|json|svg|png)"
-)
 CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
 # What a bundle does not say about a person.
 EMPTY_OF_A_PERSON = (
     "study", "checks", "pixel_ratio", "finished_at", "form_done_at", "checks_done_at"
 )  # fmt: skip
-DEEPEST = 50  # JSON in JSON
-LARGEST = 1e300  # what an upload takes for a number
 LONGEST_NAME = 1000  # characters of a factor in a bundle
 KINDS: tuple[tuple[type[models.Field], tuple[type, ...], str], ...] = (
     (models.BooleanField, (bool,), "true or false"),
@@ -98,210 +75,6 @@ KINDS: tuple[tuple[type[models.Field], tuple[type, ...], str], ...] = (
     (models.Field, (str,), "a text"),
 )
 """What stands in JSON for a field, the first that it is."""
-SHOWN = 20  # sentences before "and … more"
-
-
-class BrokenBundle(ValueError):
-    """The file cannot become a study; one sentence a reason. Nothing was written."""
-
-    def __init__(self, *sentences: str) -> None:
-        shown = [*sentences[:SHOWN]]
-        if len(sentences) > SHOWN:
-            shown.append(f"… and {len(sentences) - SHOWN} more.")
-        super().__init__("\n".join(shown))
-        self.sentences = shown
-
-
-# The archive ------------------------------------------------------------------
-
-
-class BundleArchive:
-    """A bundle that was looked over: known names, bounded sizes, right checksums.
-
-    Raises BrokenBundle for any other file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (*UNREADABLE, ValueError) as error:
-            raise BrokenBundle(
-                f"{path.name} is no ZIP: {error}. Take the file as the lab made it."
-            ) from error
-        self._members = self._checked_members()
-        self.settings = self.json("study.json")
-        self._check_sums()
-        if self.settings.get("format") != "nstlab-bundle":
-            raise BrokenBundle("study.json is not that of a bundle of NSTLab.")
-        if self.settings.get("format_version") != FORMAT:
-            raise BrokenBundle(
-                f"The bundle has format {self.settings.get('format_version')!r}; this "
-                f"program reads {FORMAT}."
-            )
-        said = self.settings.get("report")
-        if not isinstance(said, dict) or not isinstance(
-            said.get("include_simulated"), bool
-        ):
-            raise BrokenBundle(
-                "study.json does not say whether its report counts simulated people: "
-                'put "report": {"include_simulated": false} there, or true.'
-            )
-
-    def __enter__(self) -> BundleArchive:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._zip.close()
-
-    def _checked_members(self) -> dict[str, zipfile.ZipInfo]:
-        members = self._zip.infolist()
-        if len(members) > MOST_FILES:
-            raise BrokenBundle(f"{len(members)} files; a bundle has {MOST_FILES}.")
-        wrong = []
-        known: dict[str, zipfile.ZipInfo] = {}
-        for info in members:
-            most = MOST_PICTURE if info.filename.endswith(".png") else MOST_TEXT
-            if not MEMBERS.fullmatch(info.filename):
-                wrong.append(f"{info.filename!r} does not belong into a bundle.")
-            elif info.filename in known:
-                wrong.append(f"{info.filename} is there twice.")
-            elif info.file_size > most:
-                wrong.append(f"{info.filename} unpacks to {info.file_size} bytes.")
-            elif info.flag_bits & 1:
-                wrong.append(f"{info.filename} is encrypted.")
-            known[info.filename] = info
-        if sum(info.file_size for info in members) > MOST_TOTAL:
-            wrong.append(f"Unpacked it has more than {MOST_TOTAL // 1024**3} GiB.")
-        if wrong:
-            raise BrokenBundle(*wrong)
-        return known
-
-    def names(self, folder: str) -> list[str]:
-        """The files in a folder, in their order."""
-        return [name for name in self._members if name.startswith(f"{folder}/")]
-
-    def read(self, name: str) -> bytes:
-        """One file, no longer than it said."""
-        if name not in self._members:
-            raise BrokenBundle(f"The bundle has no {name}.")
-        try:
-            with self._zip.open(self._members[name]) as file:
-                data = file.read(self._members[name].file_size + 1)
-        except (*UNREADABLE, ValueError) as error:
-            raise BrokenBundle(f"{name} cannot be unpacked: {error}.") from error
-        if len(data) != self._members[name].file_size:
-            raise BrokenBundle(f"{name} is not as long as the archive says.")
-        return data
-
-    def text(self, name: str) -> str:
-        try:
-            text = self.read(name).decode()
-        except UnicodeDecodeError as error:
-            raise BrokenBundle(f"{name} is not UTF-8 text.") from error
-        if "\0" in text:
-            raise BrokenBundle(f"{name} has a NUL character, which no text has.")
-        return text
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._members
-
-    def json(self, name: str) -> dict[str, Any]:
-        try:
-            value = json.loads(
-                self.text(name),
-                parse_constant=_refused_constant,
-                object_pairs_hook=_each_key_once,
-            )
-            _check_storable(value)
-        except RecursionError as error:
-            raise BrokenBundle(f"{name} is nested too deeply.") from error
-        except BrokenBundle:
-            raise
-        except ValueError as error:
-            raise BrokenBundle(f"{name} is not JSON as it should be: {error}.") from (
-                error
-            )
-        if not isinstance(value, dict):
-            raise BrokenBundle(f"{name} is not a JSON object.")
-        return value
-
-    def _check_sums(self) -> None:
-        listed = {}
-        for line in filter(None, self.text("checksums.sha256").split("\n")):
-            digest, _, name = line.partition("  ")
-            listed[name] = digest
-        wrong = [
-            f"{name} is not the file that checksums.sha256 lists: take the bundle as "
-            "the lab made it, or list the sha256 of what you changed on purpose."
-            for name in self._members
-            if name != "checksums.sha256"
-            and hashlib.sha256(self.read(name)).hexdigest() != listed.pop(name, None)
-        ]
-        wrong += [f"{name} is listed and missing." for name in listed]
-        if wrong:
-            raise BrokenBundle(*wrong)
-
-    def table(self, kind: str, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
-        """Line number and row of a data file, which has at least these columns."""
-        names = [it for it in self.names("data") if f"_table-{kind}_" in it]
-        if len(names) != 1:
-            raise BrokenBundle(f"{len(names)} tables of {kind}; there must be one.")
-        reader = csv.reader(io.StringIO(self.text(names[0]), newline=""))
-        try:
-            header = [old_names.COLUMNS.get(it, it) for it in next(reader, [])]
-            missing = set(columns) - set(header)
-            if missing:
-                raise BrokenBundle(
-                    f"{names[0]} has no column {', '.join(sorted(missing))}."
-                )
-            if twice := [name for name in columns if header.count(name) > 1]:
-                raise BrokenBundle(f"{names[0]} has two columns {', '.join(twice)}.")
-            for row in reader:
-                if len(row) != len(header):
-                    raise BrokenBundle(
-                        f"Line {reader.line_num} of {names[0]} has not as many cells "
-                        "as the header."
-                    )
-                yield (
-                    reader.line_num,
-                    dict(zip(header, map(unguarded, row), strict=True)),
-                )
-        except csv.Error as error:
-            raise BrokenBundle(f"{names[0]}: {error}.") from error
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:40]!r} is there twice")
-    return found
-
-
-def _check_storable(value: Any) -> None:
-    """Raises ValueError for what a database cannot keep, at any depth."""
-    left = [(value, 0)]
-    while left:
-        each, depth = left.pop()
-        if depth > DEEPEST:
-            raise ValueError(f"it is nested more than {DEEPEST} times")
-        if isinstance(each, dict):
-            left += [(part, depth + 1) for pair in each.items() for part in pair]
-        elif isinstance(each, list):
-            left += [(part, depth + 1) for part in each]
-        elif isinstance(each, str):
-            if "\0" in each or any("\ud800" <= sign <= "\udfff" for sign in each):
-                raise ValueError(f"{each[:40]!r} has a character that no text has")
-        elif isinstance(each, int | float) and not abs(each) < LARGEST:
-            raise ValueError("a number is out of all bounds")
-
-
-def _refused_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
-
-
-# A bundle becomes a study -----------------------------------------------------
 
 
 def import_bundle(path: Path, *, owner: Any = None) -> Study:
@@ -310,7 +83,7 @@ def import_bundle(path: Path, *, owner: Any = None) -> Study:
     Raises BrokenBundle; then nothing was written, and no picture is left.
     """
     made: dict[str, Stimulus] = {}
-    with discarding_files(made), BundleArchive(path) as bundle, _as_a_bundle_has_it():
+    with discarding_files(made), ArchiveReader(path) as bundle, _as_a_bundle_has_it():
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         # Before the database is held: others write ratings meanwhile.
@@ -366,7 +139,7 @@ def _about_imported(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _study_of(
-    bundle: BundleArchive,
+    bundle: ArchiveReader,
     owner: Any,
     stimuli: dict[str, Stimulus],
     about: Mapping[str, Any],
@@ -391,7 +164,7 @@ def differences(path: Path, study: Study) -> list[str]:
     """The tables of the bundle's report that this lab computes otherwise: none."""
     from analysis.reports import compute
 
-    with BundleArchive(path) as bundle:
+    with ArchiveReader(path) as bundle:
         simulated = bool(bundle.settings["report"]["include_simulated"])
         _, report = compute.build(study, include_simulated=simulated, shared=True)
         computed = compute.report_files(report)
@@ -472,7 +245,7 @@ def _study(settings: Mapping[str, Any], owner: Any) -> Study:
     return study
 
 
-def _write_stimuli(bundle: BundleArchive, made: dict[str, Stimulus]) -> None:
+def _write_stimuli(bundle: ArchiveReader, made: dict[str, Stimulus]) -> None:
     """Unsaved stimuli by code, each with its file if the bundle has its picture.
 
     What has been written is in `made`, also when a later one is refused.
@@ -522,7 +295,7 @@ def _write_picture(stimulus: Stimulus, data: bytes) -> None:
 
 
 def _keep_stimuli(
-    bundle: BundleArchive, study: Study, stimuli: Mapping[str, Stimulus]
+    bundle: ArchiveReader, study: Study, stimuli: Mapping[str, Stimulus]
 ) -> None:
     for stimulus in stimuli.values():
         stimulus.study = study
@@ -537,7 +310,7 @@ def _keep_stimuli(
     keep_with_references(stimuli, references)
 
 
-def _participants(bundle: BundleArchive, study: Study) -> dict[str, Participant]:
+def _participants(bundle: ArchiveReader, study: Study) -> dict[str, Participant]:
     rows: list[Participant] = []
     wrong = []
     seen = set()
@@ -577,7 +350,7 @@ def _participants(bundle: BundleArchive, study: Study) -> dict[str, Participant]
 
 
 def _answers(
-    bundle: BundleArchive,
+    bundle: ArchiveReader,
     study: Study,
     stimuli: Mapping[str, Stimulus],
     people: Mapping[str, Participant],

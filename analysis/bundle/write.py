@@ -8,13 +8,12 @@ alike. Runs in a worker or a command: it computes the report.
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import IO, Any
 
+from analysis.bundle.archive import ArchiveWriter
 from analysis.bundle.fields import (
     DEMOGRAPHICS,
     FORMAT,
@@ -30,7 +29,7 @@ from analysis.preregistration import freezing, record
 from analysis.reports import compute, method_text, snapshot
 from analysis.scales import FIELDS as SCALE_FIELDS
 from analysis.stats.codebook import codebook, describe
-from analysis.stats.writing import csv_text, plain
+from analysis.stats.writing import csv_text
 from nstlab.core.storage import read_stored
 from survey.models import FormItem, Participant, Stimulus, Study
 
@@ -54,7 +53,7 @@ def write_bundle(
     only those go in whose source images have an open licence and show nobody who has
     not agreed.
     """
-    with snapshot.one_reading(), _Archive(target) as archive:
+    with snapshot.one_reading(), ArchiveWriter(target) as archive:
         study.refresh_from_db()
         tables = _tables(study)
         stem = f"study-{_ratings_sha256(study)[:10]}"
@@ -102,49 +101,6 @@ def write_bundle(
         archive.add_json("dataset_description.json", _psych_ds(study, tables))
         readme = _readme(study, stimuli, registered=plan is not None)
         archive.add("README.md", readme.encode())
-
-
-class _Archive:
-    """A ZIP without dates, with a list of checksums."""
-
-    def __init__(self, target: IO[bytes]) -> None:
-        self._zip = zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED)
-        self._sums: dict[str, str] = {}
-
-    def add(self, name: str, data: bytes) -> None:
-        self._sums[name] = hashlib.sha256(data).hexdigest()
-        self._zip.writestr(_member(name), data)
-
-    def add_json(self, name: str, value: Any) -> None:
-        text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-        self.add(name, f"{text}\n".encode())
-
-    def add_lines(self, name: str, lines: Iterable[str]) -> None:
-        """A text that need not be held whole."""
-        digest = hashlib.sha256()
-        with self._zip.open(_member(name), "w", force_zip64=True) as file:
-            for line in lines:
-                data = line.encode()
-                digest.update(data)
-                file.write(data)
-        self._sums[name] = digest.hexdigest()
-
-    def __enter__(self) -> _Archive:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            names = sorted(self._sums)
-            sums = "".join(f"{self._sums[name]}  {name}\n" for name in names)
-            self._zip.writestr(_member("checksums.sha256"), sums)
-        self._zip.close()
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-    packed = name.endswith(".png")
-    info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-    return info
 
 
 # The data ---------------------------------------------------------------------
@@ -280,7 +236,7 @@ def _ratings_sha256(study: Study) -> str:
 
 
 def _stimulus(
-    archive: _Archive, stimulus: Stimulus, *, all_pictures: bool
+    archive: ArchiveWriter, stimulus: Stimulus, *, all_pictures: bool
 ) -> dict[str, Any]:
     """What the bundle says about a stimulus; its picture goes in if it may."""
     render = stimulus.render

@@ -18,9 +18,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from analysis.bundle import read, write
+from analysis.bundle.archive import BrokenBundle
 from analysis.bundle.fields import PRIVATE, SHARED
 from analysis.bundle.licences import left_out, objections
-from analysis.bundle.read import BrokenBundle, differences, import_bundle
+from analysis.bundle.read import differences, import_bundle
 from analysis.bundle.tasks import make_bundle
 from analysis.bundle.write import FEWEST, linkable, merge_small, write_bundle
 from analysis.columns import RATINGS_LONG

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.bundle.archive import BrokenBundle
 from analysis.bundle.fields import SHARED
-from analysis.bundle.read import BrokenBundle, import_bundle
+from analysis.bundle.read import import_bundle
 from analysis.charts import registry
 from analysis.columns import (
     COLUMNS,

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 
-from analysis.bundle.read import BrokenBundle, import_bundle
+from analysis.bundle.archive import BrokenBundle
+from analysis.bundle.read import import_bundle
 from analysis.bundle.write import write_bundle
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, ratings_rows

@@ -11,7 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from analysis import monitor
-from analysis.bundle.read import BrokenBundle, differences, import_bundle
+from analysis.bundle.archive import BrokenBundle
+from analysis.bundle.read import differences, import_bundle
 from analysis.bundle.write import write_bundle
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, matrix_lines, ratings_rows

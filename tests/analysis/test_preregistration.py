@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from django.db import IntegrityError
 
-from analysis.bundle.read import BrokenBundle, differences, import_bundle
+from analysis.bundle.archive import BrokenBundle
+from analysis.bundle.read import differences, import_bundle
 from analysis.models import Preregistration, Report
 from analysis.preregistration import freezing, record
 from analysis.preregistration import plan as planning

@@ -18,7 +18,8 @@ class Command(BaseCommand):
         parser.add_argument("--owner", help="user name of whom the study belongs to")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from analysis.bundle.read import BrokenBundle, differences, import_bundle
+        from analysis.bundle.archive import BrokenBundle
+        from analysis.bundle.read import differences, import_bundle
 
         path: Path = options["file"]
         if not path.is_file():

@@ -58,7 +58,7 @@ class Command(BaseCommand):
         parser.add_argument("--owner", help="user name of whom the study belongs to")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from analysis.bundle.read import BrokenBundle
+        from analysis.bundle.archive import BrokenBundle
         from analysis.foreign_ratings import import_ratings
 
         path: Path = options["file"]
