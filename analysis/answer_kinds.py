@@ -1,4 +1,4 @@
-"""What the lab does with each kind of answers: what a report on them has, and has not.
+"""The kinds of answers, and what a report on each of them has, and has not.
 
 A study's method says which kind its answers are (`survey.methods.Answers`); whoever
 computes or shows something asks here, never for the method's name. No pandas, for the
@@ -17,14 +17,14 @@ from survey.models import Study
 
 @dataclass(frozen=True)
 class AnswerKind:
-    """What is said, offered and left out of answers of one kind."""
+    """The words and limits of one kind of answers."""
 
     word: str
-    """What people give, in sentences that count it."""
+    """The word for them in sentences that count them."""
     interval: str = ""
-    """What its intervals are, in a report; "" if the report's options decide."""
+    """The intervals of a report on them; "" if the report's options decide."""
     screened: bool = True
-    """Whether rules judge people by such answers: by screening, or as too fast."""
+    """True where rules judge people by such answers: by screening, or as too fast."""
     taken: frozenset[str] = frozenset()
     """Columns of its tables that no factor can have, beside those of every study."""
     no_matrix: str = ""

@@ -479,7 +479,7 @@ def fields_of(start: str, columns: Mapping[str, Column]) -> tuple[str, ...]:
 def read_cells(
     row: Mapping[str, str], columns: Mapping[str, Column], start: str = ""
 ) -> dict[str, Any]:
-    """What an import keeps of a bundle's row as it stands, by field.
+    """Read the cells of a bundle's row that an import keeps as they stand, by field.
 
     `start` is that of the fields' paths. Raises ValueError for a cell that is none of
     its column.

@@ -79,7 +79,7 @@ def forget_reasons(_study: Study) -> None:
 
 
 def history(participants: QuerySet[Participant]) -> QuerySet[LogEntry]:
-    """Who excluded or counted these people again, when and why, newest first."""
+    """The log of excluding or counting these people again, newest first."""
     keys = participants.order_by().annotate(key=Cast("pk", CharField()))
     return (
         LogEntry.objects.filter(

@@ -1,4 +1,4 @@
-"""What is streamed from the database: every planned trial, or a matrix of ratings.
+"""Files streamed from the database: every planned trial, or a matrix of ratings.
 
 No pandas here: the web process sends these files itself.
 """

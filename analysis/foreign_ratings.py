@@ -230,7 +230,7 @@ class _Wording:
 
 
 def _asked(ratings: Ratings) -> list[str]:
-    """What the file calls its questions, those of checks aside."""
+    """The questions under the file's own names, those of checks aside."""
     labels = [str(it) for it in ratings.questions if it is not None]
     if "question" in ratings.frame and "kind" in ratings.frame:
         rows = ratings.frame[(ratings.frame["kind"] != Trial.Kind.CATCH).to_numpy()]

@@ -205,7 +205,7 @@ class Import(models.Model):
 
 
 class Preregistration(models.Model):
-    """What was fixed about a study's analysis before its results were known.
+    """The plan of a study's analysis, fixed before its results were known.
 
     A draft until it is frozen, once and for all; `analysis.preregistration` writes it.
     """

@@ -42,7 +42,7 @@ MOST_SHOWN = 50  # flagged people
 
 @dataclass(frozen=True)
 class People:
-    """Who takes part: pilots are never counted, simulated people only when asked."""
+    """Counts of people: pilots never count, simulated ones only when asked."""
 
     started: int
     active: int

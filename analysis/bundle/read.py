@@ -74,7 +74,7 @@ KINDS: tuple[tuple[type[models.Field], tuple[type, ...], str], ...] = (
     (models.JSONField, (dict,), "an object"),
     (models.Field, (str,), "a text"),
 )
-"""What stands in JSON for a field, the first that it is."""
+"""The values in JSON of each kind of field: the first kind that a field is counts."""
 
 
 def import_bundle(path: Path, *, owner: Any = None) -> Study:
@@ -111,7 +111,7 @@ def _as_a_bundle_has_it() -> Iterator[None]:
 
 
 def _about_imported(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of ratings that were imported before; nothing of a lab's own."""
+    """The facts on ratings that were imported before; none of a lab's own."""
     if "imported" not in settings:
         return {}
     given = settings["imported"]
@@ -189,7 +189,7 @@ def checked(row: models.Model, **exclude: Any) -> Any:
 def _values_of(
     model: type[models.Model], given: Any, names: Iterable[str], what: str
 ) -> dict[str, Any]:
-    """What study.json says under these names of a model's fields, each of its kind.
+    """The values in study.json under these names of a model's fields, each of its kind.
 
     Raises BrokenBundle for what is missing or of another kind.
     """
@@ -484,7 +484,7 @@ def _after(seconds: float) -> datetime:
 
 
 def reason_of(error: ValueError | ValidationError) -> str:
-    """What is wrong, with the field it is about; without its full stop."""
+    """The sentence of an error, with the field it is about; without its full stop."""
     if not isinstance(error, ValidationError):
         return str(error)
     named = getattr(error, "error_dict", {})

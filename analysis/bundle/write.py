@@ -136,7 +136,7 @@ def _tables(study: Study) -> dict[str, tuple[Sequence[str], Rows]]:
 
 
 def _about_imported(study: Study) -> dict[str, Any]:
-    """What is known about the ratings of a study that came from a file."""
+    """The facts on the ratings of a study that came from a file."""
     origin = Import.objects.filter(study=study).first()
     if origin is None:
         return {}
@@ -172,7 +172,7 @@ def _participants(
 
 
 def _answers(study: Study, people: Sequence[Participant]) -> dict[str, list[str]]:
-    """What is known about each person, by variable; "" where nothing is."""
+    """The answers of each person, by variable; "" where there is none."""
     known: dict[str, list[str]] = {
         "device_class": [person.device_class for person in people],
         "language": [person.language for person in people],
@@ -238,7 +238,7 @@ def _ratings_sha256(study: Study) -> str:
 def _stimulus(
     archive: ArchiveWriter, stimulus: Stimulus, *, all_pictures: bool
 ) -> dict[str, Any]:
-    """What the bundle says about a stimulus; its picture goes in if it may."""
+    """The entry of a stimulus in study.json; its picture goes in if it may."""
     render = stimulus.render
     against = [] if all_pictures else objections(stimulus)
     picture = None

@@ -1,4 +1,4 @@
-"""What charts share: their files, their style, axes, whiskers, pictures. matplotlib.
+"""The parts that charts share: files, style, axes, whiskers, pictures. matplotlib.
 
 Every chart is SVG and PNG, the same bytes for the same tables, in colours that colour-
 blind people can tell apart (Okabe and Ito; viridis) and that a grey printer keeps

@@ -181,7 +181,7 @@ def levels_in_order(column: pd.Series) -> list[Any]:
 
 
 def has_order(table: pd.DataFrame, name: str) -> bool:
-    """Whether a line between two levels means something: numbers, depths."""
+    """True where a line between two levels means something: numbers, depths."""
     if name in FACTORS and FACTORS[name].kind == "ordered":
         return True
     return proposed_kind(name, table[name]) == "numeric"

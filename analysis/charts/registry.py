@@ -35,7 +35,7 @@ class ChartKind:
 
     @property
     def answers(self) -> str:
-        """What people must have given for it: ratings or choices, as for its table."""
+        """The answers it needs, ratings or choices: those of its table."""
         return TABLES[self.table].answers
 
 

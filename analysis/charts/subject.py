@@ -19,7 +19,7 @@ TITLE_IN_LABEL = 15
 
 @dataclass(frozen=True)
 class Subject:
-    """What the charts are about: tables, scale, interval level, pictures by stimulus.
+    """The subject of all charts: tables, scale, interval level, pictures by stimulus.
 
     `factors` are the columns that vary between stimuli; `thumbnails` are RGB.
     """
@@ -63,7 +63,7 @@ class Subject:
         return [(str(q), part) for q, part in table.groupby("question", sort=False)]
 
     def label(self, row: Mapping[str, Any], *, short: bool = False) -> str:
-        """What distinguishes a stimulus from the others, in the field's words.
+        """The words that tell a stimulus from the others.
 
         `short` takes the middle out of long titles; no setting is ever cut. An
         original is called a reference, by its content or else its code.

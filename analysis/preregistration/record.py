@@ -90,7 +90,7 @@ def _check_words(plan: Mapping[str, Any]) -> None:
 
 
 def statement(row: Preregistration) -> dict[str, Any]:
-    """What a report says about a frozen plan, as JSON."""
+    """The words of a report about a frozen plan, as JSON."""
     planned = row.plan["contrasts"]
     return {
         **{name: value for name, value in record(row).items() if name != "plan"},

@@ -71,7 +71,7 @@ def _of_ratings(
     plan: Preregistration | None,
     chosen: dict[str, Any],
 ) -> stats.Results:
-    """What ratings give: means and their intervals, contrasts, raters, agreement."""
+    """The tables of ratings: means with intervals, contrasts, raters, agreement."""
     from analysis.charts.factor_pairs import crossed
     from analysis.stats import report as stats
     from analysis.stats.case import Options
@@ -108,7 +108,7 @@ def _options(plan: Preregistration | None, chosen: dict[str, Any]) -> dict[str, 
 
 
 def _planned_in_vain(plan: Preregistration | None) -> list[str]:
-    """What a plan for choices names that nothing can be done with."""
+    """Sentences on what a plan for choices names in vain."""
     screen = options_of(plan).get("screen", "none")
     if screen == "none":
         return []
@@ -154,7 +154,7 @@ def _of_choices(
     plan: Preregistration | None,
     chosen: dict[str, Any],
 ) -> stats.Results:
-    """What choices give: one scale, with the parameters of each picture beside it."""
+    """The table of choices: one scale, the parameters of each picture beside it."""
     import pandas as pd
 
     from analysis.stats import report as stats
@@ -181,7 +181,7 @@ BUILDERS: dict[
     Answers,
     Callable[[Study, Ratings, Preregistration | None, dict[str, Any]], stats.Results],
 ] = {Answers.RATINGS: _of_ratings, Answers.CHOICES: _of_choices}
-"""What computes the tables, by the kind of a study's answers. Each gets the answers
+"""The computation of the tables, by the kind of a study's answers: it gets the answers
 that count, what was pre-registered, and the options that were asked for by name."""
 
 
@@ -218,8 +218,8 @@ def compute(
     pictures: Collection[str] | None = None,
     **chosen: Any,
 ) -> dict[str, Any]:
-    """What a done report keeps: its files, its charts, the method, and which data it
-    rests on, all from one reading.
+    """Compute what a done report keeps: its files, its charts, the method, and which
+    data it rests on, all from one reading.
 
     `pictures` may be shown in the charts, by stimulus; all if None. `chosen` as for
     `build`.

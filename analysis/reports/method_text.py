@@ -29,8 +29,8 @@ def scale_sentence(study: Study) -> str:
 
 
 def sampling_sentence(study: Study) -> str:
-    """What must be said about intervals that people were asked for until they were
-    narrow; empty where a study did not sample so.
+    """The caveat on intervals that people were asked for until they were narrow; empty
+    where a study did not sample so.
 
     The coverage is that of docs/reference/benchmarks.md.
     """

@@ -1,4 +1,4 @@
-"""What the page of a report shows, read from the files that a worker has computed."""
+"""The contents of a report's page, read from the files that a worker has computed."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def report_context(study: Study, report: Report) -> dict[str, Any]:
 
 
 def sentences(person: dict[str, Any] | None) -> list[str]:
-    """What looks odd about one person of `monitor.people`."""
+    """Sentences on what looks odd about one person of `monitor.people`."""
     return [MEANINGS[word] for word in words(person)] if person else []
 
 

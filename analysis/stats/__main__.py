@@ -104,7 +104,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
-    """What a file does not say itself."""
+    """Options for what a file does not say itself."""
     add = parser.add_argument
     add(
         "--scale",

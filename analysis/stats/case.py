@@ -32,7 +32,7 @@ LARGE = 200_000
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked of a report; all of it ends up in `analysis.json`."""
+    """The options of a report; all of them end up in `analysis.json`."""
 
     level: float = 0.95
     ci_method: str = "t"
@@ -130,7 +130,7 @@ def recover(
 
 @dataclass
 class Case:
-    """What the tables of one report are computed from, each thing once.
+    """The things that the tables of one report are computed from, each once.
 
     `notes` collects what the tables have to say, in their order.
     """
@@ -141,7 +141,7 @@ class Case:
 
     @cached_property
     def rejected(self) -> dict[str, str]:
-        """Who is left out of the tables, and why."""
+        """The people left out of the tables, each with the reason."""
         return screened_out(self.ratings, self.options)
 
     @cached_property
@@ -185,7 +185,7 @@ class Case:
 
     @property
     def by(self) -> list[str]:
-        """What is pooled and compared by: factors, or several joined by commas."""
+        """The factors to pool and compare by, or several joined by commas."""
         constant = set(self.constants)
         return [it for it in self.options.by if constant.isdisjoint(it.split(","))]
 

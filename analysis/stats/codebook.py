@@ -1,4 +1,4 @@
-"""What every column of the report's files means.
+"""The codebook: what every column of the report's files means.
 
 Each table says it of its own columns (`analysis.stats.tables`), `analysis.columns` of
 those of the ratings.
@@ -35,7 +35,7 @@ def describe(column: str) -> dict[str, str]:
 
 
 def meanings() -> dict[str, Meaning]:
-    """What each column means that has a name of its own."""
+    """The meaning of each column that has a name of its own."""
     found = dict(COMMON)
     for table in TABLES.values():
         found |= table.columns

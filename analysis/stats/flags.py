@@ -1,4 +1,4 @@
-"""What every word in a `flags` column means. Pages explain flags with these sentences.
+"""The words of `flags` columns, each with the sentence that pages explain it by.
 
 No pandas here: the web process reads it.
 """

@@ -186,7 +186,7 @@ class Ratings:
 
     @property
     def whole_points(self) -> bool:
-        """Whether the scale is of categories one point apart, as 1, 2, 3, 4, 5."""
+        """True where the scale is of categories one point apart, as 1, 2, 3, 4, 5."""
         return self.step == 1
 
     def unusable(self) -> list[str]:
@@ -277,7 +277,7 @@ class Ratings:
 
     @cached_property
     def without_references(self) -> Ratings:
-        """What factors are compared on: no original is a level of any of them."""
+        """The rows that factors are compared on: no original is a level of one."""
         if not self.references:
             return self
         marked = self.frame["stimulus"].astype(str).isin(self.references)
@@ -323,7 +323,7 @@ class Ratings:
 
     @cached_property
     def votes(self) -> Votes:
-        """What the methods count: `answers`, repeats averaged if `repeats` says so."""
+        """The votes that methods count: `answers`, averaged if `repeats` says so."""
         return self.answers if self.repeats == "votes" else averaged(self.answers)
 
     @cached_property
@@ -405,7 +405,7 @@ class Ratings:
 
     @cached_property
     def has_repeats(self) -> bool:
-        """Whether anybody answered the same more than once."""
+        """True where anybody answered the same more than once."""
         return len(averaged(self.answers).rating) < len(self.answers.rating)
 
     def _by_question(self, rows: pd.DataFrame) -> list[tuple[str | None, Votes]]:

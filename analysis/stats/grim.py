@@ -109,7 +109,7 @@ def neighbours(
 def sd_fits(
     sd: Printed, total: int, n: int, convention: str, scale: tuple[int, int]
 ) -> bool:
-    """Whether n whole ratings with this sum can have this SD (N - 1).
+    """Tell if n whole ratings with this sum can have this SD (N - 1).
 
     Exact (GRIMMER by enumeration): the sums of squares that n ratings on the scale can
     have together with their sum are built up rating by rating. Raises ValueError above
@@ -131,7 +131,7 @@ def sd_fits(
 
 
 def _root_prints_as(square: Fraction, digits: int, convention: str) -> bool:
-    """Whether √square, in units of the last decimal, prints as these digits."""
+    """Tell if √square, in units of the last decimal, prints as these digits."""
     whole = isqrt(square.numerator // square.denominator)
     if convention == "truncate":
         return whole == digits

@@ -31,7 +31,7 @@ class Marginal:
 
     @property
     def unequal(self) -> bool:
-        """Whether some level met the cells in clearly other shares than all did."""
+        """True where some level met the cells in clearly other shares than all did."""
         if self.shares.shape[1] < 2:
             return False
         overall = self.shares.mean(axis=0)

@@ -100,7 +100,7 @@ def mos_table(
 
 
 def has_five_points(ratings: Ratings) -> bool:
-    """Whether %GoB and %PoW are defined: their two and two categories are of five."""
+    """Tell if %GoB and %PoW are defined: their two and two categories are of five."""
     return ratings.whole_points and ratings.scale_max - ratings.scale_min == 4
 
 

@@ -343,7 +343,7 @@ def scales(
 
 
 def remarks(scale: PairScale) -> list[str]:
-    """What to know before reading a scale, as sentences."""
+    """Sentences to know before reading a scale."""
     notes = []
     groups = [scale.items[scale.group == k] for k in range(1, scale.group.max() + 1)]
     if len(groups) > 1:
@@ -443,7 +443,7 @@ def _terms(score: np.ndarray, wins: np.ndarray, n: np.ndarray, model: str) -> _T
 
 
 def _strong(wins: np.ndarray) -> bool:
-    """Whether everybody can be reached from everybody by wins (Ford 1957)."""
+    """Tell if everybody can be reached from everybody by wins (Ford 1957)."""
     return bool(connected_components(wins > 0, connection="strong")[0] == 1)
 
 

@@ -150,7 +150,7 @@ def difference_table(
 def resolution(
     n: int, sd: float = 1.0, correlation: float = 0.5, comparisons: int = 1
 ) -> dict[str, float]:
-    """What n people resolve: half-width of a MOS, and the paired difference at 80 %."""
+    """Tabulate what n people resolve: half-width, and paired difference at 80 %."""
     sd_diff = sd_of_difference(sd, correlation)
     return {
         "n": n,

@@ -201,7 +201,7 @@ def _without_marks(source: CsvText) -> CsvText | None:
 
 
 def _may_have_spaces(source: CsvText) -> bool:
-    """Whether cells may have white space at their ends: a quick look at the text."""
+    """Tell if cells may have white space at their ends: a quick look at the text."""
     text, separator = source.text, source.separator
     if not text.isascii():
         return True
@@ -364,7 +364,7 @@ def _roles(names: Sequence[str], *, sure: bool) -> dict[str, str]:
 
 
 def _is_long(names: Sequence[str], roles: Mapping[str, str], rows: str | None) -> bool:
-    """Whether it is one row a vote; raises BrokenRatings if it is nearly so."""
+    """Tell if it is one row a vote; raises BrokenRatings if it is nearly so."""
     absent = [role for role in ROLES if role not in roles]
     if "choice" in names and "rating" in absent:
         absent.remove("rating")

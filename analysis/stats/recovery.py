@@ -33,7 +33,7 @@ class NotIdentifiable(ValueError):
 
 @dataclass(frozen=True)
 class Recovered:
-    """What a method made of the votes; NaN where it says nothing about a quantity.
+    """The quantities a method recovers from votes; NaN for those it says nothing about.
 
     Arrays by item: quality and se in rating points. By rater: bias and inconsistency
     (SD) in rating points with their errors, weight_share 0–1, rejected, and perfect:

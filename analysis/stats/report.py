@@ -108,7 +108,7 @@ def tables_of(case: Case, answers: Answers) -> dict[str, pd.DataFrame]:
 
 
 def versions() -> dict[str, str]:
-    """What computes the numbers."""
+    """The versions of the programs that compute the numbers."""
     names = ("numpy", "scipy", "pandas")
     return {
         **software(),

@@ -1,4 +1,4 @@
-"""Who rated differently from the others: flags with reasons, never a deletion.
+"""Screening of people who rate unlike the others: flags with reasons, no deletion.
 
 Each method returns a table with one row a rater, in the order of `Votes.raters`.
 Two readings of ITU-R BT.500 are named because they reject different people:

@@ -22,7 +22,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """What `write_csv` writes."""
+    """The text that `write_csv` writes."""
     file = io.StringIO()
     _write(frame, file)
     return file.getvalue()
