@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import ngettext
 
 from generation import pages
 from generation.access import QUEUE
@@ -24,6 +25,7 @@ from generation.experiments.forecast import (
     duration,
     forecast,
     number_of_renders,
+    renders_are,
 )
 from generation.experiments.making import duplicate_experiment
 from generation.experiments.removal import (
@@ -468,15 +470,15 @@ def _said(queued: Queued) -> str:
     waiting, there = queued.new - queued.reused, queued.total - queued.new
     said = "Nothing is left to paint."
     if waiting:
-        are = "render is" if queued.total == 1 else "renders are"
+        are = ngettext("render is", "renders are", queued.total)
         said = (
             f"{waiting:,} of {queued.total:,} {are} queued now, about "
             f"{duration(queued.seconds)} on one worker."
         )
         if there:
-            said += f" {there:,} {'was' if there == 1 else 'were'} there already."
+            said += f" {there:,} {ngettext('was', 'were', there)} there already."
     if queued.reused:
-        comes = "picture comes" if queued.reused == 1 else "pictures come"
+        comes = ngettext("picture comes", "pictures come", queued.reused)
         said += f" {queued.reused:,} {comes} from other experiments."
     return said
 
@@ -649,9 +651,7 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
         record_of_each(request.user, retried, "{} queued again.")
         count = retry_renders(queryset)
         if count:
-            are = "is" if count == 1 else "are"
-            said = f"{number_of_renders(count)} {are} queued again."
-            messages.success(request, said)
+            messages.success(request, f"{renders_are(count)} queued again.")
         else:
             messages.info(request, "None of them ended without a picture.")
 

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from analysis.models import Report
-from generation.experiments.forecast import free_bytes, megabytes
+from generation.experiments.forecast import free_bytes, megabytes, number_of_renders
 from generation.models import Experiment, Render, SourceImage
 from generation.queueing.dispatch import RENDER_QUEUES
 from nstlab.core.access import ADD, VIEW, may, visible
@@ -114,8 +114,8 @@ def _failed(experiments: QuerySet[Experiment]) -> Iterator[Line]:
     for pk, name, n in found[:MOST]:
         link = reverse("admin:generation_render_changelist")
         link += f"?experiment={pk}&status__in=failed,refused"
-        what = "1 render" if n == 1 else f"{n:,} renders"
-        yield Line(f"failed-{pk}", f"{what} of “{name}” failed or were refused", link)
+        what = f"{number_of_renders(n)} of “{name}” failed or were refused"
+        yield Line(f"failed-{pk}", what, link)
 
 
 def _overdue(studies: QuerySet[Study]) -> Iterator[Line]:

@@ -10,6 +10,7 @@ import sys
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import (
@@ -70,7 +71,7 @@ def too_many_logins(request: HttpRequest, seconds: int) -> HttpResponse:
     minutes = -(-seconds // 60)
     sentence = (
         "There were too many wrong passwords from your network, or for this account. "
-        f"Please try again in {minutes} {'minute' if minutes == 1 else 'minutes'}. "
+        f"Please try again in {minutes} minute{pluralize(minutes)}. "
         "A browser in which you logged in before is not held up by others."
     )
     response = _page(request, 429, "Too many wrong passwords", sentence)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import ngettext
 
 from analysis.models import Preregistration
 from analysis.preregistration.plan import CORRECTIONS, SCREENS, TESTS, sha256_of
@@ -109,7 +110,7 @@ def sentences(said: Mapping[str, Any] | None) -> list[str]:
     n = said["ratings_before"]
     known = "before the first rating"
     if n:
-        known = f"after {n} rating{'s' if n > 1 else ''} had been collected"
+        known = f"after {n} {ngettext('rating', 'ratings', n)} had been collected"
         if said["report_before"]:
             known += " and a report on them had been computed"
     found = [f"Pre-registered on {when} (sha256 {said['sha256']}), {known}."]

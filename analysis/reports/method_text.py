@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.utils.translation import ngettext
+
 from analysis.preregistration import record
 from analysis.scales import scale_of
 from survey.methods import method_of
@@ -51,7 +53,9 @@ def counts_sentence(method: Mapping[str, Any]) -> str:
     counted = f"{method['n_ratings']} {method.get('answers', 'ratings')}"
     shown = [f"{method['n_stimuli']} stimuli"]
     if references := method.get("n_references"):
-        shown.append(f"{references} hidden reference{'s' if references > 1 else ''}")
+        shown.append(
+            f"{references} hidden {ngettext('reference', 'references', references)}"
+        )
     people = f"{method['n_participants']} participants"
     return f"{counted} of {' and '.join(shown)} by {people}."
 

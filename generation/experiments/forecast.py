@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db.models import F, Sum
+from django.utils.translation import ngettext
 
 from generation.engine.grid import Cell, ImpossibleGrid
 from generation.engine.settings import RenderSettings
@@ -190,7 +191,7 @@ class Forecast:
             return f"{text}; nothing of it is left to paint."
         if self.new < self.total:
             text += f", {self.new:,} of them to paint"
-        each = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        each = f"{self.workers} {ngettext('worker', 'workers', self.workers)}"
         on = each if self.workers else "one worker (none runs now)"
         return (
             f"{text}: {self.evaluations:,} evaluations, about "
@@ -229,12 +230,12 @@ def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> For
 
 def number_of_renders(count: int) -> str:
     """1 render, 2 renders."""
-    return "1 render" if count == 1 else f"{count:,} renders"
+    return f"{count:,} {ngettext('render', 'renders', count)}"
 
 
 def renders_are(count: int) -> str:
     """1 render is, 2 renders are."""
-    return f"{number_of_renders(count)} {'is' if count == 1 else 'are'}"
+    return f"{number_of_renders(count)} {ngettext('is', 'are', count)}"
 
 
 def megabytes(count: int) -> str:

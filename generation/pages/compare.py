@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import urlencode
+from django.utils.translation import ngettext
 
 from generation.contact_sheet.contents import Names, read_sheet
 from generation.contact_sheet.layout import MOST_CELLS, level_text
@@ -26,7 +27,7 @@ def show(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         messages.warning(
             request,
             f"Tick 2 to {MOST_COMPARED} finished renders to compare; {len(shown)} of "
-            f"those ticked {'is' if len(shown) == 1 else 'are'} finished.",
+            f"those ticked {ngettext('is', 'are', len(shown))} finished.",
         )
         return to_sheet(request, experiment)
     if request.method == "POST":

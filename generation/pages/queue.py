@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from generation.access import QUEUE
@@ -73,7 +74,7 @@ def cancel_renders(request: HttpRequest, renders: RenderQuerySet) -> None:
     record_of_each(request.user, renders.unfinished(), "{} cancelled.")
     count = renders.cancel()
     if count:
-        were = "was" if count == 1 else "were"
+        were = ngettext("was", "were", count)
         messages.success(request, f"{number_of_renders(count)} {were} cancelled.")
     else:
         messages.info(request, "Nothing is left to cancel.")

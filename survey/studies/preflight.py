@@ -11,6 +11,7 @@ from itertools import combinations
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import ngettext
 
 from generation.engine.factors import FACTORS
 from generation.models import Render, SourceImage
@@ -204,7 +205,7 @@ def _about_links(study: Study) -> Iterator[Remark]:
         study__slug=study.slug, unfilled_link=True, simulated=False
     )
     if number := came.count():
-        people = "1 person" if number == 1 else f"{number} people"
+        people = f"{number} {ngettext('person', 'people', number)}"
         yield Remark(
             f"{people} came by a recruiting platform's link whose placeholder, such as "
             "{{%PROLIFIC_PID%}}, was never filled in: nobody knows who they are there.",
@@ -380,8 +381,8 @@ def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[R
     questions = 1 + study.further_questions.count()
     seconds = method_of(study).seconds_a_trial
     minutes = max(1, round(trials * seconds * (1 + questions) / 2 / 60))
-    plural = "" if minutes == 1 else "s"
-    text = f"A session is {trials} trials, about {minutes} minute{plural}."
+    long = f"{minutes} {ngettext('minute', 'minutes', minutes)}"
+    text = f"A session is {trials} trials, about {long}."
     if minutes > LONG_SESSION:
         yield Remark(
             f"{text} People tire.",

@@ -53,6 +53,8 @@ def _sources() -> Iterator[tuple[str, str]]:
         text = templatize(path.read_text(encoding="utf-8"), origin=str(path))
         yield path.relative_to(ROOT).as_posix(), f"({text}\n)"
     for path in [ROOT / "nstlab" / "errors.py", *sorted(SURVEY.rglob("*.py"))]:
+        if SURVEY / "studies" in path.parents:
+            continue
         yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
 
 
