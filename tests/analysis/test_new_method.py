@@ -154,7 +154,9 @@ NAMES = {method.name for method in methods.METHODS.values()}
 # Words that other things are called too, such as the pairs of an experiment: only
 # comparing a method with them counts.
 WORDS = {"pairs"}
-PRODUCT = ("nstlab", "generation", "survey", "analysis")
+# Renders are painted by methods too, and `generation` cannot know a study at all.
+PRODUCT = ("nstlab", "survey", "analysis")
+OTHERS = ("request", "self.request", "render", "settings")
 
 
 def sources(*endings: str) -> Iterator[Path]:
@@ -169,11 +171,11 @@ def sources(*endings: str) -> Iterator[Path]:
 
 
 def is_a_methods_name(node: ast.AST) -> bool:
-    """Whether it reads `something.method`, a request's aside."""
+    """Whether it reads `something.method`, that of a request or a render aside."""
     return (
         isinstance(node, ast.Attribute)
         and node.attr == "method"
-        and ast.unparse(node.value) not in ("request", "self.request")
+        and ast.unparse(node.value) not in OTHERS
     )
 
 
