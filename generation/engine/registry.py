@@ -76,11 +76,15 @@ class Source(Protocol):
 class Problem(Protocol):
     """The objective of pictures that are evaluated together.
 
-    `evaluate` takes (batch, 3, height, width), RGB, 0-255, to the terms, shape
-    (batch, 1 + terms), the total first, and to the gradient of each total.
+    Pictures are (batch, 3, height, width), RGB, 0-255. `evaluate` takes them to the
+    terms before their weights, shape (batch, 1 + terms), the total first, and to the
+    gradient of each total; `terms` to the former alone. `by_layer` splits the terms
+    that can be split. `generation.engine.terms.TermSum` has all three.
     """
 
     def evaluate(self, pictures: Tensor) -> tuple[Tensor, Tensor]: ...
+    def terms(self, pictures: Tensor) -> Tensor: ...
+    def by_layer(self, pictures: Tensor) -> Mapping[str, Mapping[str, Tensor]]: ...
 
 
 class Reader(Protocol):
@@ -161,6 +165,10 @@ class Method(ABC):
     def rounding(self, settings: Any) -> Literal["nearest", "down"]:
         """How the finished picture becomes 8 bits, after clipping to 0-255."""
         return "nearest"
+
+    def lacks(self, settings: Any) -> frozenset[str]:
+        """The terms that this convention does not have: they are always 0."""
+        return frozenset()
 
     def weights_of_terms(self, settings: Any) -> dict[str, float]:
         """How much each of the `terms` weighs in the total."""

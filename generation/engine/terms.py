@@ -26,17 +26,18 @@ AddSlope = Callable[[str, Tensor, Tensor], None]
 class Term(ABC):
     """One term of an objective, for a batch of pictures.
 
-    `weights` are its weights in the totals, shape (batch,). `layers` are those whose
-    features it reads; `reads_pictures` says whether it looks at the pictures too.
+    `weights` are its weights in the totals, shape (batch,), and `counts` says whether
+    one of them is not 0. `layers` are those whose features it reads; `reads_pictures`
+    says whether it looks at the pictures too.
     """
 
     layers: Collection[str] = ()
     reads_pictures = False
 
-    def __init__(self, name: str, weights: Tensor) -> None:
+    def __init__(self, name: str, weights: Tensor, *, counts: bool = True) -> None:
         self.name = name
         self.weights = weights
-        self.counts = bool((weights != 0).any())
+        self.counts = counts
 
     @abstractmethod
     def losses(self, pictures: Tensor, features: Features) -> Tensor:
@@ -45,6 +46,12 @@ class Term(ABC):
         `pictures`: (batch, 3, height, width), RGB, 0-255; `features` by layer, (batch,
         N, height', width').
         """
+
+    def layer_losses(
+        self, pictures: Tensor, features: Features
+    ) -> dict[str, Tensor] | None:
+        """The losses by layer, before any weight; None for a term that is not split."""
+        return None
 
     def sloped(
         self, pictures: Tensor, features: Features
@@ -85,9 +92,10 @@ class LossTerm(Term):
         weights: Tensor,
         loss: Callable[[Tensor, Features], Tensor],
         *,
+        counts: bool = True,
         layers: Sequence[str] = (),
     ) -> None:
-        super().__init__(name, weights)
+        super().__init__(name, weights, counts=counts)
         self._loss = loss
         # What no picture weighs is not computed.
         self.layers = tuple(layers) if self.counts else ()
@@ -124,6 +132,15 @@ class TermSum:
         with self.network.arithmetic():
             features = self._features(pictures)
             return self._summed([each.losses(pictures, features) for each in self.each])
+
+    def by_layer(self, pictures: Tensor) -> dict[str, dict[str, Tensor]]:
+        """The losses, before any weight, of the terms that are split by layer."""
+        with self.network.arithmetic():
+            features = self._features(pictures)
+            losses = {
+                each.name: each.layer_losses(pictures, features) for each in self.each
+            }
+        return {name: each for name, each in losses.items() if each is not None}
 
     def evaluate(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The terms, and the gradient of each total by its picture."""

@@ -14,9 +14,8 @@ from generation.engine.cli.options import (
     add_pictures,
     add_settings,
     painter_of,
-    settings_of,
+    read_settings,
 )
-from generation.engine.methods.gatys.objectives import OBJECTIVES
 
 TEXT = "Evaluate an objective on a finished picture."
 USAGE = "--content C --style S --image G"
@@ -38,11 +37,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import torch
 
-    from generation.engine.methods.gatys.problem import Problem
     from generation.engine.pictures.canvas import grey, prepared, resized, to_tensor
 
     painter = painter_of(options)
-    settings = settings_of(options, alpha=1.0, precision="float64")
+    settings = read_settings(options, alpha=1.0, precision="float64")
     # A weight of 0 would leave the layers out that are to be told.
     every = replace(
         settings,
@@ -67,22 +65,26 @@ def run(options: argparse.Namespace) -> int:
         )
     fitting = resized(judged, size, settings.resample)
     pixels = to_tensor(fitting).to(network.device, network.term_dtype)
-    problem = Problem([cell], network)
+    method = settings.how
+    problem = method.problem([cell], network)
     with torch.no_grad():
-        by_content, by_style = problem.layer_losses(pixels)
-        terms = problem.terms(pixels)[0, 1:].tolist()
-    weights = (settings.alpha, settings.beta, settings.tv_weight)
-    weighed = zip(weights, terms, strict=True)
-    has_tv = OBJECTIVES[settings.objective].tv is not None
+        by_layer = problem.by_layer(pixels)
+        values = problem.terms(pixels)[0, 1:].tolist()
+    losses = dict(zip(method.terms, values, strict=True))
+    weights = method.weights_of_terms(settings)
+    lacking = method.lacks(settings)
+
+    def shown(term: str) -> dict[str, float | None] | float | None:
+        if term in by_layer:
+            layers = by_layer[term]
+            return {name: _finite(value.item()) for name, value in layers.items()}
+        return None if term in lacking else _finite(losses[term])
+
     printed = {
         "objective": settings.objective,
-        "alpha": settings.alpha,
-        "beta": settings.beta,
-        "tv_weight": settings.tv_weight,
-        "content": {name: _finite(value.item()) for name, value in by_content.items()},
-        "style": {name: _finite(value.item()) for name, value in by_style.items()},
-        "tv": _finite(terms[2]) if has_tv else None,
-        "total": _finite(sum(weight * term for weight, term in weighed if weight)),
+        **{method.terms[term]: weight for term, weight in weights.items()},
+        **{term: shown(term) for term in losses},
+        "total": _finite(sum(weights[it] * losses[it] for it in losses if weights[it])),
         "content_layer": dict(settings.content_layer),
         "style_layers": dict(settings.style_layers),
         "weights_sha256": network.weights_sha256,

@@ -14,7 +14,7 @@ from generation.engine.grid import read_layers
 from generation.engine.methods.gatys.objectives import CAFFE_VGG19
 from generation.engine.networks.weights import INPUTS
 from generation.engine.registry import METHODS
-from generation.engine.settings import LAYERS, RenderSettings
+from generation.engine.settings import LAYERS, RenderSettings, settings_of
 
 if TYPE_CHECKING:
     from generation.engine.painter import Painter
@@ -69,10 +69,16 @@ def _shown(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def settings_of(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
+def read_settings(options: argparse.Namespace, **defaults: Any) -> RenderSettings:
     """Settings from options, then defaults; `--weights` and `--start` may be files."""
     given = {name: getattr(options, name) for name in setting_names()}
     values = {name: value for name, value in given.items() if value is not None}
+    method = METHODS[values.get("method", RenderSettings.method)]
+    defaults = {
+        name: value
+        for name, value in defaults.items()
+        if name in settings_of(method) and name not in method.defaults
+    }
     if options.as_published:
         defaults |= _as_published(values)
     for name in LAYERS:

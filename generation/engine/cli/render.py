@@ -13,7 +13,7 @@ from generation.engine.cli.options import (
     add_pictures,
     add_settings,
     painter_of,
-    settings_of,
+    read_settings,
 )
 from generation.engine.errors import SettingsError
 
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     if options.start and is_picture(options.start):
         files["start"] = options.start
         start_picture, options.start = read_start(Path(options.start))
-    settings = settings_of(options, alpha=ALPHA)
+    settings = read_settings(options, alpha=ALPHA)
     content = opened(options.content, "content")
     style = opened(options.style, "style")
     with Bar() as bar:

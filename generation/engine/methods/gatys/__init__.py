@@ -57,6 +57,9 @@ class Gatys(Method):
     def sums_content(self, settings: Any) -> bool:
         return OBJECTIVES[settings.objective].content != "mean"
 
+    def lacks(self, settings: Any) -> frozenset[str]:
+        return frozenset({"tv"} if OBJECTIVES[settings.objective].tv is None else ())
+
     def noise_offset(self, settings: Any) -> tuple[float, float, float]:
         return OBJECTIVES[settings.objective].noise_offset
 

@@ -207,8 +207,10 @@ class TvTerm(Term):
 
     reads_pictures = True
 
-    def __init__(self, name: str, weights: Tensor, objective: Objective) -> None:
-        super().__init__(name, weights)
+    def __init__(
+        self, name: str, weights: Tensor, objective: Objective, *, counts: bool
+    ) -> None:
+        super().__init__(name, weights, counts=counts)
         self.objective = objective
 
     def losses(self, pictures: Tensor, features: Features) -> Tensor:
@@ -241,9 +243,19 @@ class Problem(TermSum):
             [cell.grams for cell in cells],
             [dict(each.style_layers) for each in settings],
         )
-        tv = TvTerm("tv", column("tv_weight"), objective)
+
+        def counts(name: str) -> bool:
+            return any(each.value(name) for each in settings)
+
+        tv = TvTerm("tv", column("tv_weight"), objective, counts=counts("tv_weight"))
         extra = [
-            LossTerm(name, column(each.weight.name), each.loss, layers=each.layers)
+            LossTerm(
+                name,
+                column(each.weight.name),
+                each.loss,
+                counts=counts(each.weight.name),
+                layers=each.layers,
+            )
             for name, each in EXTRA_TERMS.items()
         ]
         super().__init__(
@@ -254,12 +266,8 @@ class Problem(TermSum):
         self, pictures: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Content and style by layer, before w_l; shape (pictures that read it,)."""
-        with self.network.arithmetic():
-            features = self._features(pictures)
-            return (
-                self.content.layer_losses(pictures, features),
-                self.style.layer_losses(pictures, features),
-            )
+        losses = self.by_layer(pictures)
+        return losses["content"], losses["style"]
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
