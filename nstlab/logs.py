@@ -11,7 +11,7 @@ PLATFORMS_NAMES = (
     "workerId", "assignmentId", "hitId", "turkSubmitTo",
 )  # fmt: skip
 """What recruiting platforms call their people and sessions;
-survey.participant.forms reads them."""
+survey.participant.platforms reads them."""
 
 # Signs that part an address, also percent-encoded, also more than once.
 SIGN = r"(?:[?&;]|%(?:25)*(?:3f|26|3b))"

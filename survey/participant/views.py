@@ -38,12 +38,9 @@ from survey.participant import (
     rate_limits,
     vision_checks,
 )
-from survey.participant.forms import (
+from survey.participant.forms import CodeForm, JoinForm, QuestionnaireForm, SentAnswer
+from survey.participant.platforms import (
     PLATFORMS,
-    CodeForm,
-    JoinForm,
-    QuestionnaireForm,
-    SentAnswer,
     link_is_unfilled,
     link_of,
     recruit_of,

@@ -17,7 +17,7 @@ from django.conf import settings as lab
 from nstlab.logs import PLATFORMS_NAMES, Discreet
 from nstlab.supervisor import answers_http, gunicorn
 from survey.codes import CODE_LENGTH, READABLE, grouped, readable_code
-from survey.participant.forms import PLATFORMS
+from survey.participant.platforms import PLATFORMS
 from tests.e2e.browser import free_port
 from tests.elsewhere import database_url
 
