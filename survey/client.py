@@ -1,4 +1,4 @@
-"""One script that plays a participant, whatever carries its requests.
+"""Take part like a participant, by one script, whatever carries its requests.
 
 Tests run it in process, over sockets and in a browser, `manage.py
 simulate_participants` in process: simulated people come in by the same door as real
@@ -23,7 +23,7 @@ from survey.methods.base import Quality
 
 @dataclass(frozen=True)
 class Page:
-    """What a request ended at, after redirects."""
+    """The page a request ended at, after redirects."""
 
     url: str
     status: int

@@ -1,4 +1,4 @@
-"""What commands look up."""
+"""Look up what commands name."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def goal_of(study: Study) -> PrecisionGoal | None:
 
 
 def is_complete(study: Study) -> bool:
-    """Whether a study that samples for a precision has it for every picture."""
+    """Tell whether a study that samples for a precision has it for every picture."""
     goal = goal_of(study)
     if goal is None:
         return False

@@ -1,4 +1,4 @@
-"""Forms ready to use."""
+"""Forms that are ready to use."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class NotJoining(TextChoices):
-    """Why nobody can join a study now, and what people read then."""
+    """The reasons why nobody can join a study now, and what people read then."""
 
     CLOSED = "closed", _("This study is closed.")
     EARLY = "early", _("This study has not begun yet.")
@@ -34,7 +34,7 @@ class SurveyRefusal(Exception):
 
 
 class StudyNotOpen(SurveyRefusal):
-    """Nobody joins or answers now; `why` says the reason."""
+    """A study that takes nobody or no answers now; `why` says the reason."""
 
     status = 410
 

@@ -1,4 +1,4 @@
-"""What people read in a study, in the language they chose."""
+"""Find the texts that people read in a study, in the language they chose."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def form_blocks(translation: Translation) -> dict[str, list[str]]:
 
 
 def faults_of_forms(translation: Translation) -> list[str]:
-    """What of a translation's forms fits no question of the study, as sentences."""
+    """Say in sentences what of a translation's forms fits no question of the study."""
     items: dict[str, FormItem] = {
         it.name: it for it in translation.study.form_items.all()
     }

@@ -1,4 +1,4 @@
-"""The people, without a name, e-mail or IP address, and what they answer in forms."""
+"""People, without a name, e-mail or IP address, and their answers in forms."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def counted_people(path: str = "", *, simulated: bool = False) -> Q:
 
 
 def included_people(path: str = "", *, simulated: bool = False) -> Q:
-    """The same of people whom no researcher has excluded: theirs are the numbers in
-    tables, and theirs the votes that steer who sees what next."""
+    """The condition that people count and no researcher has excluded them: theirs are
+    the numbers in tables, and theirs the votes that steer who sees what next."""
     included = Q(**{f"{path}excluded": False})
     return counted_people(path, simulated=simulated) & included
 
@@ -153,7 +153,7 @@ class Participant(models.Model):
 
     @property
     def counts(self) -> bool:
-        """Whether they are among `ParticipantQuerySet.counted`."""
+        """True for those whom `ParticipantQuerySet.counted` finds."""
         return not self.pilot and not self.simulated
 
 
@@ -174,7 +174,7 @@ class FormerToken(models.Model):
 
 
 class FormAnswer(models.Model):
-    """What somebody answered in a form, or their comment."""
+    """One answer in a form, or the comment at the end."""
 
     participant = models.ForeignKey(
         Participant, on_delete=models.CASCADE, related_name="form_answers"

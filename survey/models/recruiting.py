@@ -1,4 +1,4 @@
-"""How people come: by one-time links, or sent by a recruiting platform."""
+"""The ways people come: one-time links, and recruiting platforms."""
 
 from __future__ import annotations
 

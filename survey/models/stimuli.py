@@ -90,5 +90,5 @@ class Stimulus(models.Model):
 
     @property
     def random_weights(self) -> bool:
-        """`random_features`, also of a row that is not saved."""
+        """True for random features, like `random_features`, also of an unsaved row."""
         return str(self.parameters.get("weights", "")).startswith("random:")

@@ -290,12 +290,12 @@ class Study(Owned):
 
     @property
     def accepts_answers(self) -> bool:
-        """Whether people who have joined may answer."""
+        """True while people who have joined may answer."""
         return self.state in {self.State.PILOTING, self.State.OPEN}
 
     @property
     def address_takes_people(self) -> bool:
-        """Whether this or another version at the same address accepts answers."""
+        """True while this or another version at the address accepts answers."""
         versions = Study.objects.filter(slug=self.slug)
         return self.accepts_answers or any(it.accepts_answers for it in versions)
 
@@ -318,13 +318,13 @@ class Study(Owned):
 
     @property
     def state_in_words(self) -> str:
-        """What comes after “is” in a sentence about the study."""
+        """The state as it comes after “is” in a sentence about the study."""
         words = {self.State.DRAFT: "a draft", self.State.PILOTING: "being piloted"}
         return words.get(self.State(self.state), self.state)
 
     @property
     def random_weights(self) -> bool:
-        """Whether any of its pictures was painted with random features; a draft's
+        """True if any of its pictures was painted with random features; a draft's
         pictures are those it is to show as well."""
         if self.stimuli.filter(random_features=True).exists():
             return True
@@ -337,7 +337,7 @@ class Study(Owned):
 
     @property
     def dynamic(self) -> bool:
-        """Whether each next picture is chosen while people rate."""
+        """True if each next picture is chosen while people rate."""
         return self.trials_each is not None or self.target_half_width is not None
 
     @property

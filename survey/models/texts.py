@@ -1,4 +1,4 @@
-"""What a study says and asks beside its own columns: questions, forms, languages."""
+"""Questions, forms and translations of a study, beside its own columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked and answered.
+"""The trials of a session, the items they are about, and the ratings.
 
 A rating is written once and never changed. Its uniqueness on (trial, question) is
 the database's, so two posts that race leave one row.
@@ -18,7 +18,7 @@ from survey.models.studies import Study
 
 
 class Item(models.Model):
-    """What one counted trial asks about: a picture, alone or against a second one.
+    """The subject of a counted trial: a picture, alone or against a second one.
 
     `votes`, `total` and `squares` sum the answers to the main question that count, of
     nobody who is excluded; `look_…` do so up to the latest look of precision mode.
@@ -77,7 +77,7 @@ class TrialQuerySet(models.QuerySet["Trial"]):
         )  # fmt: skip
 
     def current(self) -> Trial | None:
-        """Where a participant is: the first planned trial without an answer."""
+        """The trial a participant is at: the first one without an answer."""
         return next(iter(self.upcoming(1)), None)
 
 
@@ -232,5 +232,5 @@ class Rating(models.Model):
 
     @property
     def answer(self) -> str:
-        """As the form sends it."""
+        """The answer as the form sends it."""
         return self.choice or str(self.rating)

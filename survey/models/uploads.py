@@ -56,7 +56,7 @@ class Upload(models.Model):
         return f"archive of {self.began_at:%Y-%m-%d %H:%M}"
 
     def waiting(self) -> models.QuerySet[UploadedPicture]:
-        """What is left to take in, in the archive's order."""
+        """The pictures that are left to take in, in the archive's order."""
         return self.pictures.filter(state=UploadedPicture.State.WAITING).order_by("pk")
 
     def refuse(self, what: str, why: str) -> None:
@@ -67,7 +67,7 @@ class Upload(models.Model):
 
     @property
     def refused_more(self) -> int:
-        """How many were refused beyond those listed."""
+        """The number of those refused beyond the listed ones."""
         return self.refused_count - len(self.refused)
 
 

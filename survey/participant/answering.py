@@ -185,8 +185,8 @@ def was_stored(
     answers: Mapping[str, str],
     client_id: str = "",
 ) -> bool:
-    """Whether these answers to a trial have been stored before. Raises AlreadyAnswered
-    if others have."""
+    """Look whether these answers to a trial have been stored before. Raises
+    AlreadyAnswered if others have."""
     answered = participant.trials.filter(pk=trial_pk, answered_at__isnull=False)
     if (trial := answered.first()) is None:
         return False

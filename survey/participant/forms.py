@@ -62,7 +62,7 @@ class JoinForm(forms.Form):
 
 @dataclass(frozen=True)
 class SentAnswer:
-    """What an answer's post carries. Only the trial and the answers can be refused:
+    """An answer as it was posted. Only the trial and the answers can be refused:
     a rating is not lost because a script measured nonsense."""
 
     trial: int | None

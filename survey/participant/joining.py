@@ -47,7 +47,7 @@ KEEP_KEYS = dt.timedelta(days=1)
 
 
 def simulated_mark(study: Study) -> str:
-    """What a simulated participant shows on joining, so that it is marked as one."""
+    """Sign what a simulated participant shows on joining, to be marked as one."""
     return signing.dumps(study.pk, salt=SIMULATED_SALT)
 
 
@@ -64,7 +64,7 @@ def consent_key() -> str:
 
 
 def _key_hash(key: str) -> str:
-    """What is kept of a consent form's key; "" for what `consent_key` never made."""
+    """Hash the key of a consent form; "" for what `consent_key` never made."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{32}", key):
         return ""
     return hashlib.sha256(key.encode()).hexdigest()
@@ -169,7 +169,7 @@ def _hold_recruited(study: Study, recruit: tuple[str, str, str]) -> None:
 
 
 def _begun_with(study: Study, key: str, *, simulated: bool) -> Participant | None:
-    """Whose session this very consent form began, at this address."""
+    """Find whose session this very consent form began, at this address."""
     if not (key_sha256 := _key_hash(key)):
         return None
     made = Q(key_sha256=key_sha256, key_expires_at__gt=timezone.now())
@@ -182,7 +182,7 @@ def _sent_just_now(begun: Participant, now: dt.datetime) -> bool:
 
 
 def _has_answered(participant: Participant) -> bool:
-    """Whether anything is stored that somebody said."""
+    """Look whether anything is stored that somebody said."""
     if participant.form_done_at or participant.checks_done_at:
         return True
     return participant.trials.filter(answered_at__isnull=False).exists()
@@ -221,9 +221,10 @@ def _give_code(known: Participant, key: str, now: dt.datetime) -> str:
 def _left_unseen(
     study: Study, link: Invitation | None, instead: str, *, simulated: bool
 ) -> Participant | None:
-    """Who was let in by the same one-time link and has seen no picture, or by the form
-    that is started anew and has not said anything either. Held, so that none is shown
-    meanwhile; whose row somebody else holds is here, and not left."""
+    """Find who was let in by the same one-time link and has seen no picture, or by the
+    form that is started anew and has not said anything either. They are held, so that
+    no picture is shown meanwhile; whose row somebody else holds is here, and not left.
+    """
     pk = link.participant_id if link else None
     if pk is None and (begun := _begun_with(study, instead, simulated=simulated)):
         pk = None if _has_answered(begun) else begun.pk
@@ -242,7 +243,7 @@ def _left_unseen(
 def _refuses(
     study: Study, left: Participant | None, now: dt.datetime
 ) -> NotJoining | None:
-    """As `why_nobody_joins`; but a full study has the place that somebody leaves."""
+    """Ask `why_nobody_joins`; but a full study has the place that somebody leaves."""
     reason = why_nobody_joins(study)
     if reason != NotJoining.FULL or left is None or planning.is_complete(study):
         return reason
@@ -289,7 +290,7 @@ def forget_keys(now: dt.datetime | None = None) -> int:
 
 
 def why_nobody_joins(study: Study) -> NotJoining | None:
-    """As `Study.refuses_joining`, also where every picture is as precise as wanted."""
+    """Ask `Study.refuses_joining`; also full where all pictures are precise enough."""
     if reason := study.refuses_joining():
         return reason
     return NotJoining.FULL if planning.is_complete(study) else None
@@ -298,7 +299,7 @@ def why_nobody_joins(study: Study) -> NotJoining | None:
 def recruited(
     study: Study, recruit: tuple[str, str, str], *, simulated: bool = False
 ) -> Participant | None:
-    """Whom a recruiting platform sent to this study before, unless withdrawn.
+    """Find whom a recruiting platform sent to this study before, unless withdrawn.
 
     Nobody of the pilot once it is over: what they answered there does not count.
     """

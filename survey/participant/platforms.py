@@ -6,11 +6,11 @@ from typing import Any
 
 from survey.models import Recruit
 
-# How recruiting platforms name a person and their session in the link.
 PLATFORMS = {
     Recruit.Platform.PROLIFIC: ("PROLIFIC_PID", "SESSION_ID"),
     Recruit.Platform.MTURK: ("workerId", "assignmentId"),
 }
+"""The parameters by which a link names a person and their session."""
 
 
 def recruit_of(sent: Any) -> tuple[str, str, str] | None:
@@ -30,18 +30,18 @@ def recruit_of(sent: Any) -> tuple[str, str, str] | None:
 
 
 def link_of(recruit: Recruit) -> dict[str, str]:
-    """What the platform's link said that brought somebody, as `recruit_of` reads it."""
+    """The parameters of the link that brought somebody, as `recruit_of` reads them."""
     person, session = PLATFORMS[Recruit.Platform(recruit.platform)]
     return {person: recruit.person, session: recruit.session}
 
 
 def sent_by_platform(sent: Any) -> bool:
-    """Whether a link is a recruiting platform's, filled in or not."""
+    """Tell whether a link is a recruiting platform's, filled in or not."""
     return any(_sent(sent, person) for person, _session in PLATFORMS.values())
 
 
 def link_is_unfilled(sent: Any) -> bool:
-    """Whether a platform's link names nobody because its placeholder is still there."""
+    """Tell whether a platform's link names nobody: its placeholder is still there."""
     return recruit_of(sent) is None and sent_by_platform(sent)
 
 
@@ -50,7 +50,7 @@ PLACEHOLDER_SIGNS = set("{}<>[]$%")
 
 
 def _is_placeholder(value: str) -> bool:
-    """As `{{%PROLIFIC_PID%}}`, `${workerId}`, `<PROLIFIC_PID>`, or the name alone."""
+    """Tell `{{%PROLIFIC_PID%}}`, `${workerId}`, `<PROLIFIC_PID>` or the name alone."""
     bare = "".join(filter(str.isalnum, value)).lower()
     names = {name.replace("_", "").lower() for pair in PLATFORMS.values()
              for name in pair}  # fmt: skip

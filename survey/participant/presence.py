@@ -13,7 +13,7 @@ from survey.refusals import HasWithdrawn, UnknownCode
 def participant_of(
     slug: str, token: str | None, *, rating: bool = False
 ) -> Participant | None:
-    """Who holds `token` at this address, unless they have withdrawn.
+    """Find who holds `token` at this address, unless they have withdrawn.
 
     Nobody of the pilot once it is over: they begin anew, and then it counts. With
     `rating` only what pages with pictures need is read, as they are most of what a
@@ -27,7 +27,7 @@ def participant_of(
 
 
 def moved_on(slug: str, token: str | None) -> Participant | None:
-    """Who held `token` at this address until another browser got a new one."""
+    """Find who held `token` at this address until another browser got a new one."""
     if not token:
         return None
     held_once = Q(former_tokens__token_sha256=token_hash(token))
@@ -126,8 +126,8 @@ def hold(participant: Participant) -> Participant:
 
 
 def hold_present(participant: Participant) -> Participant:
-    """`hold`, for what somebody sends who has not withdrawn meanwhile. Raises
-    NotYourTrial."""
+    """Hold whoever sends something, as `hold` does, unless they have withdrawn
+    meanwhile. Raises HasWithdrawn."""
     held = hold(participant)
     if held.status == Participant.Status.WITHDRAWN:
         raise HasWithdrawn
@@ -135,7 +135,7 @@ def hold_present(participant: Participant) -> Participant:
 
 
 def resume(slug: str, code: str) -> Participant:
-    """Who goes on with this code on another device. Raises UnknownCode."""
+    """Find who goes on with this code on another device. Raises UnknownCode."""
     participant = participant_of(slug, code)
     if participant is None:
         raise UnknownCode
@@ -143,8 +143,9 @@ def resume(slug: str, code: str) -> Participant:
 
 
 def whose(slug: str, code: str) -> Participant:
-    """Who was given this code, to withdraw: also a code that only withdraws by now,
-    after the pilot, or after a platform's link gave out another. Raises UnknownCode."""
+    """Find who was given this code, to withdraw. Some codes only withdraw by now: those
+    of the pilot, and those in whose place a platform's link gave out another. Raises
+    UnknownCode."""
     digest = token_hash(code)
     found = (
         Participant.objects.filter(study__slug=slug)

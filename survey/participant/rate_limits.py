@@ -1,4 +1,4 @@
-"""How much one place may ask for, without keeping who asked.
+"""Limit how much one place may ask for, without keeping who asked.
 
 An address becomes an HMAC under a random key that lives for a day in the broker; the
 counters live for an hour there. A classroom behind one address passes, a flood does
@@ -35,7 +35,7 @@ def count_join(request: HttpRequest) -> None:
 
 @contextmanager
 def counting_wrong_codes(request: HttpRequest) -> Iterator[None]:
-    """Around looking a typed code up: count it if it raises UnknownCode.
+    """Count a typed code that is looked up within, if that raises UnknownCode.
 
     Right ones are never refused: a classroom resumes from one address, and somebody
     who guesses there must not keep the others out; there is nothing to be guessed.
@@ -50,7 +50,7 @@ def counting_wrong_codes(request: HttpRequest) -> Iterator[None]:
 
 
 def _count(request: HttpRequest, what: str) -> int:
-    """How many of these came from this address in this hour; 0 without a broker."""
+    """Count one more of these from this address in this hour; 0 without a broker."""
     key = counters.asked(_key_of_today, otherwise=None)
     if key is None:
         return 0

@@ -174,14 +174,14 @@ def _page(
 
 
 def _carried(request: HttpRequest) -> dict[str, str]:
-    """What a recruiting platform's link says: who was sent is paid by these names."""
+    """The parameters of a recruiting platform's link: by them people are paid."""
     sent = {**request.GET.dict(), **request.POST.dict()}
     names = [name for pair in PLATFORMS.values() for name in pair]
     return {name: str(sent[name])[:100] for name in names if sent.get(name)}
 
 
 def _query(request: HttpRequest) -> str:
-    """What an address within the study says on, so that no link loses it."""
+    """The query that addresses within the study carry on, so that no link loses it."""
     said = _carried(request)
     if language := request.POST.get("lang") or request.GET.get("lang"):
         said["lang"] = language[:10]
@@ -196,7 +196,7 @@ def _refused(
     *,
     inside: bool = False,
 ) -> HttpResponse:
-    """`inside`: what was refused is something that only participants send."""
+    """Say a refusal; `inside`: of something that only participants send."""
     over = isinstance(refusal, StudyNotOpen)
     if participant:
         of_platform = Recruit.objects.filter(participant=participant).exists()
@@ -227,8 +227,8 @@ def _not_inside(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _moved_on(request: HttpRequest, study: Study) -> Participant | None:
-    """Whom to tell that their session is in another browser, before they start a second
-    one: not whom a link brings that leads back into theirs."""
+    """Find whom to tell that their session is in another browser, before they start a
+    second one: not whom a link brings that leads back into theirs."""
     if study.source == Study.Source.INVITATION or recruit_of(_carried(request)):
         return None
     return presence.moved_on(study.slug, request.COOKIES.get(COOKIE))
@@ -260,7 +260,7 @@ def _moved(request: HttpRequest, moved: Participant) -> HttpResponse:
 
 
 def _fate(request: HttpRequest, moved: Participant | None) -> tuple[str, str]:
-    """What became of what was just sent: a sentence, and a word for rate.js."""
+    """Say what became of what was just sent: a sentence, and a word for rate.js."""
     said = "elsewhere"
     if request.method != "POST" or {"break", "missing"} & set(request.POST):
         return "", said
@@ -325,7 +325,7 @@ def _to_place(participant: Participant) -> HttpResponse:
 def welcome(
     request: HttpRequest, study: Study, participant: Participant | None
 ) -> HttpResponse:
-    """What the study is about, and consent."""
+    """Tell what the study is about, and ask for consent."""
     if participant:
         if participant.status == Participant.Status.FINISHED:
             return _thanks(request, participant)
@@ -341,7 +341,7 @@ def welcome(
 
 
 def _may_return(request: HttpRequest, study: Study, reason: NotJoining) -> bool:
-    """Whether somebody whom a platform sends again gets their session back."""
+    """Tell whether somebody whom a platform sends again gets their session back."""
     recruit = recruit_of(_carried(request))
     known = joining.recruited(study, recruit) if recruit else None
     if known is None:
@@ -356,7 +356,8 @@ def _welcome(
     status: int = 200,
     instead: str = "",
 ) -> HttpResponse:
-    """`instead`: the key of the form that somebody sent again and then starts anew."""
+    """Show the welcome page; `instead` is the key of the form that somebody sent again
+    and then starts anew."""
     carried = _carried(request)
     return _page(
         request,
@@ -441,7 +442,7 @@ def forget(
 def declined(
     request: HttpRequest, study: Study, participant: Participant | None
 ) -> HttpResponse:
-    """For those who do not or may not take part: nothing was stored, or they joined."""
+    """Part from those who do not or may not take part: nothing is stored of them."""
     return _page(request, study, "declined", participant=participant)
 
 
@@ -594,7 +595,7 @@ def _answer(request: HttpRequest, participant: Participant) -> HttpResponse:
 def _next(
     request: HttpRequest, participant: Participant, coming: list[Trial] | None = None
 ) -> HttpResponse:
-    """After a post: a redirect, or for the script at once what comes next."""
+    """Answer a post by a redirect, or the script by what comes next."""
     if request.headers.get(BY_SCRIPT):
         return _rating_page(request, participant, coming=coming)
     return redirect("survey:rate", slug=participant.study.slug)
@@ -653,7 +654,7 @@ def _outbox(participant: Participant) -> str:
 
 
 def _pictures(trial: Trial) -> list[Stimulus]:
-    """What is shown, from left to right, or the original and then the picture."""
+    """The pictures shown, from left to right, or the original and then the picture."""
     shown = [it for it in (trial.stimulus, trial.second) if it is not None]
     if trial.side == Trial.Side.RIGHT:
         shown.reverse()

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-# What a window must have left around a picture for the question below it.
 ROOM_BELOW = 120
+"""CSS pixels that a window must have left below a picture, for the question."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ STEPS = (4, 8, 12, 20)
 
 
 def _squares(seed: int) -> int:
-    """How many of the eight squares are there at all: 5 to 8."""
+    """The number of the eight squares that are there at all: 5 to 8."""
     return _drawn(seed, "brightness").randrange(5, 9)
 
 
@@ -157,7 +157,7 @@ def draw_colour(seed: int) -> str:
 
 
 def _near(x: float, y: float, stroke: tuple[int, int, int, int]) -> bool:
-    """Whether a point lies on a stroke of the digit in the middle of the check."""
+    """Tell whether a point lies on a stroke of the digit in the middle."""
     ax, ay, bx, by = (
         88 + 90 * stroke[0], 53 + 80 * stroke[1],
         88 + 90 * stroke[2], 53 + 80 * stroke[3],

@@ -106,7 +106,7 @@ def choose_renders(study: Study, chosen: Collection[int]) -> None:
 
 
 def delete_unused(names: Iterable[str | None]) -> None:
-    """Files of stimuli that are gone; versions of a study share theirs."""
+    """Delete files of stimuli that are gone; versions of a study share theirs."""
     used = set(Stimulus.objects.filter(picture__in=names).values_list("picture"))
     for name in {name for name in names if name and (name,) not in used}:
         default_storage.delete(name)
@@ -132,7 +132,7 @@ def _copy_some(study: Study, end: float | None) -> int:
 
 
 def as_stimulus(study: Study, render: Render) -> Stimulus:
-    """What a render is in a study: unsaved, without a file and its losses yet."""
+    """Make of a render what it is in a study: unsaved, without file and losses yet."""
     return Stimulus(
         study=study,
         render=render,
@@ -145,7 +145,7 @@ def as_stimulus(study: Study, render: Render) -> Stimulus:
 
 
 def _copy(study: Study, render: Render) -> Stimulus:
-    """An unsaved stimulus with its own file."""
+    """Make an unsaved stimulus with its own file."""
     stimulus = as_stimulus(study, render)
     stimulus.parameters |= _losses(render)
     with _reading(f"The picture of render {render.pk}, {render},"):
@@ -225,7 +225,7 @@ def write_picture(stimulus: Stimulus, pixels: Image.Image) -> None:
 
 
 def keep_picture(stimulus: Stimulus, decoded: DecodedPicture) -> None:
-    """The same of a picture that was decoded apart."""
+    """Write the own file of an unsaved stimulus whose picture was decoded apart."""
     made = decoded.made
     stimulus.width, stimulus.height = made.width, made.height
     stimulus.pixel_sha256 = made.pixel_sha256

@@ -41,7 +41,7 @@ def neighbours(step: str) -> tuple[str, str]:
 
 
 def label_of(field: str) -> str:
-    """What pages call this field of a study."""
+    """Name a field of a study as pages do."""
     return capfirst(str(getattr(Study._meta.get_field(field), "verbose_name", field)))
 
 
@@ -75,7 +75,7 @@ class StepForm(OwnColumnsForm):
 
 
 class QuestionForm(StepForm):
-    """How pictures are shown, and what is asked about them."""
+    """The step that says how pictures are shown and what is asked about them."""
 
     groups = [
         ("How people answer", "", ["method", *SETTINGS]),
@@ -150,7 +150,7 @@ class QuestionForm(StepForm):
 
 
 class TextsForm(StepForm):
-    """What people read before they agree, and who answers for it."""
+    """The step with what people read before they agree, and who answers for it."""
 
     ask_people = forms.BooleanField(
         label="ask P.913's questions about people",
@@ -201,7 +201,7 @@ class TextsForm(StepForm):
 
 
 class ChecksForm(StepForm):
-    """What shows whether answers can be trusted."""
+    """The step with what shows whether answers can be trusted."""
 
     groups = [
         (
@@ -228,7 +228,7 @@ class ChecksForm(StepForm):
 
 
 class MarkForm(OwnColumnsForm):
-    """What one picture is used for."""
+    """The use of one picture."""
 
     class Meta:
         model = Stimulus
@@ -264,7 +264,7 @@ class _Moment(forms.DateTimeInput):
 
 
 class PeopleForm(StepForm):
-    """How many people see what, who may come, and when."""
+    """The step that says how many people see what, who may come, and when."""
 
     completion_url = forms.URLField(
         label="Return address",

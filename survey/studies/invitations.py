@@ -7,7 +7,7 @@ from survey.models import Invitation, Study
 
 
 def invite(study: Study, number: int) -> list[str]:
-    """`number` new one-time codes. Only their hashes are kept."""
+    """Make `number` new one-time codes. Only their hashes are kept."""
     codes = [readable_code(CODE_LENGTH) for _number in range(number)]
     Invitation.objects.bulk_create(
         [Invitation(study=study, token_sha256=token_hash(code)) for code in codes],

@@ -75,7 +75,7 @@ def _plan(study: Study) -> None:
 
 
 def lacking(study: Study) -> list[str]:
-    """What a study needs to say before people may be asked."""
+    """List what a study has yet to say before people may be asked."""
     return [
         label
         for label, value in (

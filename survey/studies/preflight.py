@@ -1,4 +1,4 @@
-"""What somebody should know about a study before it opens, and where to mend it."""
+"""Look for what somebody should know before a study opens, and where to mend it."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _about_links(study: Study) -> Iterator[Remark]:
 
 
 def _about_design(study: Study) -> Iterator[Remark]:
-    """What the study's own checks refuse, field by field."""
+    """List what the study's own checks refuse, field by field."""
     try:
         study.full_clean(validate_unique=False, validate_constraints=False)
     except ValidationError as error:
@@ -238,7 +238,7 @@ class _CannotPlan(Exception):
 
 
 def _items(study: Study, shown: list[Stimulus]) -> list[Item]:
-    """What a session will ask about the pictures there are. Raises _CannotPlan."""
+    """Make the items of a session about the pictures there are. Raises _CannotPlan."""
     if not shown:
         return []
     if method_of(study).needs_references:
@@ -434,7 +434,7 @@ def usual_half_width(study: Study) -> float:
 
 
 def people_for(half_width: float, *, sd: float, items: int, each: int) -> int:
-    """How many people it takes when each rates `each` of `items` pictures."""
+    """Count the people it takes when each rates `each` of `items` pictures."""
     return math.ceil(votes_for(half_width, sd) * items / each)
 
 

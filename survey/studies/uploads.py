@@ -78,7 +78,7 @@ def under_way(study: Study) -> Upload | None:
 
 
 def take_in(study: Study, archive: IO[bytes], table: bytes | None) -> Upload:
-    """`begin`, and go on until all is taken in.
+    """Take in a whole archive at once: `begin`, and `go_on` until nothing is left.
 
     Raises UploadRefused or CannotOpen.
     """
@@ -343,7 +343,7 @@ def _close(held: Upload) -> None:
 
 
 def _refresh(upload: Upload) -> None:
-    """What came of it; nothing if it was cancelled meanwhile."""
+    """Read what came of an upload; nothing if it was cancelled meanwhile."""
     if Upload.objects.filter(pk=upload.pk).exists():
         upload.refresh_from_db()
 
@@ -362,7 +362,7 @@ def _keep_private(upload: Upload) -> None:
 
 
 def _copies() -> Path:
-    """Where this host keeps archives that lie in a bucket while it reads them."""
+    """The folder for archives that lie in a bucket, while this host reads them."""
     return Path(settings.VAR) / "archives"
 
 
@@ -557,7 +557,7 @@ def _base(path: str) -> str:
 
 
 def _is_clutter(name: str) -> bool:
-    """What systems put into archives beside the pictures."""
+    """Tell what systems put into archives beside the pictures."""
     base = _base(_slashed(name))
     return name.startswith("__MACOSX/") or base in {".DS_Store", "Thumbs.db"}
 
