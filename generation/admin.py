@@ -368,6 +368,13 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
 
         return OffersSeen
 
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **options: Any
+    ) -> HttpResponse:
+        thing = context["original"] or Experiment
+        context |= {"may_queue": may(request.user, QUEUE, thing)}
+        return super().render_change_form(request, context, *args, **options)
+
     def stands_against(self, row: Experiment) -> list[Any]:
         return [*users_of(row), *filter(None, [at_work(row)])]
 

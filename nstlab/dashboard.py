@@ -1,4 +1,4 @@
-"""What the first page of the desk says: what runs, what is open, what needs a look.
+"""The researchers' first page: what runs, what is open, what needs a look.
 
 Everything is asked for in a number of queries that no data changes, and only about
 what the person may see.

@@ -1,6 +1,6 @@
 """Error pages: one sentence and where to go, never a traceback.
 
-In the browser's language where participants meet them; the desk is English.
+In the browser's language where participants meet them; researchers' pages are English.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def _page(request: HttpRequest, status: int, title: str, sentence: str) -> HttpR
             "language": language,
             "rtl": get_language_bidi(),
         }
-        if request.path.startswith(desk := reverse("admin:index")):
-            context |= {"home": desk, "back": _came_from(request)}
+        if request.path.startswith(first := reverse("admin:index")):
+            context |= {"home": first, "back": _came_from(request)}
         return render(request, "error.html", context, status=status)
 
 

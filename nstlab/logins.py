@@ -55,7 +55,7 @@ class Attempt:
         return max(counters.seconds_over(name, most) for name, most in self._counted())
 
     def failed(self) -> None:
-        """Count a wrong password, or a right one that does not open the desk."""
+        """Count a wrong password, or a right one of somebody who may not come in."""
         for name, most in self._counted():
             if counters.add(name, WINDOW_SECONDS) == most:
                 log.warning(

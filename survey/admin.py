@@ -27,7 +27,7 @@ from nstlab.core.admin import (
     count_of,
     picture_tag,
 )
-from survey.access import OPEN
+from survey.access import EXPORT_PLATFORM_IDS, OPEN
 from survey.methods import SETTINGS
 from survey.models import (
     FormAnswer,
@@ -154,6 +154,16 @@ class StudyAdmin(OwnedAdmin):
             (name, options | ({"classes": ["collapse"]} if name else {}))
             for name, options in self.fieldsets
         ]
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **options: Any
+    ) -> HttpResponse:
+        thing = context["original"] or Study
+        context |= {
+            "may_open": may(request.user, OPEN, thing),
+            "may_export": may(request.user, EXPORT_PLATFORM_IDS, thing),
+        }
+        return super().render_change_form(request, context, *args, **options)
 
     def change_view(
         self,
