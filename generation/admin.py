@@ -336,7 +336,7 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
         fixed = experiment.fixed_settings().items()
         return listed({name: it for name, it in fixed if name not in varied})
 
-    @admin.display(description="take finished pictures")
+    @admin.display(description="reuse existing renders")
     def reuse_shown(self, experiment: Experiment) -> str:
         return "yes" if experiment.reuse else "no"
 

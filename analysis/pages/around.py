@@ -79,7 +79,7 @@ def _cannot_be_shown(
 
 
 def study_page(
-    request: HttpRequest, study: Study, name: str, title: str, **context: Any
+    request: HttpRequest, study: Study, name: str, title: str, /, **context: Any
 ) -> TemplateResponse:
     """A page about a study's results, by the name of its template."""
     around = {

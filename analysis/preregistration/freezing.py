@@ -45,7 +45,7 @@ def freeze(study: Study, *, by: Any) -> Preregistration:
     """Fix the plan for good, with who, when, and what was known by then.
 
     Raises CannotFreeze for an empty plan, for a contrast that the pictures do not
-    have, while pictures of an archive are being taken in, and once it is frozen.
+    have, while pictures of an archive are being imported, and once it is frozen.
     """
     # Nobody answers and nobody changes the design between what is quoted and counted
     # here and the time that is written.

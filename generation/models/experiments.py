@@ -120,7 +120,7 @@ class Experiment(Owned):
         validators=[MinValueValidator(1)], **_asked("evaluations")
     )
     reuse = models.BooleanField(
-        "take finished pictures",
+        "reuse existing renders",
         default=True,
         help_text="Where another experiment has painted the very same request, show "
         "its picture instead of painting it again.",

@@ -74,7 +74,7 @@ class Study(Owned):
     all_renders = models.BooleanField(
         "every finished render of the experiment",
         default=True,
-        help_text="Taken in when the study opens. Else only the pictures it has.",
+        help_text="Copied when the study opens. Else only the pictures it has.",
     )
     chosen = models.JSONField(
         default=list,
@@ -159,7 +159,7 @@ class Study(Owned):
         help_text="Empty: everybody sees everything. Else the least rated come first.",
     )
     target_half_width = models.FloatField(
-        "wished half-width of the interval",
+        "target CI half-width",
         null=True,
         blank=True,
         validators=[MinValueValidator(0.01), MaxValueValidator(5)],
@@ -167,9 +167,10 @@ class Study(Owned):
         "steps; those that are precise enough rest. Empty: equal votes for all.",
     )
     reserve_minutes = models.PositiveIntegerField(
-        "minutes until a silent participant's pictures go to others",
+        "reservation timeout, minutes",
         default=10,
         validators=[MinValueValidator(1)],
+        help_text="After so long without an answer somebody's pictures go to others.",
     )
     repeats = models.PositiveIntegerField(
         default=0, help_text="Pictures shown a second time, for test–retest."

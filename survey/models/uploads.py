@@ -72,11 +72,11 @@ class Upload(models.Model):
 
 
 class UploadedPicture(models.Model):
-    """One picture of an archive while that is being taken in: each once."""
+    """One picture of an archive while that is being imported: each once."""
 
     class State(models.TextChoices):
         WAITING = "waiting", "waiting"
-        TAKEN = "taken", "taken in"
+        TAKEN = "taken", "imported"
         REFUSED = "refused", "refused"
 
     upload = models.ForeignKey(

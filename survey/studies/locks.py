@@ -23,10 +23,10 @@ def check_unfrozen(study: Study) -> None:
 
 
 def check_all_uploaded(study: Study) -> None:
-    """Raises CannotOpen while pictures of an archive are being taken in."""
+    """Raises CannotOpen while pictures of an archive are being imported."""
     if study.uploads.filter(finished_at=None).exists():
         raise CannotOpen(
-            f"Pictures of an archive are being taken in for “{study}”: let that end, "
+            f"Pictures of an archive are being imported for “{study}”: let that end, "
             "or cancel it."
         )
 

@@ -117,7 +117,7 @@ def _about_pictures(
     if under_way := study.uploads.filter(finished_at=None).first():
         left = under_way.waiting().count()
         yield Remark(
-            f"Pictures of an archive are being taken in: {left} are left.",
+            f"Pictures of an archive are being imported: {left} are left.",
             stops=True,
             mend="Let that end, or cancel it.",
             address=reverse("admin:survey_study_uploading", args=[study.pk]),
@@ -140,7 +140,7 @@ def _about_pictures(
             )
     if coming:
         yield Remark(
-            f"{coming} finished renders are taken in when it opens.",
+            f"{coming} finished renders are copied when it opens.",
             mend="Choose among them if you do not want all.",
             step="pictures",
         )
@@ -148,7 +148,7 @@ def _about_pictures(
         yield Remark(
             f"{empty} pictures have no file: people would see a gap.",
             stops=True,
-            mend="Take them out, or take them in again.",
+            mend="Remove them, or copy them again.",
             step="pictures",
         )
 

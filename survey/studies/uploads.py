@@ -66,14 +66,14 @@ LONGEST_PATH = 500
 
 
 class UploadRefused(Exception):
-    """Nothing was taken in; the text says why."""
+    """Nothing was imported; the text says why."""
 
 
 # Taking in --------------------------------------------------------------------
 
 
 def under_way(study: Study) -> Upload | None:
-    """The archive that is being taken in, if there is one."""
+    """The archive that is being imported, if there is one."""
     return study.uploads.filter(finished_at=None).first()
 
 
@@ -117,7 +117,7 @@ def begin(
                 return known
             if under_way(study) is not None:
                 raise UploadRefused(
-                    "Pictures of another archive are being taken in: let that end, or "
+                    "Pictures of another archive are being imported: let that end, or "
                     "cancel it."
                 )
             upload.save(force_insert=True)

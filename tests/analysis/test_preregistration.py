@@ -167,7 +167,7 @@ def test_nothing_is_frozen_while_its_pictures_are_being_taken_in(
     write(study, plan(study))
     two = {f"{name}.png": png((1, 2, 3)) for name in "ab"}
     upload = uploads.begin(study, zipped(two), b"file,reference\na.png,b.png\nb.png,\n")
-    with pytest.raises(CannotFreeze, match="are being taken in"):
+    with pytest.raises(CannotFreeze, match="are being imported"):
         freeze(study, by=researcher)
     assert uploads.go_on(upload) == 0
     assert freeze(study, by=researcher).plan["study"]["pictures"] == 1

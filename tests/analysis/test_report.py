@@ -241,14 +241,14 @@ def test_a_page_that_waits_asks_for_nothing_new(
     done = logged_in.get(f"{page}awaited/{asked.pk}/")
     assert done["HX-Retarget"] == "#report"
     assert "3 answers came since" in done.content.decode()
-    assert f'<a href="{page}">Compute a new one</a>' in done.content.decode()
+    assert f'<a href="{page}">View current report</a>' in done.content.decode()
     assert Report.objects.get() == asked and LogEntry.objects.count() == 1
 
     text = logged_in.get(page).content.decode()
     newer = Report.objects.latest("pk")
     assert newer.state == "queued" and LogEntry.objects.count() == 2
     assert "Being computed" in text and f"awaited/{newer.pk}/" in text
-    assert "3 answers came since" in text and "Compute a new one" not in text
+    assert "3 answers came since" in text and "View current report" not in text
     assert f"/file/{asked.pk}/mos_by_stimulus.csv" in text
     assert "9 ratings of 3 stimuli by 3 participants" in text
 

@@ -186,7 +186,7 @@ def test_the_pages_are_accessible_and_fit_a_phone(
         (f"{base}/experiment/add/", "give at least one pair"),
         (f"{base}/experiment/{figure.pk}/change/", "to paint"),
         (f"{base}/experiment/{figure.pk}/sheet/", "4 of 4 done"),
-        (f"{base}/experiment/{figure.pk}/sheet/?rows=&columns=", "Take along"),
+        (f"{base}/experiment/{figure.pk}/sheet/?rows=&columns=", "Export"),
         (
             f"{base}/experiment/{figure.pk}/compare/?render={first.pk}&render={second.pk}",
             "Where they differ",

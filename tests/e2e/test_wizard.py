@@ -135,7 +135,7 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
 
     study = Study.objects.get()
     page.goto(f"{fresh_lab.base}/admin/survey/study/{study.pk}/wizard/review/")
-    expect(page.get_by_text("Nothing stands against opening.")).to_be_visible()
+    expect(page.get_by_text("Ready to open.")).to_be_visible()
     check("review, ready")
     page.get_by_role("button", name="Open for participants").click()
     expect(page.get_by_text("“Which is best?” is open.")).to_be_visible()
@@ -242,14 +242,14 @@ def test_an_archive_is_taken_in_before_ones_eyes(
 
     page.route("**/uploading/", hold)
     page.get_by_role("link", name="Go on with it").click()
-    expect(page.get_by_role("progressbar", name="Pictures taken in")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="Pictures imported")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("0 of 3 pictures are read.")
-    check("pictures being taken in")
+    check("pictures being imported")
     looking.clear()
     for route in held:
         route.continue_()
     # It goes on by itself, and says what it could not take.
-    expect(page.get_by_text("3 pictures taken in")).to_be_visible()
+    expect(page.get_by_text("3 pictures imported")).to_be_visible()
     expect(page.get_by_role("cell", name="q.png", exact=True)).to_be_visible()
     check("what came of an archive")
     assert study.stimuli.count() == 3

@@ -317,7 +317,7 @@ def test_the_desk_takes_an_archive_and_says_what_it_refused(
     page = logged_in.post(
         f"/admin/survey/study/{own.pk}/upload/", {"archive": archive}, follow=True
     ).content.decode()
-    assert "1 picture taken in" in page and "b.svg" in page
+    assert "1 picture imported" in page and "b.svg" in page
     opened = logged_in.post(
         f"/admin/survey/study/{own.pk}/change/",
         filled(logged_in.get(f"/admin/survey/study/{own.pk}/change/")) | {"_open": "1"},

@@ -48,7 +48,7 @@ def test_renders_without_a_picture_and_random_features_are_counted(
         status="failed"
     )
     assert "1 of 2 renders have no picture" in said(draft)
-    assert "1 finished renders are taken in" in said(draft)
+    assert "1 finished renders are copied" in said(draft)
     picture(draft, weights="random:0")
     assert "2 pictures were painted with random features" in said(draft)
 

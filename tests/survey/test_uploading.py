@@ -117,7 +117,7 @@ def test_a_new_version_waits_until_all_is_taken_in(own: Study) -> None:
     """Before that, what refers to what is not known."""
     upload = begin(own, archive(), TABLE)
     assert go_on(upload, 0.0) == 4
-    with pytest.raises(CannotOpen, match="are being taken in"):
+    with pytest.raises(CannotOpen, match="are being imported"):
         versions.new_version(own)
     assert Study.objects.get() == own
     assert go_on(upload) == 0
@@ -181,7 +181,7 @@ def test_a_form_that_comes_twice_is_one_upload(own: Study) -> None:
 def test_one_archive_at_a_time(own: Study) -> None:
     upload = begin(own, archive(), TABLE)
     before = archives_there()
-    with pytest.raises(UploadRefused, match="another archive are being taken in"):
+    with pytest.raises(UploadRefused, match="another archive are being imported"):
         begin(own, archive(), TABLE)
     assert archives_there() == before
     assert go_on(upload) == 0 and is_whole(own)
@@ -191,7 +191,7 @@ def test_nothing_opens_before_all_is_in(own: Study) -> None:
     upload = begin(own, archive(), None)
     go_on(upload, 0.0)
     for act in (lifecycle.open_study, lifecycle.pilot_study):
-        with pytest.raises(CannotOpen, match="are being taken in"):
+        with pytest.raises(CannotOpen, match="are being imported"):
             act(own)
     own.refresh_from_db()
     assert own.state == "draft"
@@ -332,7 +332,7 @@ def test_the_desk_shows_how_far_it_is_and_goes_on(
     # Without a script: a button. Whoever left finds the way back.
     page = logged_in.get(form, follow=True).content.decode()
     assert "2 of 6 pictures are read." in page and "Go on" in page
-    assert "being taken in" in logged_in.get(change).content.decode()
+    assert "being imported" in logged_in.get(change).content.decode()
     page = logged_in.post(progress).content.decode()
     assert "3 of 6 pictures are read." in page
     # With one: a part of the page, in the end where to go.
@@ -341,8 +341,8 @@ def test_the_desk_shows_how_far_it_is_and_goes_on(
     assert "<html" not in parts[1].content.decode()
     assert parts[2]["HX-Redirect"] == form
     page = logged_in.get(form).content.decode()
-    assert "5 pictures taken in" in page and "is no PNG" in page
-    assert "being taken in" not in logged_in.get(change).content.decode()
+    assert "5 pictures imported" in page and "is no PNG" in page
+    assert "being imported" not in logged_in.get(change).content.decode()
     assert own.stimuli.count() == 5
     # And the same once more, after all was in.
     sent["archive"] = archive("b.svg")
@@ -360,7 +360,7 @@ def test_the_desk_cancels(
     other = logged_in.post(
         form, {"archive": archive(), "key": "another"}
     ).content.decode()
-    assert "Pictures of another archive are being taken in" in other
+    assert "Pictures of another archive are being imported" in other
     page = logged_in.post(
         f"/admin/survey/study/{own.pk}/uploading/", {"act": "cancel"}, follow=True
     ).content.decode()
@@ -384,7 +384,7 @@ def test_of_very_many_refused_rows_the_first_hundred_are_shown(
         {"archive": archive(), "table": table},
         follow=True,
     ).content.decode()
-    assert "1 picture taken in" in page
+    assert "1 picture imported" in page
     # 3,000 rows without a picture, and 4 pictures without a row.
     assert "3004 rows or files in all; these are the first 100." in page
     assert page.count("is in the CSV and not in the archive") == 100

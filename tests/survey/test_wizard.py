@@ -230,7 +230,7 @@ def test_what_collides_with_another_step_is_refused_with_its_name(
     page = save(logged_in, study, "question", method="pairs")
     assert page.status_code == 200
     text = page.content.decode()
-    assert "Wished half-width of the interval: Pairs have no interval" in text
+    assert "Target CI half-width: Pairs have no interval" in text
     study.refresh_from_db()
     assert study.method == "acr"
 
