@@ -30,18 +30,12 @@ from survey.participant.presence import taking_part
 from survey.refusals import BegunBefore, InvitationNeeded, NotJoining, StudyNotOpen
 
 SIMULATED_SALT = "survey.simulated"
-
-
-KEEP_RECRUITS = dt.timedelta(days=60)
-
-
 KEY_SALT = "survey.consent_key"
 
-
+KEEP_RECRUITS = dt.timedelta(days=60)
+"""How long a platform's id of somebody is kept, to bring them back and to pay them."""
 JOIN_AGAIN = dt.timedelta(seconds=60)
 """How long a consent form that is sent again is a double click or a lost reply."""
-
-
 KEEP_KEYS = dt.timedelta(days=1)
 """How long a consent form is known, to ask who sends it again."""
 

@@ -25,8 +25,6 @@ from survey.refusals import CannotOpen
 from survey.studies.locks import UNFROZEN, check_unfrozen, hold, hold_unfrozen
 
 MOST_CHOSEN = 1000
-
-
 MOST_AT_ONCE = 50
 """Pictures that are copied before their rows are written."""
 
@@ -61,7 +59,7 @@ def copy_pictures(study: Study, seconds: float | None = None) -> int:
     end = None if seconds is None else time.monotonic() + seconds
     check_unfrozen(study)
     while copied := _copy_some(study, end):
-        if _over(end):
+        if is_over(end):
             break
     if not copied:
         _add_references(study, end)
@@ -112,7 +110,8 @@ def delete_unused(names: Iterable[str | None]) -> None:
         default_storage.delete(name)
 
 
-def _over(end: float | None) -> bool:
+def is_over(end: float | None) -> bool:
+    """Tell whether it is `end` by time.monotonic(), or later; never so for None."""
     return end is not None and time.monotonic() >= end
 
 
@@ -123,7 +122,7 @@ def _copy_some(study: Study, end: float | None) -> int:
     try:
         for render in renders[:MOST_AT_ONCE]:
             copies.append(_copy(study, render))
-            if _over(end):
+            if is_over(end):
                 break
     finally:
         if copies:
@@ -253,7 +252,7 @@ def _add_references(study: Study, end: float | None) -> None:
                 if study.stimuli.filter(pk=reference.pk).exists():
                     lacking = _lacking_references(study).filter(pk=stimulus.pk)
                     lacking.update(reference=reference)
-        if _over(end):
+        if is_over(end):
             break
 
 

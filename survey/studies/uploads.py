@@ -38,6 +38,7 @@ from survey.studies.copying import (
     MOST_AT_ONCE,
     delete_unused,
     discarding_files,
+    is_over,
     keep_picture,
 )
 from survey.studies.locks import check_unfrozen, hold_unfrozen
@@ -151,7 +152,7 @@ def go_on(upload: Upload, seconds: float | None = None) -> int:
         with _archive(upload) as archive:
             members = _members(archive)
             while batch := list(upload.waiting()[:MOST_AT_ONCE]):
-                if not _take_some(upload, archive, members, batch, end) or _over(end):
+                if not _take_some(upload, archive, members, batch, end) or is_over(end):
                     break
     except UploadRefused as refused:
         _give_up(upload, str(refused))
@@ -198,10 +199,6 @@ def purge(now: dt.datetime | None = None) -> int:
     return given_up
 
 
-def _over(end: float | None) -> bool:
-    return end is not None and time.monotonic() >= end
-
-
 def _held(upload: Upload) -> Upload | None:
     """The upload as it stands now, held until the transaction ends; None if it is
     finished or gone. The study is held before."""
@@ -228,7 +225,7 @@ def _take_some(
                 break  # its turn comes
             except ValueError as error:
                 refused[picture.pk] = picture.path, str(error)
-            if _over(end):
+            if is_over(end):
                 break
         _keep(upload, made, refused)
     return len(made) + len(refused)
@@ -429,7 +426,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 # What the archive and the table say -------------------------------------------
 
 
-def _rows(table: bytes, report: Upload) -> dict[str, dict[str, str]]:
+def _rows(table: bytes, upload: Upload) -> dict[str, dict[str, str]]:
     try:
         read = csv_files.read_table(table)
     except csv_files.BrokenFile as error:
@@ -443,18 +440,18 @@ def _rows(table: bytes, report: Upload) -> dict[str, dict[str, str]]:
         row = dict(zip(read.header, cells, strict=False))
         name = _slashed(row.get("file", ""))
         if len(cells) != len(read.header):
-            report.refuse(f"line {line}", "has not as many cells as columns")
+            upload.refuse(f"line {line}", "has not as many cells as columns")
         elif not name:
-            report.refuse(f"line {line}", "names no file")
+            upload.refuse(f"line {line}", "names no file")
         elif name in rows:
-            report.refuse(f"line {line}", f"names {name} a second time")
+            upload.refuse(f"line {line}", f"names {name} a second time")
         else:
             rows[name] = row
     return rows
 
 
 def _planned(
-    archive: zipfile.ZipFile, rows: dict[str, dict[str, str]] | None, report: Upload
+    archive: zipfile.ZipFile, rows: dict[str, dict[str, str]] | None, upload: Upload
 ) -> list[UploadedPicture]:
     """The unsaved rows of an archive's pictures; what cannot be is refused."""
     members = _listed(archive)
@@ -465,47 +462,47 @@ def _planned(
     if sum(info.file_size for info in members) > MOST_TOTAL:
         raise UploadRefused("Unpacked, the archive has more than 2 GB.")
     paths = _Paths(_slashed(info.filename) for info in members)
-    row_of = None if rows is None else _by_path(rows, paths, report)
+    row_of = None if rows is None else _by_path(rows, paths, upload)
     planned: dict[str, UploadedPicture] = {}
     for info in members:
         path = _slashed(info.filename)
         if path in planned:
-            report.refuse(path, "is in the archive a second time")
+            upload.refuse(path, "is in the archive a second time")
         elif row_of is not None and path not in row_of:
-            report.refuse(path, "has no row in the CSV")
+            upload.refuse(path, "has no row in the CSV")
         elif len(path) > LONGEST_PATH:
-            report.refuse(path, f"has a path of more than {LONGEST_PATH} characters")
+            upload.refuse(path, f"has a path of more than {LONGEST_PATH} characters")
         else:
             row = row_of[path] if row_of is not None else {}
             planned[path] = UploadedPicture(
-                upload=report,
+                upload=upload,
                 path=path,
                 label=paths.label(path),
                 row=row,
-                reference=_reference(path, row, paths, report),
+                reference=_reference(path, row, paths, upload),
             )
     return list(planned.values())
 
 
 def _by_path(
-    rows: dict[str, dict[str, str]], paths: _Paths, report: Upload
+    rows: dict[str, dict[str, str]], paths: _Paths, upload: Upload
 ) -> dict[str, dict[str, str]]:
     """The rows by the path of the file they are about."""
     found: dict[str, dict[str, str]] = {}
     for name, row in rows.items():
         match paths.like(name):
             case []:
-                report.refuse(name, "is in the CSV and not in the archive")
+                upload.refuse(name, "is in the CSV and not in the archive")
             case [path] if path in found:
-                report.refuse(name, f"is a second row for {path}")
+                upload.refuse(name, f"is a second row for {path}")
             case [path]:
                 found[path] = row
             case several:
-                report.refuse(name, _ambiguous(several))
+                upload.refuse(name, _ambiguous(several))
     return found
 
 
-def _reference(path: str, row: dict[str, str], paths: _Paths, report: Upload) -> str:
+def _reference(path: str, row: dict[str, str], paths: _Paths, upload: Upload) -> str:
     """The path that a picture's row means by its reference, "" for none."""
     if not (named := row.get("reference")):
         return ""
@@ -514,11 +511,11 @@ def _reference(path: str, row: dict[str, str], paths: _Paths, report: Upload) ->
             return one
         case [_]:
             why = f"has a path of more than {LONGEST_PATH} characters"
-            report.refuse(path, f"its reference {why}")
+            upload.refuse(path, f"its reference {why}")
         case []:
-            report.refuse(path, f"its reference {named} is not there")
+            upload.refuse(path, f"its reference {named} is not there")
         case several:
-            report.refuse(path, f"its reference {named} {_ambiguous(several)}")
+            upload.refuse(path, f"its reference {named} {_ambiguous(several)}")
     return ""
 
 
