@@ -66,6 +66,7 @@ class Row:
     | study | its title |
     | stimulus, second | codes of the pictures; None without a second |
     | parameters | how the stimulus was made, by factor |
+    | is_reference | whether it is a hidden reference |
     | rating, scale_min, scale_max, expected | on the study's scale; `rating` is None
       where the question was not answered, `expected` empty where nothing is |
     | passed | whether a check was answered as expected; None elsewhere |

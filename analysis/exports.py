@@ -59,6 +59,7 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
     scale = scale_by_origin(study, origin)
     low, high = scale.bounds
     columns = list(every_column())
+    as_they_stand = [it.field for it in columns if it.value is None]
     stimuli = {
         pk: (code, parameters, reference)
         for pk, code, parameters, reference in study.stimuli.values_list(
@@ -71,7 +72,7 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
         .exclude(participant__status=Participant.Status.WITHDRAWN)
         .filter(**({"participant__pilot": False} if shared else {}))
         .order_by("participant_id", "index", "ratings__pk")
-        .values(*{*ALWAYS_READ, *(it.field for it in columns if it.value is None)})
+        .values(*dict.fromkeys((*ALWAYS_READ, *as_they_stand)))
     )
     by_trial = groupby(trials.iterator(chunk_size=2000), key=itemgetter("pk"))
     for _, answers in by_trial:

@@ -18,12 +18,9 @@ from analysis.charts.drawing import (
     without,
 )
 from analysis.charts.subject import Subject, records
+from analysis.stats.rules import RULES, column_part
 
-SCREENS = {
-    "none": "nobody left out", "bt500": "BT.500", "bt500_reference":
-    "BT.500, reference code", "p913": "P.913", "pearson": "Pearson, one pass",
-    "spearman": "Spearman, one pass",
-}  # fmt: skip
+LABELS = {column_part(name): rule.label for name, rule in RULES.items()}
 
 
 def screening(subject: Subject, table: pd.DataFrame, question: str = "") -> DrawnChart:
@@ -51,7 +48,7 @@ def screening(subject: Subject, table: pd.DataFrame, question: str = "") -> Draw
         axes.plot(
             sorted_table[f"mos_{rule}"], place + shift, MARKERS[k % len(MARKERS)],
             color=OKABE_ITO[k % len(OKABE_ITO)], markersize=3.5,
-            label=SCREENS.get(rule, rule),
+            label=LABELS.get(rule, rule),
         )  # fmt: skip
     score_axis(axes, subject, "MOS")
     row_axis(axes, names, "stimuli by MOS")

@@ -14,6 +14,7 @@ from typing import Any
 from analysis.answer_kinds import kind_of
 from analysis.exports import own_factors
 from analysis.models import Preregistration
+from analysis.stats.rules import RULES
 from generation.engine.factors import column_names
 from nstlab.core import csv_files
 from nstlab.core.csv_cells import csv_cell
@@ -26,14 +27,7 @@ LEVEL = 0.95
 MOST_LEVELS = 10
 """Of a factor with more levels only neighbours are offered as contrasts."""
 
-SCREENS = {
-    "none": "nobody by a rule",
-    "bt500": "BT.500-14, as the recommendation reads",
-    "bt500-reference": "BT.500, as the ITU's reference code computes",
-    "p913": "P.913 Annex A: correlation below 0.75, one by one",
-    "pearson": "correlation with the MOS (BT.1788), Pearson",
-    "spearman": "correlation with the MOS (BT.1788), Spearman",
-}
+SCREENS = {name: rule.meaning for name, rule in RULES.items()}
 TESTS = {"t": "paired t", "wilcoxon": "Wilcoxon's signed ranks"}
 CORRECTIONS = {
     "holm": "Holm within the contrasts of a factor",

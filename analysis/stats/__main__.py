@@ -6,9 +6,12 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from analysis.columns import LOSSES
+from analysis.stats.rules import RULES
 
 if TYPE_CHECKING:
     from analysis.stats.frame import Ratings
@@ -54,7 +57,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         "--screen",
         default="none",
         metavar="RULE",
-        help="none, bt500, bt500-reference, p913, pearson or spearman",
+        help=_either(RULES),
     )
     add(
         "--bt500",
@@ -94,13 +97,19 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="COLUMN",
-        help="objective metric of the stimuli; default content_loss, style_loss, "
-        "tv_loss where they exist",
+        help=f"objective metric of the stimuli; default {', '.join(LOSSES)} where they "
+        "exist",
     )
     add("--mapping", default="cubic", help="none, linear, cubic, logistic or isotonic")
     for kind in ("simulated", "pilot", "excluded"):
         add(f"--include-{kind}", action="store_true", help=f"use {kind} rows too")
     parser.set_defaults(run=_report)
+
+
+def _either(names: Iterable[str]) -> str:
+    """Names as a sentence offers them."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:

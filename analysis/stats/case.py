@@ -21,8 +21,8 @@ from analysis.stats import (
 )
 from analysis.stats.frame import Ratings, Votes
 from analysis.stats.recovery import Recovered
+from analysis.stats.rules import RULES
 
-SCREENS = ("none", "bt500", "bt500-reference", "p913", "pearson", "spearman")
 RESAMPLES = 1999
 # Each render's own losses are the first objective metrics, where the frame has them.
 METRICS = tuple(LOSSES)
@@ -63,8 +63,8 @@ class Options:
             raise ValueError(
                 f"mapping is {', '.join(metrics.MAPPINGS)}: {self.mapping!r}"
             )
-        if self.screen not in SCREENS:
-            raise ValueError(f"screen is {', '.join(SCREENS)}: {self.screen!r}")
+        if self.screen not in RULES:
+            raise ValueError(f"screen is {', '.join(RULES)}: {self.screen!r}")
 
 
 def screened_out(ratings: Ratings, options: Options) -> dict[str, str]:
@@ -80,6 +80,7 @@ def screened_out(ratings: Ratings, options: Options) -> dict[str, str]:
 
 
 def rejected_by(votes: Votes, screen: str) -> np.ndarray:
+    """The raters (bool, one each) whom a rule of RULES rejects."""
     match screen:
         case "bt500":
             table = screening.bt500(votes)

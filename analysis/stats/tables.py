@@ -26,7 +26,6 @@ from analysis.stats import (
 from analysis.stats.case import (
     LARGE,
     RESAMPLES,
-    SCREENS,
     Case,
     Options,
     rejected_by,
@@ -34,6 +33,7 @@ from analysis.stats.case import (
 from analysis.stats.frame import Ratings, divide
 from analysis.stats.meanings import SCORE, SHARE, Meaning
 from analysis.stats.reliability import complete_block
+from analysis.stats.rules import RULES, column_part
 
 Answers = Literal["ratings", "choices"]
 
@@ -172,12 +172,12 @@ def sensitivity(ratings: Ratings) -> pd.DataFrame:
         table = votes.items.to_frame(index=False)
         if question is not None:
             table["question"] = question
-        for screen in SCREENS:
-            if screen in ("p913", "spearman") and len(votes.rating) > LARGE:
+        for screen, rule in RULES.items():
+            if not rule.quick and len(votes.rating) > LARGE:
                 continue
             kept = votes.take(~rejected_by(votes, screen)[votes.rater])
             n = kept.n_by_item
-            name = screen.replace("-", "_")
+            name = column_part(screen)
             table[f"n_{name}"] = n
             table[f"mos_{name}"] = divide(kept.sum_by_item(kept.rating), n)
         tables.append(table)

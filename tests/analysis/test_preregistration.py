@@ -24,8 +24,8 @@ from analysis.preregistration.freezing import CannotFreeze, freeze, write
 from analysis.preregistration.plan import factors_of, possible_pairs, sha256_of
 from analysis.reports import compute, method_text, snapshot
 from analysis.stats import contrasts, factors
-from analysis.stats.case import SCREENS
 from analysis.stats.planned import CORRECTIONS, TESTS, planned_contrasts
+from analysis.stats.rules import RULES
 from survey.client import InProcess, take_part
 from survey.models import Participant, Study
 from survey.simulation import simulate
@@ -186,7 +186,7 @@ def test_only_levels_of_factors_that_vary_are_offered(study: Study) -> None:
 
 def test_the_words_of_the_page_are_those_of_the_statistics() -> None:
     """The web process cannot import them: they bring pandas along."""
-    assert set(planning.SCREENS) == set(SCREENS)
+    assert set(planning.SCREENS) == set(RULES)
     assert set(planning.TESTS) == set(TESTS)
     assert set(planning.CORRECTIONS) == set(CORRECTIONS)
 
