@@ -13,6 +13,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from django.db.models import Q
+
 from analysis.answer_kinds import kind_of
 from analysis.columns import LOSSES, Row, every_column
 from analysis.models import Import
@@ -21,7 +23,7 @@ from generation.engine.factors import column_names
 from nstlab.core.csv_cells import csv_cell
 from nstlab.core.factor_names import columns_of
 from survey.methods import method_of
-from survey.models import Participant, Rating, Study, Trial
+from survey.models import Participant, Rating, Study, Trial, counted_people
 
 # What rows are told apart and judged by, whatever columns there are.
 ALWAYS_READ = (
@@ -70,7 +72,7 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
     trials = (
         Trial.objects.filter(participant__study=study, stimulus__isnull=False)
         .exclude(participant__status=Participant.Status.WITHDRAWN)
-        .filter(**({"participant__pilot": False} if shared else {}))
+        .filter(counted_people("participant__", simulated=True) if shared else Q())
         .order_by("participant_id", "index", "ratings__pk")
         .values(*dict.fromkeys((*ALWAYS_READ, *as_they_stand)))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -37,11 +38,26 @@ def test_the_web_process_imports_nothing_heavy() -> None:
     assert modules_after(WEB).isdisjoint(HEAVY)
 
 
+def test_who_counts_is_said_in_one_place() -> None:
+    """In `survey.models.participants`; a rebase has undone it once, unnoticed."""
+    apps = [settings.BASE_DIR / app for app in ("survey", "analysis", "nstlab")]
+    by_hand = {
+        path.relative_to(settings.BASE_DIR).as_posix()
+        for app in apps
+        for path in app.rglob("*.py")
+        if re.search(r"pilot\"?(=|: )False,?\s+\w*simulated\"?(=|: )False"
+                     r"|simulated\"?(=|: )False,?\s+\w*pilot\"?(=|: )False",
+                     path.read_text(encoding="utf-8"))
+    }  # fmt: skip
+    assert not by_hand
+
+
 @pytest.mark.parametrize(
     "module",
     [
         "generation.engine.painter",
         "generation.engine.grid",
+        "survey.codes",
         "survey.design",
         "analysis.stats.mos",
         "nstlab.core.csv_cells",
