@@ -8,7 +8,12 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.functional import lazy
 
-from generation.engine.factors import FACTORS, choices_of, levels_asked, setting_names
+from generation.engine.factors import (
+    FACTORS,
+    choices_of,
+    levels_asked,
+    settings_that_vary,
+)
 from generation.engine.grid import ImpossibleGrid, PicturePair, expand
 from generation.level_fields import AxesField
 from generation.models import Experiment, Pair, SourceImage
@@ -79,7 +84,7 @@ def _about_further_settings() -> str:
         "One a line, each with one or more levels: seed = 0, 1, 2 paints replicates; "
         "style_layers = conv1_1, conv1_1|conv2_1 compares sets of layers; alpha = 1 "
         "with beta = 0 reconstructs the content. A line takes the place of the field "
-        f"of the same name. Settings: {', '.join(setting_names())}."
+        f"of the same name. Settings: {', '.join(settings_that_vary())}."
     )
 
 

@@ -49,8 +49,8 @@ def _layer_choices() -> Iterable[tuple[str, str]]:
 def levels_field(factor: Factor, **options: Any) -> forms.Field:
     """The field of a form for the levels of a factor: layers to tick, or numbers."""
     options = {
-        "label": factor.levels,
-        "help_text": factor.hint,
+        "label": factor.levels_label,
+        "help_text": factor.form_help,
         "required": False,
         **options,
     }

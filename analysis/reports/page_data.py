@@ -204,11 +204,9 @@ def _mos_row(
 
 def made(row: Mapping[str, str]) -> str:
     """How a stimulus was made, as far as its study says."""
-    said = {name: each for name, each in FACTORS.items() if each.line and row.get(name)}
+    said = {name: each for name, each in FACTORS.items() if each.told and row.get(name)}
     return " · ".join(
-        row[name]
-        if each.kind != "number"
-        else f"{each.abbreviation} {short(row[name])}"
+        row[name] if each.kind != "number" else f"{each.short_label} {short(row[name])}"
         for name, each in said.items()
     )
 

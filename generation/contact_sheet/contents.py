@@ -31,7 +31,7 @@ CHOICES = ("rows", "columns", "facets")
 # What a cell needs of its render; the long columns stay where they are.
 SHOWN = (
     "status", "reason", "picture", "preview", "progress", "experiment", "size",
-    *(name for name, each in FACTORS.items() if each.listed or each.line),
+    *(name for name, each in FACTORS.items() if each.listed or each.told),
 )  # fmt: skip
 
 
@@ -291,8 +291,8 @@ def settings_text(sheet: Sheet) -> str:
             continue
         if name in ("content", "style"):
             said.append(f"{factor_label(name)} {pictures[value]}")
-        elif FACTORS[name].behind:
-            said.append(f"{value} {FACTORS[name].behind}")
+        elif FACTORS[name].suffix:
+            said.append(f"{value} {FACTORS[name].suffix}")
         else:
             said.append(f"{factor_label(name)} {level_text(value)}")
     return " · ".join(said)

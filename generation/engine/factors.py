@@ -43,61 +43,69 @@ class Factor:
     | field | meaning |
     | --- | --- |
     | name | of the setting, the form's field, the JSON key and the CSV column |
-    | kind | `number`; `ordered`, whose levels have an order without being numbers;
-      `nominal`, names only |
-    | values | the type of a level: `float`, `int` or `str` |
+    | level_type | the type of a level: `float`, `int` or `str` |
+    | ordered | whether levels that are texts have an order |
     | label | its name on pages; left out: `name` without underscores |
     | short | its name on charts and in lines with little room; left out: the label |
     | unit | of its numbers, as the codebook says it |
-    | behind | the word behind a level in a line of settings, where a label before it
+    | suffix | the word behind a level in a line of settings, where a label before it
       would be clumsy: `300 px` |
     | meaning | one phrase for codebooks and documents |
     | help | one phrase for the command line |
-    | hint | one sentence below its field on the experiment's form |
+    | form_help | one sentence below its field on the experiment's form |
     | choices | the levels there are, each with what a form shows for it |
-    | open | whether there are other levels than the choices |
+    | others | whether there are other levels than the choices |
     | where | in which renders its levels make a difference, left out: in all |
     | matters | whether they do in one with these settings |
     | column | whether tables and exports have a column of it |
     | replicate | whether its levels repeat a condition instead of making another |
-    | levels | what the experiment's form calls its list of levels, if it has one |
+    | levels_label | what the experiment's form calls its list of levels, if it asks
+      for one |
     | stands_in | the factor in whose column its levels stand, if not in its own |
-    | place | line and place of its field among the fixed settings of that form |
-    | listed | whether lists of pictures show it |
-    | line | whether the line that says how a picture was made has it |
+    | form_place | line and place in it of its field among the fixed settings of that
+      form, if it has one |
+    | listed | whether lists of renders and stimuli show it |
+    | told | whether the sentence that says how a picture was made tells it |
     """
 
     name: str
-    kind: Literal["number", "ordered", "nominal"] = "nominal"
-    values: type[float] | type[int] | type[str] = str
+    level_type: type[float] | type[int] | type[str] = str
+    ordered: bool = False
     label: str = ""
     short: str = ""
     unit: str = ""
-    behind: str = ""
+    suffix: str = ""
     meaning: str = ""
     help: str = ""
-    hint: str = ""
+    form_help: str = ""
     choices: Callable[[], Mapping[str, str]] | None = None
-    open: bool = False
+    others: bool = False
     where: str = ""
     matters: Callable[[RenderSettings], bool] = lambda _: True
     column: bool = False
     replicate: bool = False
-    levels: str = ""
+    levels_label: str = ""
     stands_in: str = ""
-    place: tuple[int, int] | None = None
+    form_place: tuple[int, int] | None = None
     listed: bool = False
-    line: bool = False
+    told: bool = False
 
     @property
-    def words(self) -> str:
+    def kind(self) -> Literal["number", "ordered", "nominal"]:
+        """What may be computed with its levels."""
+        if self.level_type is not str:
+            return "number"
+        return "ordered" if self.ordered else "nominal"
+
+    @property
+    def full_label(self) -> str:
         """Its name as a person reads it."""
         return self.label or self.name.replace("_", " ")
 
     @property
-    def abbreviation(self) -> str:
+    def short_label(self) -> str:
         """Its name where there is little room."""
-        return self.short or self.words
+        return self.short or self.full_label
 
     @property
     def description(self) -> str:
@@ -107,12 +115,12 @@ class Factor:
     @property
     def type_name(self) -> str:
         """The type of its column, as a codebook calls it."""
-        return {float: "number", int: "integer", str: "text"}[self.values]
+        return {float: "number", int: "integer", str: "text"}[self.level_type]
 
     @property
     def closed_choices(self) -> tuple[str, ...] | None:
         """All levels there are, None where they cannot be listed."""
-        return tuple(self.choices()) if self.choices and not self.open else None
+        return tuple(self.choices()) if self.choices and not self.others else None
 
     @property
     def is_setting(self) -> bool:
@@ -171,8 +179,7 @@ def _own_factors(settings: Iterable[tuple[str, Setting]]) -> dict[str, Factor]:
 def _own_factor(setting: Setting, methods: Sequence[str]) -> Factor:
     return Factor(
         name=setting.name,
-        kind="nominal" if isinstance(setting.default, str) else "number",
-        values=type(setting.default),
+        level_type=type(setting.default),
         label=setting.label,
         unit=setting.unit,
         help=setting.help,
@@ -203,17 +210,17 @@ _ROWS = (
     ),
     Factor(
         name="content_layer",
-        kind="ordered",
+        ordered=True,
         label="content layer",
         meaning="Layer of the content loss",
         help="LAYER[=WEIGHT],… read after the ReLU, LAYER:pre before it",
-        hint="Each ticked layer is a level of the grid.",
+        form_help="Each ticked layer is a level of the grid.",
         where="α is above 0",
         matters=lambda it: it.alpha > 0,
         column=True,
-        levels="Content layers",
+        levels_label="Content layers",
         listed=True,
-        line=True,
+        told=True,
     ),
     Factor(
         name="style_layers",
@@ -226,48 +233,44 @@ _ROWS = (
     ),
     Factor(
         name=RATIO,
-        kind="number",
-        values=float,
+        level_type=float,
         label="α/β",
         meaning="Ratio of the weights: α is the level, β is 1",
-        hint="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
-        levels="Ratio α/β",
+        form_help="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
+        levels_label="Ratio α/β",
         stands_in="alpha",
     ),
     Factor(
         name="alpha",
-        kind="number",
-        values=float,
+        level_type=float,
         label="α",
         meaning="Content weight α of the render",
         help="weight of content",
         column=True,
         listed=True,
-        line=True,
+        told=True,
     ),
     Factor(
         name="beta",
-        kind="number",
-        values=float,
+        level_type=float,
         label="β",
         meaning="Style weight β of the render",
         help="weight of style",
         column=True,
-        line=True,
+        told=True,
     ),
     Factor(
         name="tv_weight",
-        kind="number",
-        values=float,
+        level_type=float,
         label="TV weight",
         short="TV",
         meaning="Weight of the total variation",
         help="weight of total variation",
-        hint="Levels, as 0, 1.",
+        form_help="Levels, as 0, 1.",
         column=True,
-        levels="TV weights",
+        levels_label="TV weights",
         listed=True,
-        line=True,
+        told=True,
     ),
     Factor(
         name="objective",
@@ -279,7 +282,7 @@ _ROWS = (
             for name, each in method.objectives.items()
         },
         column=True,
-        place=(3, 3),
+        form_place=(3, 3),
     ),
     Factor(
         name="network",
@@ -287,7 +290,7 @@ _ROWS = (
         help="the convolutional network",
         choices=lambda: {name: name.replace("vgg", "VGG-") for name in NETWORK_LAYERS},
         column=True,
-        place=(3, 2),
+        form_place=(3, 2),
     ),
     Factor(
         name="pooling",
@@ -298,16 +301,16 @@ _ROWS = (
             | {"max": "max, as the paper", "average": "average, as Gatys"}
         ),
         column=True,
-        place=(2, 1),
+        form_place=(2, 1),
     ),
     Factor(
         name="weights",
         meaning="Weights of the network",
         help="imagenet, imagenet-v1, random:SEED, or a file with a VGG state dict",
-        hint="imagenet (VGG-16), imagenet-v1, file:SHA256 (manage.py weights add "
+        form_help="imagenet (VGG-16), imagenet-v1, file:SHA256 (manage.py weights add "
         "FILE) or random:SEED.",
         column=True,
-        place=(3, 1),
+        form_place=(3, 1),
         listed=True,
     ),
     Factor(
@@ -323,43 +326,40 @@ _ROWS = (
                 "blend": "noise and content mixed",
             }
         ),
-        open=True,
+        others=True,
         column=True,
-        place=(2, 2),
+        form_place=(2, 2),
     ),
     Factor(
         name="size",
-        kind="number",
-        values=int,
+        level_type=int,
         unit="px",
-        behind="px",
+        suffix="px",
         meaning="Size of the render",
         help="pixels: side of the square, or long side with --fit aspect",
-        hint="Side of the square picture, in pixels.",
+        form_help="Side of the square picture, in pixels.",
         column=True,
-        place=(1, 1),
+        form_place=(1, 1),
     ),
     Factor(
         name="evaluations",
-        kind="number",
-        values=int,
-        behind="evaluations",
+        level_type=int,
+        suffix="evaluations",
         meaning="Function evaluations of the optimiser",
         help="the budget",
         column=True,
-        place=(1, 2),
+        form_place=(1, 2),
     ),
     Factor(
         name="seed",
-        kind="number",
-        values=int,
+        level_type=int,
         meaning="Seed of the render",
         help="of the noise",
         where="start is noise or blend",
         matters=lambda it: it.start in ("noise", "blend"),
         column=True,
         replicate=True,
-        place=(1, 3),
+        form_place=(1, 3),
     ),
     Factor(
         name="method",
@@ -371,8 +371,7 @@ _ROWS = (
     ),
     Factor(
         name="blend",
-        kind="number",
-        values=float,
+        level_type=float,
         meaning="Share of noise in a start that blends, 0 to 1",
         help="share of noise in the start blend",
         where="start is blend",
@@ -386,8 +385,7 @@ _ROWS = (
     ),
     Factor(
         name="style_scale",
-        kind="number",
-        values=float,
+        level_type=float,
         meaning="Size of the style picture as a multiple of the render's",
         help="the style's size as a multiple of --size",
     ),
@@ -405,8 +403,7 @@ _ROWS = (
     ),
     Factor(
         name="learning_rate",
-        kind="number",
-        values=float,
+        level_type=float,
         unit="grey levels",
         meaning="Learning rate of Adam",
         help="Adam's, in grey levels",
@@ -415,8 +412,7 @@ _ROWS = (
     ),
     Factor(
         name="pyramid",
-        kind="number",
-        values=int,
+        level_type=int,
         meaning="Levels from coarse to fine, which share the evaluations",
         help="levels from coarse to fine, which share the budget",
     ),
@@ -488,14 +484,25 @@ def setting_names() -> tuple[str, ...]:
     return tuple(_defaults())
 
 
+def settings_that_vary() -> tuple[str, ...]:
+    """The settings with more than one level to choose; of one method there is none."""
+    return tuple(
+        name
+        for name in setting_names()
+        if len(FACTORS[name].closed_choices or "many") > 1
+    )
+
+
 def levels_asked() -> tuple[str, ...]:
     """The factors of whose levels an experiment has a field."""
-    return tuple(name for name, each in FACTORS.items() if each.levels)
+    return tuple(name for name, each in FACTORS.items() if each.levels_label)
 
 
 def fixed_asked() -> list[list[str]]:
     """The settings that an experiment has a field of, line by line of its form."""
-    placed = sorted((each.place, name) for name, each in FACTORS.items() if each.place)
+    placed = sorted(
+        (each.form_place, name) for name, each in FACTORS.items() if each.form_place
+    )
     lines = groupby(placed, key=lambda it: it[0][0])
     return [[name for _, name in line] for _, line in lines]
 
@@ -509,13 +516,13 @@ def choices_of(name: str) -> list[tuple[str, str]]:
 def factor_label(name: str) -> str:
     """What pages call a factor; one of a study's own has its name."""
     known = FACTORS.get(name)
-    return known.words if known else name.replace("_", " ")
+    return known.full_label if known else name.replace("_", " ")
 
 
 def short_label(name: str) -> str:
     """What charts call a factor, and lines with little room."""
     known = FACTORS.get(name)
-    return known.abbreviation if known else name
+    return known.short_label if known else name
 
 
 def column_values(settings: RenderSettings) -> dict[str, str | float | int]:
@@ -542,16 +549,16 @@ def documented() -> str:
     ]
     for name, each in FACTORS.items():
         types = {float: "numbers", int: "whole numbers", str: "text"}
-        levels = "layers" if each.is_layers else types[each.values]
+        levels = "layers" if each.is_layers else types[each.level_type]
         if each.choices:
             shown = [f"`{level}`" for level in each.choices()]
-            levels = ", ".join([*shown, *["…"] * each.open])
+            levels = ", ".join([*shown, *["…"] * each.others])
         default = each.default
         if isinstance(default, tuple):
             default = "|".join(layer for layer, _ in default)
         cells = (
             f"`{name}`",
-            each.words,
+            each.full_label,
             levels,
             "" if default is None else f"`{default}`",
             each.unit,

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from generation.engine.errors import SettingsError
-from generation.engine.factors import FACTORS, setting_names
+from generation.engine.factors import FACTORS, setting_names, settings_that_vary
 from generation.engine.networks.weights import named_with_input
 from generation.engine.registry import METHODS, Method
 from generation.engine.settings import (
@@ -143,7 +143,7 @@ def _check_name(name: str) -> None:
     if name not in known and name != "alpha_beta":
         raise ImpossibleGrid(
             f"There is no setting {name!r}; an axis is one of alpha_beta, "
-            f"{', '.join(known)}."
+            f"{', '.join(settings_that_vary())}."
         )
 
 
@@ -277,7 +277,7 @@ def axes_text(axes: Axes) -> str:
 
 
 def _level(name: str, word: str) -> Any:
-    kind = FACTORS[name].values if name in FACTORS else str
+    kind = FACTORS[name].level_type if name in FACTORS else str
     if kind is int:
         try:
             return int(word)

@@ -46,7 +46,7 @@ def _asked(factor: str) -> dict[str, Any]:
     Choices are read when they are shown, so that a new one needs no migration.
     """
     row = FACTORS[factor]
-    options = {"default": row.default, "help_text": row.hint}
+    options = {"default": row.default, "help_text": row.form_help}
     if row.choices:
         options["choices"] = partial(choices_of, factor)
     return options
@@ -149,7 +149,9 @@ class Experiment(Owned):
     def fixed_settings(self) -> dict[str, Any]:
         """The settings that are the same in every cell unless an axis names them."""
         return {
-            name: getattr(self, name) for name in setting_names() if FACTORS[name].place
+            name: getattr(self, name)
+            for name in setting_names()
+            if FACTORS[name].form_place
         }
 
     def cells(self) -> list[Cell]:

@@ -119,7 +119,7 @@ def test_every_setting_of_the_engine_has_a_row() -> None:
         factor = FACTORS[name]
         assert factor.help, name
         if factor.default is not None and not factor.is_layers:
-            assert type(factor.default) is factor.values, name
+            assert type(factor.default) is factor.level_type, name
         if factor.closed_choices:
             assert factor.default in factor.closed_choices, name
             assert dict(choices_of(name)).keys() == {*factor.closed_choices}

@@ -47,7 +47,7 @@ def add_settings(parser: argparse.ArgumentParser, *, alpha: str) -> None:
         group.add_argument(
             *flags,
             dest=name,
-            type=factor.values,
+            type=factor.level_type,
             choices=factor.closed_choices,
             # Asked for twice, layers are asked for together.
             action="append" if name in LAYERS else "store",
