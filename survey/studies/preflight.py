@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from django.utils.translation import ngettext
 from generation.engine.factors import FACTORS
 from generation.models import Render, SourceImage
 from survey import planning
-from survey.design import DesignError, student_t
+from survey.design import DesignError
+from survey.design.effort import TYPICAL_SD, half_width_of, people_for
 from survey.methods import CannotAsk, method_of
 from survey.models import Item, Participant, Stimulus, Study
 from survey.presets import P913_WORDS
@@ -24,9 +24,6 @@ from survey.studies.copying import as_stimulus, to_copy
 from survey.studies.forms import FORMS, label_of
 from survey.studies.lifecycle import lacking
 from survey.study_texts import faults_of_forms, form_blocks
-
-TYPICAL_SD = 0.9
-"""Of one picture's ratings on five points, when nothing is known yet."""
 
 USUAL_HALF_WIDTH = 0.25
 """On five points, where the study names none."""
@@ -431,21 +428,3 @@ def typical_sd(study: Study) -> float:
 def usual_half_width(study: Study) -> float:
     """USUAL_HALF_WIDTH, in points of the study's own scale."""
     return USUAL_HALF_WIDTH * scale_steps(study) / 4
-
-
-def people_for(half_width: float, *, sd: float, items: int, each: int) -> int:
-    """Count the people it takes when each rates `each` of `items` pictures."""
-    return math.ceil(votes_for(half_width, sd) * items / each)
-
-
-def half_width_of(votes: int, sd: float, level: float = 0.95) -> float:
-    """Half of the t interval of a picture with so many votes, two at least."""
-    return student_t(level, votes - 1) * sd / math.sqrt(votes)
-
-
-def votes_for(half_width: float, sd: float = TYPICAL_SD, level: float = 0.95) -> int:
-    """The least n with t · SD / √n ≤ `half_width`, Student's t on n − 1 degrees."""
-    n = max(2, math.floor((1.959 * sd / half_width) ** 2))
-    while half_width_of(n, sd, level) > half_width:
-        n += 1
-    return n

@@ -9,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from scipy import stats
 
+from survey.design.effort import votes_for
 from survey.models import Stimulus, Study
-from survey.studies.preflight import remarks, votes_for
+from survey.studies.preflight import remarks
 from tests.conftest import put_on_wall
 
 pytestmark = pytest.mark.django_db

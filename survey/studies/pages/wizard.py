@@ -24,6 +24,7 @@ from nstlab.core.access import ADD, CHANGE, VIEW, may, visible
 from nstlab.core.admin import count_of
 from nstlab.core.pages import about, admin_page, ask, find
 from survey.access import OPEN
+from survey.design import effort
 from survey.methods import method_of
 from survey.models import Study
 from survey.participant.views import COOKIE
@@ -293,10 +294,8 @@ def _people_needed(request: HttpRequest, study: Study) -> dict[str, Any]:
     rows = [
         {
             "half_width": f"{width * points:g}",
-            "votes": preflight.votes_for(width * points, sd),
-            "people": preflight.people_for(
-                width * points, sd=sd, items=items, each=each
-            ),
+            "votes": effort.votes_for(width * points, sd),
+            "people": effort.people_for(width * points, sd=sd, items=items, each=each),
         }
         for width in HALF_WIDTHS
     ]
