@@ -61,7 +61,12 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
     scale = scale_by_origin(study, origin)
     low, high = scale.bounds
     columns = list(every_column())
-    as_they_stand = [it.field for it in columns if it.value is None]
+    as_they_stand = [(it.name, it.field) for it in columns if it.value is None]
+    read = dict.fromkeys((*ALWAYS_READ, *(field for _, field in as_they_stand)))
+    told = [(it.name, it.value, it.about) for it in columns if it.value is not None]
+    of_pictures = [(name, value) for name, value, what in told if what == "stimulus"]
+    of_rows = [(name, value) for name, value, what in told if what != "stimulus"]
+    pictures: dict[int, dict[str, Any]] = {}
     stimuli = {
         pk: (code, parameters, reference)
         for pk, code, parameters, reference in study.stimuli.values_list(
@@ -74,7 +79,7 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
         .exclude(participant__status=Participant.Status.WITHDRAWN)
         .filter(counted_people("participant__", simulated=True) if shared else Q())
         .order_by("participant_id", "index", "ratings__pk")
-        .values(*dict.fromkeys((*ALWAYS_READ, *as_they_stand)))
+        .values(*read)
     )
     by_trial = groupby(trials.iterator(chunk_size=2000), key=itemgetter("pk"))
     for _, answers in by_trial:
@@ -83,14 +88,10 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
         }
         # A check asks one thing; what is not answered is missing under every question.
         first: dict[str, Any] = next(iter(given.values()))
-        unanswered = {
-            path: None if path.startswith("ratings__") else value
-            for path, value in first.items()
-        }
         is_check = first["kind"] == Trial.Kind.CATCH
         asked = questions[:1] if is_check else questions
         for question in [*asked, *(q for q in given if q and q not in asked)]:
-            fields = given.get(question, unanswered)
+            fields = given.get(question) or _unanswered(first)
             rating, expected = fields["ratings__rating"], fields["expected"]
             lowest, highest = fields["ratings__scale_min"], fields["ratings__scale_max"]
             rated_at = fields["ratings__rated_at"]
@@ -133,10 +134,23 @@ def ratings_rows(study: Study, *, shared: bool = False) -> Iterator[dict[str, An
                 rated_at=rated_at if dates else None,
                 seconds=seconds,
             )
-            yield {
-                it.name: fields[it.field] if it.value is None else it.value(row)
-                for it in columns
-            }
+            picture = fields["stimulus_id"]
+            if picture not in pictures:  # what is told of it is alike in all its rows
+                pictures[picture] = {name: value(row) for name, value in of_pictures}
+            cells = pictures[picture].copy()
+            for name, field in as_they_stand:
+                cells[name] = fields[field]
+            for name, value in of_rows:
+                cells[name] = value(row)
+            yield cells
+
+
+def _unanswered(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same trial without its answer."""
+    return {
+        path: None if path.startswith("ratings__") else value
+        for path, value in fields.items()
+    }
 
 
 def matrix_lines(
