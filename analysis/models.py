@@ -241,6 +241,7 @@ class Preregistration(models.Model):
 
 
 def bundle_path(_bundle: Bundle, _name: str) -> str:
+    """A name for the file that nobody can guess."""
     return f"bundle/{secrets.token_urlsafe(16)}.zip"
 
 

@@ -75,6 +75,7 @@ class StimulusVotes:
 
     @property
     def target(self) -> int | None:
+        """The votes it has when the study is full; None if it never is."""
         return None if self.missing is None else self.n + self.missing
 
 
@@ -87,6 +88,7 @@ class Suspect:
 
     @property
     def sentences(self) -> list[str]:
+        """The words as pages explain them."""
         return [RATERS[word] for word in self.words]
 
 
@@ -105,10 +107,12 @@ class Monitor:
 
     @property
     def fewest(self) -> int:
+        """The votes of the stimulus that has the fewest."""
         return min((each.n for each in self.votes), default=0)
 
     @property
     def widest(self) -> float | None:
+        """The largest half-width; None where there is none."""
         widths = [each.half_width for each in self.votes if each.half_width is not None]
         return max(widths, default=None)
 

@@ -131,6 +131,7 @@ class ArchiveReader:
         return data
 
     def text(self, name: str) -> str:
+        """One file as text. Raises BrokenBundle for what is no UTF-8 text."""
         try:
             text = self.read(name).decode()
         except UnicodeDecodeError as error:
@@ -143,6 +144,7 @@ class ArchiveReader:
         return name in self._members
 
     def json(self, name: str) -> dict[str, Any]:
+        """One file as a JSON object. Raises BrokenBundle for anything else."""
         try:
             value = json.loads(
                 self.text(name),
@@ -246,10 +248,12 @@ class ArchiveWriter:
         self._sums: dict[str, str] = {}
 
     def add(self, name: str, data: bytes) -> None:
+        """Write a file and keep its checksum."""
         self._sums[name] = hashlib.sha256(data).hexdigest()
         self._zip.writestr(_member(name), data)
 
     def add_json(self, name: str, value: Any) -> None:
+        """Write a value as indented JSON."""
         text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
         self.add(name, f"{text}\n".encode())
 

@@ -28,6 +28,7 @@ class LicensedSource:
 
     @classmethod
     def of(cls, role: str, image: SourceImage) -> LicensedSource:
+        """The source of this role, as its source image describes it."""
         return cls(role, image.title, image.credit, image.licence, image.consent)
 
     @property

@@ -182,6 +182,7 @@ def differences(path: Path, study: Study) -> list[str]:
 
 
 def checked(row: models.Model, **exclude: Any) -> Any:
+    """The row, once its fields have been cleaned. Raises ValidationError."""
     row.full_clean(validate_unique=False, validate_constraints=False, **exclude)
     return row
 

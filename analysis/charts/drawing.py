@@ -102,14 +102,17 @@ def _file_word(name: str, most: int) -> str:
 
 
 def titled(title: str, question: str) -> str:
+    """The title, with the question where several were asked."""
     return f"{title}: {question}" if question else title
 
 
 def without(chart: DrawnChart, sentence: str) -> DrawnChart:
+    """The chart with a sentence in its place."""
     return replace(chart, missing=sentence)
 
 
 def finished(chart: DrawnChart, figure: Figure, table: pd.DataFrame) -> DrawnChart:
+    """The chart with its SVG, its PNG and the small table of what it shows."""
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     figure.set_layout_engine("none")  # laid out once, alike in both
@@ -143,6 +146,7 @@ def row_figure(
 def row_axis(
     axes: Axes, labels: Sequence[str], word: str, *, picture: bool = False
 ) -> None:
+    """Write a label beside each row, or how many there are where they are too many."""
     count = len(labels)
     axes.set_ylim(-0.6, count - 0.4)
     axes.grid(axis="y", visible=False)
@@ -176,6 +180,7 @@ def whole_points(low: float, high: float) -> list[int]:
 
 
 def score_axis(axes: Axes, subject: Subject, word: str) -> None:
+    """Make the axis that of the ratings' scale, from end to end."""
     low, high = subject.scale
     axes.set_xlim(low - 0.0125 * (high - low), high + 0.0125 * (high - low))
     if points := whole_points(low, high):
@@ -184,6 +189,7 @@ def score_axis(axes: Axes, subject: Subject, word: str) -> None:
 
 
 def whiskers(axes: Axes, table: pd.DataFrame, place: np.ndarray) -> None:
+    """Draw the interval of each row that has one."""
     known = table[["ci_low", "ci_high"]].notna().all(axis=1).to_numpy()
     axes.hlines(
         place[known], table["ci_low"][known], table["ci_high"][known],
@@ -212,11 +218,13 @@ def references(table: pd.DataFrame) -> np.ndarray:
 
 
 def on_references(table: pd.DataFrame) -> str:
+    """The sentence of a caption about hidden references, where there are any."""
     marked = references(table).any()
     return " Open squares: the hidden references." if marked else ""
 
 
 def plot_references(axes: Axes, x: pd.Series, y: np.ndarray) -> None:
+    """Mark hidden references by open squares."""
     if len(y):
         axes.plot(
             x, y, "s", markersize=4.5, markerfacecolor="white",
@@ -227,6 +235,7 @@ def plot_references(axes: Axes, x: pd.Series, y: np.ndarray) -> None:
 def picture_at(
     axes: Axes, thumbnail: Image.Image, at: tuple[float, float], points: float
 ) -> None:
+    """Put a picture at a place of the axes, its longer side `points` long."""
     box = AnnotationBbox(_offset_image(thumbnail, points), at, frameon=False, pad=0)
     box.set_in_layout(False)
     axes.add_artist(box)

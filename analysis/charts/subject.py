@@ -38,6 +38,7 @@ class Subject:
         factors: Sequence[str],
         thumbnails: Mapping[str, Image.Image],
     ) -> Subject:
+        """The subject of a report's charts."""
         low, high = report.summary.get("scale", (1, 5))
         level = report.summary.get("options", {}).get("level", 0.95)
         return cls(report.tables, (low, high), level, factors, thumbnails)
@@ -50,9 +51,11 @@ class Subject:
 
     @property
     def interval(self) -> str:
+        """How captions call the intervals: "95 % interval"."""
         return f"{100 * self.level:g} % interval"
 
     def table(self, name: str) -> pd.DataFrame:
+        """A table of the report; an empty one if it has none of that name."""
         return self.tables.get(name, pd.DataFrame())
 
     def parts(self, name: str) -> list[tuple[str, pd.DataFrame]]:

@@ -44,6 +44,7 @@ def canonical(plan: Mapping[str, Any]) -> bytes:
 
 
 def sha256_of(plan: Mapping[str, Any]) -> str:
+    """The digest that names a plan: of its one written form."""
     return hashlib.sha256(canonical(plan)).hexdigest()
 
 

@@ -61,6 +61,7 @@ class ShownTable:
 
     @classmethod
     def of(cls, text: str, most: int = MOST_CHART_ROWS) -> ShownTable:
+        """The first `most` rows of a CSV."""
         header, *rows = csv.reader(io.StringIO(text))
         shown = [[rounded(cell) for cell in row] for row in rows[:most]]
         return cls(header, shown, max(0, len(rows) - most))
@@ -255,4 +256,5 @@ def _fixed(cell: str, digits: int = 2) -> str:
 
 
 def between(low: str, high: str) -> str:
+    """An interval as a page shows it; empty without ends."""
     return f"{float(low):.2f} – {float(high):.2f}" if low and high else ""

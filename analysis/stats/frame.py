@@ -72,10 +72,12 @@ class Votes:
 
     @property
     def n_raters(self) -> int:
+        """Number of raters, with or without votes."""
         return len(self.raters)
 
     @property
     def n_items(self) -> int:
+        """Number of items, with or without votes."""
         return len(self.items)
 
     @cached_property
@@ -177,6 +179,7 @@ class Ratings:
 
     @property
     def too_many_refused(self) -> bool:
+        """True where the file is not what it was taken for."""
         return self.share_refused > MOST_REFUSED
 
     @property
