@@ -485,11 +485,10 @@ def setting_names() -> tuple[str, ...]:
 
 
 def settings_that_vary() -> tuple[str, ...]:
-    """The settings with more than one level to choose; of one method there is none."""
+    """The settings with more than one level: not `method` while there is one."""
+    closed = {name: FACTORS[name].closed_choices for name in setting_names()}
     return tuple(
-        name
-        for name in setting_names()
-        if len(FACTORS[name].closed_choices or "many") > 1
+        name for name, levels in closed.items() if levels is None or len(levels) > 1
     )
 
 

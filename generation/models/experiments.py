@@ -29,7 +29,7 @@ from nstlab.core.access import Owned
 
 
 def default_content_layers() -> list[str]:
-    return ["conv3_1"]
+    return [layer for layer, _ in FACTORS["content_layer"].default]
 
 
 def default_alpha_beta() -> list[float]:
@@ -37,7 +37,7 @@ def default_alpha_beta() -> list[float]:
 
 
 def default_tv_weights() -> list[float]:
-    return [0.0]
+    return [FACTORS["tv_weight"].default]
 
 
 def _asked(factor: str) -> dict[str, Any]:
