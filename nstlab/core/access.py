@@ -147,7 +147,7 @@ def is_seen_by(user: Any, row: Owned) -> bool:
 
 def is_changeable_by(user: Any, row: Owned) -> bool:
     """True for an owned row that is `user`'s own or shared with them."""
-    return is_own(user, row) or (changeable(type(row), user).filter(pk=row.pk).exists())
+    return is_own(user, row) or changeable(type(row), user).filter(pk=row.pk).exists()
 
 
 def is_own(user: Any, row: Owned) -> bool:

@@ -1,7 +1,9 @@
-"""The steps of the study wizard as forms: each a part of the one draft."""
+"""Forms about a study: the steps of the wizard, each a part of the one draft; what its
+other pages ask."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from survey.methods import METHODS, SETTINGS, method_of
 from survey.models import Question, Stimulus, Study
 
 MOST_QUESTIONS = 2
+MOST_INVITATIONS = 5000
 MOST_MARKED = 200
 """Pictures whose use can be chosen on one page; the list of pictures has all."""
 
@@ -313,3 +316,34 @@ FORMS: dict[str, type[StepForm]] = {
     "checks": ChecksForm,
     "people": PeopleForm,
 }
+
+
+# Other pages ----------------------------------------------------------------------
+
+
+class InvitationForm(forms.Form):
+    number = forms.IntegerField(
+        min_value=1, max_value=MOST_INVITATIONS, initial=20, label="How many links"
+    )
+
+
+class ArchiveForm(forms.Form):
+    """Pictures of one's own; `key` tells a form that is sent twice."""
+
+    key = forms.CharField(
+        max_length=40,
+        required=False,
+        initial=lambda: secrets.token_urlsafe(16),
+        widget=forms.HiddenInput,
+    )
+    archive = forms.FileField(
+        label="Pictures",
+        help_text="A ZIP of PNG, JPEG, WebP or TIFF pictures.",
+    )
+    table = forms.FileField(
+        label="Factors",
+        required=False,
+        help_text="A CSV with a column file and one column for each factor, such as "
+        "content, style, condition; optionally reference (a file), rated, training "
+        "and gold. Without it every picture is taken as it is.",
+    )

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from django import forms
 from django.http import HttpRequest, HttpResponse
 
 from nstlab.core import history
 from nstlab.core.access import CHANGE
 from nstlab.core.pages import about
 from survey.models import Study
+from survey.studies.forms import InvitationForm
 from survey.studies.invitations import invite
 from survey.studies.pages.around import csv_file, study_page
-
-MOST_INVITATIONS = 5000
-
-
-class InvitationForm(forms.Form):
-    number = forms.IntegerField(
-        min_value=1, max_value=MOST_INVITATIONS, initial=20, label="How many links"
-    )
 
 
 @about(Study, CHANGE)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,28 +15,9 @@ from nstlab.core.pages import about
 from survey.models import Study
 from survey.refusals import CannotOpen
 from survey.studies import uploads
+from survey.studies.forms import ArchiveForm
 from survey.studies.pages.around import study_page
 from survey.studies.pages.copying import COPY_SECONDS
-
-
-class UploadForm(forms.Form):
-    key = forms.CharField(
-        max_length=40,
-        required=False,
-        initial=lambda: secrets.token_urlsafe(16),
-        widget=forms.HiddenInput,
-    )
-    archive = forms.FileField(
-        label="Pictures",
-        help_text="A ZIP of PNG, JPEG, WebP or TIFF pictures.",
-    )
-    table = forms.FileField(
-        label="Factors",
-        required=False,
-        help_text="A CSV with a column file and one column for each factor, such as "
-        "content, style, condition; optionally reference (a file), rated, training "
-        "and gold. Without it every picture is taken as it is.",
-    )
 
 
 @about(Study, CHANGE)
@@ -49,7 +28,7 @@ def upload(request: HttpRequest, study: Study) -> HttpResponse:
     """
     if request.method == "GET" and uploads.under_way(study):
         return redirect("admin:survey_study_uploading", study.pk)
-    form = UploadForm(request.POST or None, request.FILES or None)
+    form = ArchiveForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         archive: Any = form.cleaned_data["archive"]
         table: Any = form.cleaned_data["table"]
