@@ -17,14 +17,13 @@ from typing import Any
 from generation.engine.errors import SettingsError
 from generation.engine.factors import FACTORS, setting_names, settings_that_vary
 from generation.engine.networks.weights import named_with_input
-from generation.engine.registry import METHODS, Method
+from generation.engine.registry import METHODS, Method, foreign_settings
 from generation.engine.settings import (
     COMMON,
     LAYERS,
     RenderSettings,
     parse_layers,
     request_digest,
-    settings_of,
 )
 
 MOST_RENDERS = 20_000
@@ -197,14 +196,9 @@ def _settings(values: Mapping[str, Any]) -> RenderSettings:
     if "alpha_beta" in values:
         values |= {"alpha": values.pop("alpha_beta"), "beta": 1.0}
     if (method := METHODS.get(values.get("method", RenderSettings.method))) is not None:
-        # Beside cells of a method there may be others, with settings that it has not.
-        has = settings_of(method)
-        elsewhere = setting_names()
-        values = {
-            name: value
-            for name, value in values.items()
-            if name in has or name not in elsewhere
-        }
+        # Beside cells of this method may stand others, with settings that it has not.
+        for name in foreign_settings(method):
+            values.pop(name, None)
     settings = RenderSettings.from_dict(read_layers(values, _weight))
     name, sentence = named_with_input(settings.weights)
     if sentence:

@@ -211,6 +211,17 @@ class Method(ABC):
 METHODS: dict[str, Method] = {}
 
 
+def foreign_settings(method: Method) -> set[str]:
+    """The settings that a method does not have, of the common ones and of others."""
+    others = {
+        setting.name
+        for other in METHODS.values()
+        if other is not method
+        for setting in other.settings
+    }
+    return others.difference(each.name for each in method.settings) | method.unused
+
+
 def register(method: Method) -> Method:
     """Make a method known to everything that asks."""
     METHODS[method.name] = method

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from generation.engine.methods.gatys import Gatys
+from generation.engine.registry import METHODS, Cost
 from generation.engine.settings import RenderSettings
 from generation.experiments.forecast import (
     NoRoom,
@@ -81,6 +83,29 @@ def test_only_the_device_that_paints_now_counts(
     settings = RenderSettings(alpha=1.0, size=32, evaluations=10)
     assert rates.device == "H200"
     assert rates.seconds(settings) == pytest.approx(1.0)
+
+
+class Slow(Gatys):
+    """Two evaluations for each asked for, and each three times as long."""
+
+    def cost(self, settings: Any) -> Cost:
+        return Cost(2 * settings.evaluations, time=3.0)
+
+
+def test_a_method_never_painted_takes_what_it_says_it_costs(
+    make_experiment: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "slow", Slow())
+    slow = make_experiment(name="Slow", more_axes={"method": ["slow"]}, evaluations=10)
+    assert forecast(slow).seconds == pytest.approx(2 * 10 * 6 * 0.92 * (32 / 300) ** 2)
+    finish(make_experiment(evaluations=10), seconds=5.0, device="H200")
+    assert forecast(slow).seconds == pytest.approx(2 * 10 * 6 * 0.5)
+    finish(slow, seconds=7.0, device="H200")
+    assert set(slow.renders.values_list("method", flat=True)) == {"slow"}
+    again = make_experiment(
+        name="Again", more_axes={"method": ["slow"], "seed": [5]}, evaluations=10
+    )
+    assert forecast(again).seconds == pytest.approx(2 * 7.0)
 
 
 @pytest.mark.django_db(transaction=True)
