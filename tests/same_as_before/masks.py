@@ -32,6 +32,7 @@ PLAIN: list[tuple[str, str]] = [
     (r"/static/(?:[\w.-]+/)*([\w-]+(?:\.[\w-]+)*?)(?:\.[0-9a-f]{12})?\.(\w+)\b",
      r"/static/\1.\2"),
     (r"/static/desk\.css", "/static/pages.css"),
+    (r"/static/screen\.js", "/static/client_info.js"),
     (r"CONTENT_LAYERS\b", "CONTENT_LAYER"),  # in a command's help
     (r"D:\d{14}Z", "TIME"),  # in a PDF
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?", "TIME"),
@@ -48,7 +49,7 @@ PLAIN: list[tuple[str, str]] = [
     (r"^.*\d+%\|.*\n?", ""),  # a progress bar
     (r'("seconds": )[\d.]+', r"\1SECONDS"),
     (r"\b[\w.-]+:\d{2,7}(?=:|</|$)", "WORKER"),
-    (r"^expires: .*", "expires"),
+    (r"^expires: .*\n?", ""),
     (r"\b(?:[a-km-np-z2-9]{4}-){5}[a-km-np-z2-9]{4}\b", "RECEIPT"),
     (r"\b0\.1\.0(?:\.dev0)?\b", "VERSION"),
     (r'("engine": )"\d+"', r"\1ENGINE"),

@@ -19,23 +19,32 @@ BLOCKS = frozenset(
     hr br pre blockquote address option optgroup template svg symbol g path rect circle
     """.split()  # noqa: SIM905 - readable
 )
+BOXES = frozenset(["button", "select", "progress"])
 AS_IT_IS = frozenset(["pre", "textarea", "script", "style"])
 
 
 class _Lines(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.found: list[tuple[str, str]] = []  # kind (block, inline, text), line
+        # Of each line what it is: block, inline, opens (a box whose inside begins and
+        # ends with an edge), closes (it), nothing (what is never seen) or text.
+        self.found: list[tuple[str, str]] = []
         self._inside: list[str] = []
 
     def _tag(self, tag: str, line: str) -> None:
-        self.found.append(("block" if tag in BLOCKS else "inline", line))
+        kind = "block" if tag in BLOCKS else "inline"
+        if tag in BOXES:
+            kind = "closes" if line.startswith("</") else "opens"
+        self.found.append((kind, line))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = "".join(
-            f" {name}" if value is None else f' {name}="{_one_space(value)}"'
+            f" {name}" if value is None else f' {name}="{_value(name, value)}"'
             for name, value in attrs
         )
+        if dict(attrs).get("type") == "hidden":
+            self.found.append(("nothing", f"<{tag}{said}>"))
+            return
         self._tag(tag, f"<{tag}{said}>")
         if tag in AS_IT_IS:
             self._inside.append(tag)
@@ -59,10 +68,15 @@ class _Lines(HTMLParser):
             self.found.append(("text", _one_space(data)))
 
     def handle_decl(self, decl: str) -> None:
-        self.found.append(("block", f"<!{decl}>"))
+        self.found.append(("block", f"<!{decl.lower()}>"))
 
     def handle_comment(self, data: str) -> None:
         self.found.append(("block", f"<!--{_one_space(data)}-->"))
+
+
+def _value(name: str, value: str) -> str:
+    """An attribute's value; white space around classes says nothing."""
+    return _one_space(value).strip(" ") if name == "class" else _one_space(value)
 
 
 def _one_space(text: str) -> str:
@@ -91,15 +105,17 @@ def spaces_of(html: str) -> list[str]:
         if kind != "text" or line[:1] in "'\"":
             lines.append(line)
             continue
-        before = found[place - 1][0] if place else "block"
-        after = found[place + 1][0] if place + 1 < len(found) else "block"
+        seen = [each for each, _ in found[:place] if each != "nothing"]
+        before = seen[-1] if seen else "block"
+        coming = (each for each, _ in found[place + 1 :] if each != "nothing")
+        after = next(coming, "block")
+        begins = before in ("block", "opens")
+        ends = after in ("block", "closes")
         text = line.strip(" ")
-        shown_before = line[:1] == " " and before == "inline"
-        shown_after = line[-1:] == " " and after == "inline"
-        if not text:
-            if "block" in (before, after):
-                continue
+        if text:
+            space_before = line[:1] == " " and not begins
+            space_after = line[-1:] == " " and not ends
+            lines.append("␣" * space_before + text + "␣" * space_after)
+        elif not begins and not ends and before != "text":
             lines.append("␣")
-        else:
-            lines.append("␣" * shown_before + text + "␣" * shown_after)
     return lines

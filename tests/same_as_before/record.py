@@ -714,6 +714,7 @@ def record(checkout: Path, folder: Path) -> None:
 
     def step(what: str, act: Callable[[], object]) -> None:
         act()
+        lab.finish()
         print(f"{checkout.name}: {what}, {time.monotonic() - began:.0f} s", flush=True)
 
     try:
@@ -739,7 +740,6 @@ def record(checkout: Path, folder: Path) -> None:
         step("files", lambda: written(lab))
         step("statistics", lambda: statistics(lab))
         step("engine", lambda: engine(lab))
-        lab.finish()
     finally:
         shutil.rmtree(lab.var, ignore_errors=True)
 
