@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
+from rq.job import Job
 
 from analysis.models import Bundle, Report
 from analysis.reports.snapshot import fingerprint
@@ -15,6 +16,12 @@ from survey.models import Participant, Study, Trial
 
 # After so long a worker gives a report or a bundle up.
 TIMEOUT_SECONDS = 1800
+REPORT_TASK = "analysis.reports.tasks.compute_report"
+BUNDLE_TASK = "analysis.bundle.tasks.make_bundle"
+KILLED = (
+    "Its worker process was killed, perhaps because memory ran out. Ask again, or look "
+    "at the worker's log."
+)
 
 
 def request_report(
@@ -126,18 +133,28 @@ def carry(row: Report | Bundle) -> None:
         _enqueue(row)
 
 
+def end_killed(job: Job) -> None:
+    """End the report or bundle whose job killed its worker process.
+
+    Not if another attempt is under way by now.
+    """
+    pk = job.args[0]
+    row: Report | Bundle | None = None
+    if job.func_name == REPORT_TASK:
+        row = Report.objects.filter(pk=pk).first()
+    elif job.func_name == BUNDLE_TASK:
+        row = Bundle.objects.filter(pk=pk).first()
+    if row is not None and row.job_id == job.id:
+        row.fail(KILLED, traceback="")
+
+
 def _enqueue(row: Report | Bundle) -> None:
     """Send its job after the commit. If the broker is away then, the row waits for the
     next look at it, which is `carry`."""
-    task = (
-        "analysis.reports.tasks.compute_report"
-        if isinstance(row, Report)
-        else "analysis.bundle.tasks.make_bundle"
-    )
     jobs.send_after_commit(
         jobs.Order(
             row,
-            task=task,
+            task=REPORT_TASK if isinstance(row, Report) else BUNDLE_TASK,
             args=(row.pk,),
             timeout=TIMEOUT_SECONDS,
             description=f"{type(row).__name__} of {row.study}",

@@ -112,7 +112,14 @@ def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Bat
 
 def _shared(render: Render) -> tuple[Any, ...]:
     """The settings that the renders of one batch share, to sort them by."""
-    return render.network, render.weights, render.pooling, render.objective, render.size
+    return (
+        render.method,
+        render.network,
+        render.weights,
+        render.pooling,
+        render.objective,
+        render.size,
+    )
 
 
 @transaction.atomic

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_rq import get_worker
 from rq import SimpleWorker
+from rq.serializers import JSONSerializer
 
 from analysis import exclusions
 from analysis.bundle.write import write_bundle
@@ -25,8 +26,15 @@ from analysis.frames import ratings_long_sha256
 from analysis.models import KEPT, Report
 from analysis.reports import compute, snapshot
 from analysis.reports.method_text import method_sentences
-from analysis.reports.request import answers_since, request_report
+from analysis.reports.request import (
+    again,
+    answers_since,
+    carry,
+    request_bundle,
+    request_report,
+)
 from analysis.reports.tasks import compute_report
+from analysis.workers import ReportWorker
 from survey.models import Participant, Rating, Study
 from survey.participant.leaving import withdraw
 from survey.simulation import simulate
@@ -309,6 +317,32 @@ def test_a_report_whose_job_got_lost_is_queued_again(
         again = request_report(study)
     assert (again.pk, again.attempt) == (report.pk, 2)
     assert django_rq.get_queue("report").job_ids == [again.job_id]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_killed_its_worker_ends_and_is_not_queued_again_by_who_looks(
+    study: Study, queues: None
+) -> None:
+    queue = django_rq.get_queue("report")
+    worker = ReportWorker(
+        [queue], connection=queue.connection, serializer=JSONSerializer
+    )
+    report, bundle = request_report(study), request_bundle(study, by=None)
+    first = queue.fetch_job(report.job_id)
+    for row in (report, bundle):
+        job = queue.fetch_job(row.job_id)
+        queue.remove(job)
+        worker.handle_work_horse_killed(job, 1, 9, None)
+        row.refresh_from_db()
+        assert row.state == "failed"
+        assert "was killed, perhaps because memory ran out" in row.reason
+        carry(row)
+    assert request_report(study).state == "failed"
+    assert queue.job_ids == []
+    assert again(report)
+    worker.handle_work_horse_killed(first, 1, 9, None)
+    report.refresh_from_db()
+    assert report.state == "queued", "another attempt is under way"
 
 
 def test_a_crash_is_kept_with_its_traceback(

@@ -81,6 +81,20 @@ def test_an_impossible_grid_writes_nothing(
     assert not Render.objects.exists()
 
 
+def test_renders_of_two_methods_are_in_batches_of_their_own(
+    make_experiment: Callable[..., Any], queues: None
+) -> None:
+    experiment = make_experiment(alpha_beta=[0.01, 0.1, 1.0])
+    queue_experiment(experiment)
+    Render.objects.update(status="failed")
+    one = experiment.renders.order_by("pk")[1]
+    Render.objects.filter(pk=one.pk).update(method="another")
+    assert retry_renders(Render.objects.all()) == 3
+    assert [it.method for it in Batch.objects.get(renders=one).renders.all()] == [
+        "another"
+    ]
+
+
 def test_a_grid_whose_renders_are_long_gets_more_batches(
     make_experiment: Callable[..., Any], queues: None
 ) -> None:
