@@ -6,17 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 from django.db.models import Count, Max, Q
 
 from analysis.preregistration import freezing
 from survey.models import Participant, Study, Trial
-
-if TYPE_CHECKING:
-    pass
-
 
 # Counts what a report consists of: an older one is not shown for a newer program.
 FORMAT = 6

@@ -177,7 +177,8 @@ class Method(ABC):
     # Of the painting, where torch is -------------------------------------------------
 
     def together(self, settings: Any) -> Hashable:
-        """What pictures of one size and network must share to be evaluated together."""
+        """What pictures of one size and network must share to be evaluated together;
+        of one method's all can be sorted."""
         return settings.objective
 
     @abstractmethod
