@@ -314,7 +314,11 @@ def test_who_decodes_imports_nothing_of_the_lab_but_the_engine() -> None:
         check=True,
     ).stdout.split()
     assert not {"django", "numpy", "torch"} & set(loaded)
-    assert [it for it in loaded if it.startswith("generation.engine.")] == [
+    engine = {it for it in loaded if it.startswith("generation.engine.")}
+    # Importing the engine makes its methods known: names and sums, nothing heavy.
+    known = ("checks", "methods", "networks", "registry")
+    assert {it for it in engine if it.split(".")[2] not in known} == {
         "generation.engine.errors",
+        "generation.engine.pictures",
         "generation.engine.pictures.files",
-    ]
+    }
