@@ -373,7 +373,8 @@ def _level(value: object) -> str:
 def _about_effort(study: Study, shown: list[Stimulus], items: int) -> Iterator[Remark]:
     each = min(study.trials_each or items, items)
     trials = each + study.repeats + study.instructed_catches
-    trials += sum(it.training_order is not None for it in shown)
+    practised = [it for it in shown if it.training_order is not None]
+    trials += len(method_of(study).practice(practised))
     trials += sum(it.gold_answer is not None for it in shown)
     questions = 1 + study.further_questions.count()
     seconds = method_of(study).seconds_a_trial

@@ -117,3 +117,18 @@ def test_the_people_needed_are_the_fewest_whose_interval_is_narrow_enough(
         return float(stats.t.ppf(0.975, people - 1)) * 0.9 / people**0.5
 
     assert width(n) <= half_width < width(n - 1)
+
+
+def test_a_session_of_pairs_counts_its_practice_in_pairs(draft: Study) -> None:
+    """Three pictures to practise with are two comparisons, as they are planned."""
+    Study.objects.filter(pk=draft.pk).update(method="pairs", trials_each=5)
+    draft.refresh_from_db()
+    for order in range(3):
+        picture(draft, content="cat", style=f"practised {order}")
+        newest = draft.stimuli.order_by("-pk").first()
+        assert newest is not None
+        Stimulus.objects.filter(pk=newest.pk).update(training_order=order)
+    for order in range(4):
+        picture(draft, content="cat", style=f"shown {order}")
+
+    assert "A session is 7 trials" in said(draft)
