@@ -28,8 +28,9 @@ from generation.engine.errors import (
     NotFinite,
     SettingsError,
 )
+from generation.engine.networks.state_dicts import StateDict
 from generation.engine.networks.vgg import Network
-from generation.engine.networks.weights import StateDict, expects, is_random, state_dict
+from generation.engine.networks.weights import expects, is_random, state_dict
 from generation.engine.optimisers import OPTIMISERS
 from generation.engine.optimisers.minimiser import Minimiser, Once, tell
 from generation.engine.pictures.canvas import (

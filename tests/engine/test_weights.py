@@ -10,13 +10,13 @@ import torchvision
 
 from generation.engine.errors import WeightsMissing, WeightsRefused
 from generation.engine.networks.architectures import convolutions
+from generation.engine.networks.kept import keep, kept_in
+from generation.engine.networks.state_dicts import open_file
 from generation.engine.networks.weights import (
-    add_file,
     describe,
     imagenet_at_hand,
     is_random,
     named_with_input,
-    open_file,
     state_dict,
 )
 
@@ -32,6 +32,10 @@ def hub(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     yield folder
     torch.hub.set_dir(before)
+
+
+def add_file(path: Path, folder: Path) -> str:
+    return f"file:{keep(path, folder).sha256}"
 
 
 def random_state(seed: int = 0) -> dict[str, torch.Tensor]:
@@ -63,24 +67,23 @@ def test_it_knows_every_convolution_of_torchvisions_network(network: str) -> Non
 def test_it_loads_the_imagenet_weights_through_torchvision(hub: Path) -> None:
     torch.save(random_state(), hub / FEATURES_FILE)
 
-    assert imagenet_at_hand(try_download=False)
+    assert "torchvision's file" in imagenet_at_hand(None)
     loaded = state_dict("imagenet", network="vgg16", folder=None)
     assert torch.equal(
         loaded["features.28.weight"], random_state()["features.28.weight"]
     )
 
 
-def test_it_says_that_the_weights_are_missing_without_a_network(
-    hub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-
-    assert not imagenet_at_hand(try_download=False)
-    assert not imagenet_at_hand(try_download=True)
-    with pytest.raises(WeightsMissing, match=r"by `--weights FILE`, or connect"):
+def test_it_says_which_command_brings_missing_weights(hub: Path) -> None:
+    assert imagenet_at_hand(hub) == ""
+    with pytest.raises(WeightsMissing, match=r"by `--weights FILE`"):
         state_dict("imagenet", network="vgg16", folder=None)
-    with pytest.raises(WeightsMissing, match=r"by `manage.py weights add FILE`"):
+    with pytest.raises(
+        WeightsMissing, match=r"Fetch them with `manage.py weights get`"
+    ):
         state_dict("imagenet", network="vgg16", folder=hub)
+    with pytest.raises(WeightsMissing, match=r"get imagenet-v1 --network vgg19`"):
+        state_dict("imagenet-v1", network="vgg19", folder=hub)
 
 
 @pytest.mark.parametrize("damaged", [b"", b"nonsense", b"PK\x03\x04 cut short"])
@@ -98,12 +101,34 @@ def test_it_keeps_a_weights_file_under_its_hash(tmp_path: Path) -> None:
     torch.save(random_state(1), file)
     spec = add_file(file, folder)
 
-    assert [path.name for path in folder.iterdir()] == [spec[5:] + ".pth"]
+    assert {path.name for path in folder.iterdir()} == {
+        spec[5:] + ".pth", spec[5:] + ".json",
+    }  # fmt: skip
     loaded = state_dict(spec, network="vgg16", folder=folder)
     assert torch.equal(
         loaded["features.0.weight"], random_state(1)["features.0.weight"]
     )
     assert add_file(file, folder) == spec
+
+
+def test_it_reads_a_folder_from_before_there_were_notes_or_with_broken_ones(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "weights"
+    torch.save(random_state(1), tmp_path / "mine.pth")
+    kept = keep(tmp_path / "mine.pth", folder, source="a drawer", licence="CC0")
+    again = keep(tmp_path / "mine.pth", folder)
+    assert again == kept  # where it comes from is not forgotten
+    note = folder / f"{kept.sha256}.json"
+    for broken in ("", "[]", "{}", '{"sha256": 3, "network": 4, "values_sha256": []}'):
+        note.write_text(broken)
+        (found,) = kept_in(folder)
+        assert found.values_sha256 == kept.values_sha256
+        assert found.source == ""
+    note.unlink()
+    (folder / f"{'0' * 64}.pth").write_text("cut short")
+    assert [each.sha256 for each in kept_in(folder)] == [kept.sha256]
+    assert note.is_file()
 
 
 def test_it_reads_a_file_that_names_convolutions_by_their_layers(

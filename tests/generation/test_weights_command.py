@@ -9,6 +9,8 @@ import torch
 from django.core.management import CommandError, call_command
 
 from generation.engine.networks.weights import state_dict
+from generation.models import Render
+from generation.queueing.batches import queue_experiment
 
 
 def test_a_file_is_kept_by_its_hash_and_listed(
@@ -43,6 +45,47 @@ def test_a_published_file_is_offered_with_the_input_that_it_expects(
     assert said.split()[-1] == f"file:{sha256}:v1"
     call_command("weights", "list")
     assert f"file:{sha256}:v1" in capsys.readouterr().out.split()
+
+
+def test_a_kept_file_is_removed_by_the_first_digits_of_its_name_unless_it_is_needed(
+    tmp_path: Path,
+    settings: Any,
+    capsys: pytest.CaptureFixture[str],
+    make_experiment: Any,
+) -> None:
+    settings.NSTLAB_WEIGHTS = tmp_path / "weights"
+    torch.save(state_dict("random:3", network="vgg16", folder=None), tmp_path / "v.pth")
+    call_command("weights", "add", str(tmp_path / "v.pth"))
+    name = capsys.readouterr().out.split()[-1]
+    with pytest.raises(CommandError, match="not the name of one kept file"):
+        call_command("weights", "remove", name[5:9])
+    queue_experiment(make_experiment(name="Needs them", weights=name))
+    with pytest.raises(CommandError, match="renders that are queued or running"):
+        call_command("weights", "remove", name)
+    assert name in weights_listed(capsys)
+    Render.objects.update(status=Render.Status.CANCELLED)
+    call_command("weights", "remove", name[5:15])
+    assert name not in weights_listed(capsys)
+    assert not list((tmp_path / "weights").iterdir())
+
+
+def weights_listed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    capsys.readouterr()
+    call_command("weights", "list")
+    return capsys.readouterr().out.split()
+
+
+def test_without_a_network_fetching_says_why_and_what_else_there_is(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.NSTLAB_WEIGHTS = tmp_path / "weights"
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(CommandError, match=r"cannot be fetched .*weights add FILE"):
+        call_command("weights", "get")
+    with pytest.raises(CommandError, match="of VGG-19 there is imagenet-v1"):
+        call_command("weights", "get", "--network", "vgg19")
 
 
 @pytest.mark.parametrize("content", [b"no weights at all", b""])

@@ -25,7 +25,15 @@ QUICK = ["--size", "32", "--evaluations", "2"]
 
 
 def environment(var: Path) -> dict[str, str]:
-    return {**os.environ, "NSTLAB_VAR": str(var), "PYTHONUNBUFFERED": "1"}
+    """A machine without the trained network and without a way to it."""
+    return {
+        **os.environ,
+        "NSTLAB_VAR": str(var),
+        "PYTHONUNBUFFERED": "1",
+        "TORCH_HOME": str(var / "torch"),
+        "https_proxy": "http://127.0.0.1:9",
+        "PIP_NO_INDEX": "1",
+    }
 
 
 def command(*arguments: str) -> list[str]:

@@ -164,7 +164,8 @@ def read_weights(
     painter: Painter, path: Path, options: argparse.Namespace
 ) -> tuple[str, str]:
     """Give the painter a file's weights; their name and their network."""
-    from generation.engine.networks.weights import named_with_input, open_file
+    from generation.engine.networks.state_dicts import open_file
+    from generation.engine.networks.weights import named_with_input
 
     spec, network, state = open_file(path)
     if options.weights_input is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, MutableSequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +16,7 @@ from generation.engine.networks.architectures import (
     PRE_RELU,
     convolutions,
 )
-from generation.engine.networks.weights import StateDict
+from generation.engine.networks.state_dicts import StateDict, values_sha256
 
 # Means and standard deviations that weights expect of RGB in [0, 1]. With those
 # of IMAGENET1K_FEATURES the network sees 0-255 minus the means, Caffe's scale.
@@ -77,7 +76,7 @@ class Network:
             layer, weight, bias = self.convolutions[0]
             weight = weight.flip(1).contiguous(memory_format=torch.channels_last)
             self.convolutions[0] = layer, weight, bias
-        self.weights_sha256 = _digest(state, name)
+        self.weights_sha256 = values_sha256(state, name)
         self._constants: dict[tuple[float, ...], Tensor] = {}
         # Two networks with one identity compute the same features.
         self.identity = self.weights_sha256, name, pooling, expects, str(dtype), tf32
@@ -235,12 +234,3 @@ def _through_average_pool(values: Tensor, gradient: Tensor) -> Tensor:
         gradient, values, window, window, padding, False, True, None
     )
     return spread
-
-
-def _digest(state: StateDict, name: str) -> str:
-    """The sha256 of the convolutions' float32 values, in the network's order."""
-    digest = hashlib.sha256()
-    for _, key, _, _ in convolutions(name):
-        for part in ("weight", "bias"):
-            digest.update(state[f"{key}.{part}"].float().contiguous().numpy().data)
-    return digest.hexdigest()

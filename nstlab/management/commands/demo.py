@@ -25,6 +25,7 @@ from tqdm import tqdm
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, ratings_rows
 from analysis.reports.compute import build
+from generation.engine.errors import EngineError
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import queue_experiment, retry_renders
@@ -179,15 +180,20 @@ class Command(BaseCommand):
 
     def _weights(self) -> str:
         """ImageNet's weights if they can be had, else random ones, said aloud."""
-        from generation.engine.networks.weights import imagenet_at_hand
+        from generation.engine.networks.weights import get_imagenet
 
         self.stdout.write("Looking for the ImageNet weights …")
-        if imagenet_at_hand(try_download=True):
+        try:
+            with progress_bar(0, "fetching weights", "B") as bar:
+
+                def show(here: int, total: int) -> None:
+                    bar.total = total
+                    bar.update(here - bar.n)
+
+                get_imagenet(settings.NSTLAB_WEIGHTS, progress=show)
             return "imagenet"
-        self.stdout.write(
-            "They are not on this machine and cannot be downloaded "
-            "(`manage.py weights add FILE` brings them later)."
-        )
+        except EngineError as missing:
+            self.stdout.write(str(missing))
         return f"random:{SEED}"
 
     def _paint(self, experiment: Experiment, lab: Lab) -> None:
