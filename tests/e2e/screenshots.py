@@ -123,8 +123,8 @@ def take_experiment(logged_in: Page, running: Demo) -> None:
     logged_in.get_by_label("Name").fill("Layers of a cat")
     for field, title in (
         ("Content images", "Chelsea the cat"),
-        ("Style images", "Hubble deep field"),
-        ("Style images", "Stained tissue"),
+        ("Style images", "Swirling strokes"),
+        ("Style images", "Woodcut"),
     ):
         logged_in.get_by_role("group", name=field).get_by_label(
             title, exact=True

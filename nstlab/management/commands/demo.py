@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import signal
@@ -20,6 +21,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.urls import reverse
+from PIL import Image
 from tqdm import tqdm
 
 from analysis.columns import RATINGS_LONG
@@ -32,6 +34,7 @@ from generation.queueing.batches import queue_experiment, retry_renders
 from generation.queueing.reap import reap
 from nstlab.core.broker import BrokerUnavailable
 from nstlab.core.outages import going_on
+from nstlab.drawn_styles import DRAWN
 from nstlab.roles import researchers
 from nstlab.supervisor import Lab, answers_http, gunicorn
 from survey.housekeeping import purge_due
@@ -43,14 +46,12 @@ USERNAME = "researcher"
 EXPERIMENT = "Demo"
 SIMULATED_PEOPLE = 12
 SEED = 1
-# Public-domain and CC0 pictures that scikit-image bundles (its data/README.txt).
-PICTURES = {
+# CC0 pictures that scikit-image bundles (its data/README.txt).
+CONTENTS = {
     "Chelsea the cat": ("chelsea.png", "Stéfan van der Walt", "CC0 1.0"),
     "Coffee": ("coffee.png", "Rachel Michetti, Pikolo Espresso Bar", "CC0 1.0"),
-    "Hubble deep field": ("hubble_deep_field.jpg", "NASA", "Public domain"),
-    "Stained tissue": ("ihc.png", "CMM, Kuopio University Hospital", "Public domain"),
 }
-PAIRS = [("Chelsea the cat", "Stained tissue"), ("Coffee", "Hubble deep field")]
+PAIRS = [("Chelsea the cat", "Swirling strokes"), ("Coffee", "Woodcut")]
 GRID: dict[str, Any] = {
     "content_layer": ["conv3_1"],
     "alpha_beta": [0.0005, 0.02],
@@ -136,13 +137,13 @@ class Command(BaseCommand):
             with transaction.atomic():
                 images = {
                     title: add_source_image(
-                        data=_bundled(name),
+                        data=data,
                         title=title,
                         credit=credit,
                         licence=licence,
                         owner=researcher,
                     )[0]
-                    for title, (name, credit, licence) in PICTURES.items()
+                    for title, (data, credit, licence) in _pictures().items()
                 }
                 experiment = Experiment.objects.create(
                     name=EXPERIMENT,
@@ -313,10 +314,25 @@ def _password_file() -> Path:
     return path
 
 
-def _bundled(name: str) -> bytes:
+def _pictures() -> dict[str, tuple[bytes, str, str]]:
+    """File, credit and licence of each content and each drawn style, by title."""
     import skimage
 
-    return (Path(skimage.__file__).parent / "data" / name).read_bytes()
+    bundled = Path(skimage.__file__).parent / "data"
+    contents = {
+        title: ((bundled / name).read_bytes(), credit, licence)
+        for title, (name, credit, licence) in CONTENTS.items()
+    }
+    styles = {
+        title: (_png(draw()), "NSTLab", "CC0 1.0") for title, draw in DRAWN.items()
+    }
+    return contents | styles
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _own_address() -> str:
