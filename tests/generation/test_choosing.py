@@ -136,7 +136,7 @@ def many(researcher: Any) -> list[SourceImage]:
 
 def offered(page: Any, name: str = "contents") -> list[int]:
     text = page.content.decode()
-    return [int(pk) for pk in re.findall(rf'name="{name}" value="(\d+)"', text)]
+    return [int(pk) for pk in re.findall(rf'name="{name}"\s+value="(\d+)"', text)]
 
 
 def test_a_form_offers_some_pictures_and_a_search_finds_the_others(

@@ -281,7 +281,7 @@ def test_the_experiments_page_has_one_row_of_buttons_the_main_one_first(
     text = logged_in.get(page).content.decode()
     assert text.count('class="submit-row') == 1
     buttons = re.findall(
-        r'<input type="submit"[^>]*value="([^"]*)"[^>]*?( hidden)?>', text
+        r'<input\s+type="submit"[^>]*value="([^"]*)"[^>]*?( hidden)?\s*>', text
     )
     shown = [name for name, hidden in buttons if not hidden]
     assert shown[0] == "Save and queue the renders"

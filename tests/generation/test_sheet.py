@@ -35,11 +35,11 @@ def address(experiment: Any, page: str = "sheet/") -> str:
 def shown(page: Any) -> list[int]:
     """The renders of a page, in its order."""
     text = page.content.decode()
-    return [int(pk) for pk in re.findall(r'name="render" value="(\d+)"', text)]
+    return [int(pk) for pk in re.findall(r'name="render"\s+value="(\d+)"', text)]
 
 
 def headings(page: Any, scope: str) -> list[str]:
-    cells = re.findall(rf'<th scope="{scope}">(.*?)</th>', page.content.decode())
+    cells = re.findall(rf'(?s)<th scope="{scope}">(.*?)</th>', page.content.decode())
     return [re.sub(r"<[^>]+>", "", cell).strip() for cell in cells]
 
 
@@ -346,8 +346,8 @@ def test_a_renders_page_has_its_place_its_losses_and_its_settings(
     experiment = make_experiment(alpha_beta=[0.3, 0.1, 0.2])
     third, first, second = put_on_wall_some(experiment, 3)
     text = render_page(logged_in, second)
-    assert re.search(rf'rel="prev" href="/admin/generation/render/{first.pk}/', text)
-    assert re.search(rf'rel="next" href="/admin/generation/render/{third.pk}/', text)
+    assert re.search(rf'rel="prev"\s+href="/admin/generation/render/{first.pk}/', text)
+    assert re.search(rf'rel="next"\s+href="/admin/generation/render/{third.pk}/', text)
     assert '<polyline class="nst-line-style"' in text
     assert "nst-line-tv" not in text, "its weight is 0"
     assert "content 20, style 1" in text

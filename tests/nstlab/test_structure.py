@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -81,3 +82,20 @@ def test_pure_code_leaves_django_out(module: str) -> None:
 def test_what_the_web_uses_of_pure_code_needs_no_numpy(module: str) -> None:
     loaded = modules_after(f"import {module}")
     assert loaded.isdisjoint({*HEAVY, "numpy"})
+
+
+def test_no_line_of_a_template_is_too_long_to_read() -> None:
+    root = Path(settings.BASE_DIR)
+    templates = [
+        path
+        for app in ("analysis", "generation", "nstlab", "survey")
+        for path in sorted((root / app / "templates").rglob("*.html"))
+    ]
+    assert len(templates) > 90
+    long = [
+        f"{path.relative_to(root)}:{number}"
+        for path in templates
+        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1)
+        if len(line) > 120
+    ]
+    assert long == []

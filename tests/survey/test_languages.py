@@ -151,7 +151,7 @@ def start(client: Client, study: Study, **sent: str) -> str:
 def html_tag(page: str) -> str:
     found = re.search(r"<html[^>]*>", page)
     assert found
-    return found[0]
+    return found[0].replace(" >", ">")
 
 
 def welcome(client: Client, study: Study, wish: str = "", **query: str) -> str:
