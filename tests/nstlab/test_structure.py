@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.urls import NoReverseMatch, reverse
 
 HEAVY = ("torch", "torchvision", "pandas", "scipy", "matplotlib")
 WEB = """
@@ -99,3 +100,23 @@ def test_no_line_of_a_template_is_too_long_to_read() -> None:
         if len(line) > 120
     ]
     assert long == []
+
+
+def test_every_address_that_a_template_names_is_known() -> None:
+    """`{% url … as x %}` is empty where the name is wrong, and says nothing."""
+    root = Path(settings.BASE_DIR)
+    asked = {
+        name
+        for app in ("analysis", "generation", "nstlab", "survey")
+        for path in (root / app / "templates").rglob("*.html")
+        for name in re.findall(r"{%-? url ['\"]([\w:-]+)['\"]", path.read_text("utf-8"))
+    }
+    assert len(asked) > 60
+    unknown = set()
+    for name in asked:
+        try:
+            reverse(name)
+        except NoReverseMatch as error:
+            if "with no arguments not found" not in str(error):
+                unknown.add(name)
+    assert unknown == set()

@@ -23,10 +23,11 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from generation.engine.errors import Cancelled, WeightsMissing, WeightsRefused
 from generation.engine.networks.architectures import convolutions
+from generation.engine.networks.kept import write_whole
 
 if TYPE_CHECKING:  # what only names weights needs no numpy
     from generation.engine.networks.onnx_convolutions import Array
@@ -129,16 +130,10 @@ def download(
     """
     if reason := _unreachable(url):
         raise WeightsMissing(reason)
-    temporary = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
-        temporary = Path(name)
+
+    def fill(file: IO[bytes]) -> None:
         digest, here = hashlib.sha256(), 0
-        with (
-            os.fdopen(handle, "wb") as file,
-            _opened(url, _STALL_SECONDS) as answer,
-        ):
+        with _opened(url, _STALL_SECONDS) as answer:
             total = int(answer.headers.get("Content-Length") or 0)
             while block := answer.read(_BLOCK):
                 _stop_if(cancelled)
@@ -148,19 +143,17 @@ def download(
                 file.write(block)
                 digest.update(block)
                 progress(here, total)
-            file.flush()
-            os.fsync(file.fileno())
         if not digest.hexdigest().startswith(sha256):
             raise WeightsMissing(
                 f"{url} sent {here} bytes that are not the file, perhaps the page of a "
                 "proxy"
             )
-        temporary.replace(target)
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, fill)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise WeightsMissing(f"{url}: {getattr(error, 'reason', error)}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def from_index(

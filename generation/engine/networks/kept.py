@@ -39,7 +39,9 @@ def keep(path: Path, folder: Path, *, source: str = "", licence: str = "") -> Ke
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("rb") as file:
-            _write(folder / f"{kept.sha256}.pth", lambda target: _copy(file, target))
+            write_whole(
+                folder / f"{kept.sha256}.pth", lambda target: _copy(file, target)
+            )
         _write_note(kept, folder)
     except OSError as error:
         raise WeightsMissing(
@@ -91,7 +93,7 @@ def _note(path: Path) -> Kept | None:
 def _write_note(kept: Kept, folder: Path) -> None:
     text = json.dumps(asdict(kept), indent=1, sort_keys=True) + "\n"
     path = folder / f"{kept.sha256}.json"
-    _write(path, lambda target: target.write(text.encode()))
+    write_whole(path, lambda target: target.write(text.encode()))
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> None:
@@ -99,8 +101,8 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> None:
         target.write(block)
 
 
-def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """A file that is whole under its name, or not there."""
+def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write a file that is whole under its name, or not there if `fill` raises."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as target:

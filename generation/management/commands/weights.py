@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
-from tqdm import tqdm
 
 from generation.engine.errors import EngineError, WeightsMissing
 from generation.engine.networks.kept import Kept, keep, kept_in, remove
@@ -20,6 +18,7 @@ from generation.engine.networks.weights import (
     words_for,
 )
 from generation.models import Render
+from nstlab.core.commands import progress_bar, shown_by
 
 
 class Command(BaseCommand):
@@ -83,23 +82,14 @@ class Command(BaseCommand):
         kind, network = options["kind"], options["network"]
         if (kind, network) == ("imagenet", "vgg19"):
             raise CommandError("imagenet is of VGG-16; of VGG-19 there is imagenet-v1.")
-        every = 0.2 if sys.stderr.isatty() else 10
-        bar: tqdm[Any]
         try:
-            with tqdm(
-                desc="fetching weights", unit="B", unit_scale=True, mininterval=every
-            ) as bar:
-
-                def show(here: int, total: int) -> None:
-                    bar.total = total or None
-                    bar.update(here - bar.n)
-
+            with progress_bar(0, "fetching weights", "B") as bar:
                 where = get_imagenet(
                     folder,
                     kind=kind,
                     network=network,
                     source=options["source"],
-                    progress=show,
+                    progress=shown_by(bar),
                 )
         except KeyboardInterrupt:
             raise CommandError("Stopped. Nothing was kept.") from None

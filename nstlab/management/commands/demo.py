@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import secrets
 import signal
@@ -21,18 +20,18 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.urls import reverse
-from PIL import Image
-from tqdm import tqdm
 
 from analysis.columns import RATINGS_LONG
 from analysis.exports import csv_lines, ratings_rows
 from analysis.reports.compute import build
 from generation.engine.errors import EngineError
+from generation.engine.pictures.files import png_bytes
 from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import queue_experiment, retry_renders
 from generation.queueing.reap import reap
 from nstlab.core.broker import BrokerUnavailable
+from nstlab.core.commands import progress_bar, shown_by
 from nstlab.core.outages import going_on
 from nstlab.drawn_styles import DRAWN
 from nstlab.roles import researchers
@@ -193,12 +192,7 @@ class Command(BaseCommand):
         self.stdout.write("Looking for the ImageNet weights …")
         try:
             with progress_bar(0, "fetching weights", "B") as bar:
-
-                def show(here: int, total: int) -> None:
-                    bar.total = total
-                    bar.update(here - bar.n)
-
-                get_imagenet(settings.NSTLAB_WEIGHTS, progress=show)
+                get_imagenet(settings.NSTLAB_WEIGHTS, progress=shown_by(bar))
             return "imagenet"
         except EngineError as missing:
             self.stdout.write(str(missing))
@@ -310,12 +304,6 @@ class Command(BaseCommand):
         self.stdout.write(f"\n{path}")
 
 
-def progress_bar(total: int, what: str, unit: str) -> tqdm[Any]:
-    """A bar in a terminal; in a log file a line every ten seconds."""
-    every = 0.2 if sys.stderr.isatty() else 10
-    return tqdm(total=total, desc=what, unit=unit, mininterval=every)
-
-
 def _password_file() -> Path:
     path: Path = settings.VAR / "demo" / "researcher_password"
     return path
@@ -331,15 +319,9 @@ def _pictures() -> dict[str, tuple[bytes, str, str]]:
         for title, (name, credit, licence) in CONTENTS.items()
     }
     styles = {
-        title: (_png(draw()), "NSTLab", "CC0 1.0") for title, draw in DRAWN.items()
+        title: (png_bytes(draw()), "NSTLab", "CC0 1.0") for title, draw in DRAWN.items()
     }
     return contents | styles
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _own_address() -> str:
