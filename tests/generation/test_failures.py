@@ -86,6 +86,9 @@ def test_a_picture_that_cannot_be_read_is_a_crash_not_a_full_disk(
     assert "FileNotFoundError" in experiment.renders.first().traceback
 
 
+# An alarm raises wherever the test happens to be, with coverage perhaps while it holds
+# its lock for good (coverage 7.17).
+@pytest.mark.no_cover
 def test_a_batch_that_takes_too_long_fails_its_render_with_the_time_it_had(
     make_experiment: Callable[..., Any],
 ) -> None:
