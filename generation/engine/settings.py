@@ -54,10 +54,10 @@ class RenderSettings:
     | --- | --- |
     | method | a name in `METHODS`; what it brings besides these is in `own` |
     | network | `vgg16` or `vgg19` |
-    | weights | `imagenet` (IMAGENET1K_FEATURES, VGG-16 only), `imagenet-v1`,
-      `random:SEED`, `file:SHA256`, or `file:SHA256:v1` and `file:SHA256:caffe-bgr` for
-      a file that expects torchvision's usual input or Caffe's instead of
-      IMAGENET1K_FEATURES's |
+    | weights | `imagenet` (the original training, VGG-16 only), `imagenet-v1`, either
+      with the sha256 of its values behind it, `imagenet:SHA256`; `random:SEED`,
+      `file:SHA256`, or `file:SHA256:v1` and `file:SHA256:caffe-bgr` for a file that
+      expects torchvision's usual input or Caffe's instead of IMAGENET1K_FEATURES's |
     | pooling | `max` or `average` |
     | content_layer, style_layers | (layer, weight above 0) pairs, the weights being
       Eq. 6's w_l; `conv3_1` is read after its ReLU, `conv3_1:pre` before it; style
@@ -176,18 +176,19 @@ class RenderSettings:
 
     def _check_weights(self) -> None:
         pattern = (
-            r"imagenet|imagenet-v1|random:(0|[1-9]\d{0,17})"
+            r"imagenet(-v1)?(:[0-9a-f]{64})?|random:(0|[1-9]\d{0,17})"
             r"|file:[0-9a-f]{64}(:v1|:caffe-bgr)?"
         )
         value = self.weights
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             raise SettingsError(
                 "weights",
-                "weights must be imagenet, imagenet-v1, random:SEED with a whole "
-                "number, or file:SHA256 with 64 lower-case hex digits (and :v1 or "
-                f":caffe-bgr behind it); got {value!r}.",
+                "weights must be imagenet or imagenet-v1 (and the sha256 of their "
+                "values behind it), random:SEED with a whole number, or file:SHA256 "
+                "with 64 lower-case hex digits (and :v1 or :caffe-bgr behind it); "
+                f"got {value!r}.",
             )
-        if value == "imagenet" and self.network != "vgg16":
+        if value.partition(":")[0] == "imagenet" and self.network != "vgg16":
             raise SettingsError(
                 "weights",
                 f"weights must be imagenet-v1, random:SEED or file:SHA256 for "

@@ -19,6 +19,8 @@ from generation.engine.settings import RenderSettings, request_digest
         ("weights", {"weights": "random"}),
         ("weights", {"weights": "random:-1"}),
         ("weights", {"weights": "file:abc"}),
+        ("weights", {"weights": "imagenet:abc"}),
+        ("weights", {"weights": f"imagenet:{'0' * 64}", "network": "vgg19"}),
         ("pooling", {"pooling": "min"}),
         ("objective", {"objective": "gatys"}),
         ("start", {"start": "picture"}),

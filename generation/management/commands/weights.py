@@ -108,6 +108,7 @@ class Command(BaseCommand):
         kept = found[0]
         name = f"file:{kept.sha256}"
         needs = Q(weights__startswith=name)
+        needs |= Q(weights__endswith=f":{kept.values_sha256}")
         if imagenet_at_hand(folder) == name:
             needs |= Q(weights="imagenet")
         count = Render.objects.unfinished().filter(needs).count()
