@@ -16,8 +16,9 @@ from django.db.models import F, Sum
 from django.utils.translation import ngettext
 
 from generation.engine.grid import Cell, ImpossibleGrid
+from generation.engine.networks.weights import describe
 from generation.engine.settings import RenderSettings
-from generation.models import Experiment, Render, RenderQuerySet
+from generation.models import Experiment, Render, RenderQuerySet, WeightsAtHost
 from nstlab.core.jobs import workers_of
 
 # One VGG-16 evaluation at 300 × 300 pixels on two CPU cores; other sizes by area.
@@ -169,7 +170,8 @@ class Forecast:
     """The size of an experiment's grid, and what its `new` renders will take.
 
     `here` of them are rows of the experiment already, `painted` of those are done;
-    `reused` are done in others.
+    `reused` are done in others. `missing` says which weights no render host has, and
+    what brings them.
     """
 
     total: int
@@ -182,8 +184,12 @@ class Forecast:
     source: str
     workers: int
     bytes: int
+    missing: str = ""
 
     def __str__(self) -> str:
+        return f"{self._size()} {self.missing}".strip()
+
+    def _size(self) -> str:
         text = f"The grid has {number_of_renders(self.total)}"
         if self.reused:
             text += f", {self.reused:,} of them painted by other experiments"
@@ -225,6 +231,24 @@ def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> For
         source=rates.source(new),
         workers=workers_of("render"),
         bytes=sum(most_bytes(each.size**2) for each in new),
+        missing=missing_weights(each.weights for each in new),
+    )
+
+
+def missing_weights(names: Iterable[str]) -> str:
+    """Which of these weights no render host has, and what brings them; else nothing."""
+    missing = WeightsAtHost.objects.missing(names)
+    if not missing:
+        return ""
+    commands = [
+        "weights add FILE" if name.startswith("file:") else "weights get"
+        for name in missing
+    ]
+    return (
+        f"No render host has {', '.join(map(describe, missing))}: renders with them "
+        "would be refused. "
+        + " and ".join(f"`manage.py {each}`" for each in dict.fromkeys(commands))
+        + " on the host of a worker brings them."
     )
 
 

@@ -27,6 +27,7 @@ from generation.models.source_images import (
     start_picture,
     thumbnail_path,
 )
+from generation.models.weights_at_hosts import WeightsAtHost
 
 __all__ = [
     "RANDOM_FEATURES",
@@ -37,6 +38,7 @@ __all__ = [
     "RenderQuerySet",
     "Reproduction",
     "SourceImage",
+    "WeightsAtHost",
     "default_alpha_beta",
     "default_content_layers",
     "default_tv_weights",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 from django.core.validators import MinValueValidator
@@ -23,8 +23,10 @@ from generation.engine.grid import (
     expand,
     overridden,
 )
+from generation.engine.networks.weights import IMAGENET
 from generation.level_fields import levels_field
 from generation.models.source_images import SourceImage, start_picture
+from generation.models.weights_at_hosts import WeightsAtHost
 from nstlab.core.access import Owned
 
 
@@ -87,6 +89,8 @@ class Experiment(Owned):
 
     The fields hold what most grids vary and fix; `more_axes` maps any other setting
     of the engine to its levels, and takes the place of the field of the same name.
+    `queued_imagenet` is what `imagenet` became when renders were first queued, with the
+    sha256 of its values: every worker paints with these, or refuses.
     """
 
     sees_all = "generation.see_all_experiments"
@@ -125,6 +129,7 @@ class Experiment(Owned):
         help_text="Where another experiment has painted the very same request, show "
         "its picture instead of painting it again.",
     )
+    queued_imagenet = models.CharField(max_length=80, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -173,6 +178,14 @@ class Experiment(Owned):
         styles: Sequence[SourceImage],
     ) -> list[Cell]:
         """As `cells`, for pairs and pictures that need not be saved."""
+        imagenet = cache(self.imagenet)
+
+        def named(axes: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                name: _named(value, imagenet) if name == "weights" else value
+                for name, value in axes.items()
+            }
+
         pictures = {
             picture.pk: picture.pixel_sha256
             for picture in (
@@ -184,12 +197,15 @@ class Experiment(Owned):
         }
         cells = expand(
             pairs=[
-                *(PicturePair(it.content_id, it.style_id, it.axes) for it in listed),
+                *(
+                    PicturePair(it.content_id, it.style_id, named(it.axes))
+                    for it in listed
+                ),
                 *crossed([it.pk for it in contents], [it.pk for it in styles]),
             ],
             pixel_digests=pictures,
-            axes=self.axes(),
-            fixed=self.fixed_settings(),
+            axes=named(self.axes()),
+            fixed=named(self.fixed_settings()),
         )
         for start in {cell.settings.start for cell in cells}:
             if start.startswith("picture:") and start_picture(start) is None:
@@ -199,10 +215,26 @@ class Experiment(Owned):
                 )
         return cells
 
+    def imagenet(self) -> str:
+        """What `imagenet` names in this experiment: what it was first queued with, else
+        what most render hosts have, else whatever a worker will have."""
+        if self.queued_imagenet:
+            return self.queued_imagenet
+        if self.pk and self.renders.filter(weights=IMAGENET).exists():
+            return IMAGENET  # queued before values stood behind it
+        return WeightsAtHost.objects.imagenet() or IMAGENET
+
     @property
     def random_weights(self) -> bool:
         levels = self.axes().get("weights", [self.weights])
         return any(str(level).startswith("random:") for level in levels)
+
+
+def _named(value: Any, imagenet: Callable[[], str]) -> Any:
+    """A name of weights or a list of them, with the values of ImageNet's."""
+    if isinstance(value, list | tuple):
+        return [_named(each, imagenet) for each in value]
+    return imagenet() if value == IMAGENET else value
 
 
 class Pair(models.Model):

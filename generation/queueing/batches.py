@@ -41,9 +41,12 @@ def queue_experiment(experiment: Experiment) -> Queued:
     ImpossibleGrid, or NoRoom when the pictures would not fit, before anything is
     written.
     """
-    cells = experiment.cells()
     # Whoever asks at the same time waits here and then finds nothing new.
-    Experiment.objects.select_for_update().get(pk=experiment.pk)
+    held = Experiment.objects.select_for_update().get(pk=experiment.pk)
+    experiment.queued_imagenet = held.queued_imagenet or held.imagenet()
+    if experiment.queued_imagenet != held.queued_imagenet:
+        experiment.save(update_fields=["queued_imagenet"])
+    cells = experiment.cells()
     present = set(experiment.renders.values_list("digest", flat=True))
     new = [cell for cell in cells if cell.digest not in present]
     finished = {}

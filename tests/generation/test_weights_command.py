@@ -12,6 +12,8 @@ from generation.engine.networks.weights import state_dict
 from generation.models import Render
 from generation.queueing.batches import queue_experiment
 
+pytestmark = pytest.mark.django_db
+
 
 def test_a_file_is_kept_by_its_hash_and_listed(
     tmp_path: Path, settings: Any, capsys: pytest.CaptureFixture[str]

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import IO
 
 from generation.engine.errors import WeightsMissing, WeightsRefused
-from generation.engine.networks.state_dicts import open_file, values_sha256
+from generation.engine.networks.state_dicts import (
+    checked,
+    open_file,
+    read,
+    values_sha256,
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,23 @@ def kept_in(folder: Path) -> list[Kept]:
                 _write_note(note, folder)
         found.append(note)
     return found
+
+
+def values_of(path: Path, folder: Path, network: str) -> str:
+    """The sha256 of the values in a file that lies elsewhere, noted down in `folder`
+    for as long as the file is not touched. Raises `WeightsRefused`."""
+    note, stamp = folder / f"{path.name}.values.json", path.stat()
+    told = {"size": stamp.st_size, "changed": stamp.st_mtime_ns}
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        known = json.loads(note.read_text(encoding="utf-8"))
+        if {name: known[name] for name in told} == told:
+            return str(known["values_sha256"])
+    values = values_sha256(checked(read(path), network), network)
+    text = json.dumps(told | {"values_sha256": values}, indent=1) + "\n"
+    with contextlib.suppress(OSError):  # the folder may be only readable
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(note, lambda target: target.write(text.encode()))
+    return values
 
 
 def remove(sha256: str, folder: Path) -> None:

@@ -18,7 +18,7 @@ from generation.engine.networks.fetching import (
     download,
     from_index,
 )
-from generation.engine.networks.kept import Kept, keep, kept_in
+from generation.engine.networks.kept import Kept, keep, kept_in, values_of
 from generation.engine.networks.state_dicts import (
     StateDict,
     checked,
@@ -40,6 +40,10 @@ PUBLISHED_FILES = {
     "00b39a1b": ("Caffe's VGG-16", "caffe-bgr"),
     "d01eb7cb": ("Caffe's VGG-19", "caffe-bgr"),
 }
+
+
+# The original training, whichever copy of it is here; its values may stand behind it.
+IMAGENET = "imagenet"
 
 
 def is_random(spec: str) -> bool:
@@ -149,6 +153,30 @@ def with_values(spec: str, *, network: str, folder: Path | None) -> str:
         return spec
     state = state_dict(spec, network=network, folder=folder)
     return f"{spec}:{values_sha256(state, network)}"
+
+
+def names_at_hand(folder: Path) -> dict[str, str]:
+    """The weights on this machine by name, each in words; what `imagenet` is here
+    comes first, with its values. Opens a file that it has not seen before."""
+    found = {}
+    for kind, network in (
+        (IMAGENET, "vgg16"), ("imagenet-v1", "vgg16"), ("imagenet-v1", "vgg19"),
+    ):  # fmt: skip
+        cached = _cached(_torchvision_weights(kind, network))
+        if not cached.is_file():
+            continue
+        try:
+            values = values_of(cached, folder, network)
+        except WeightsRefused:
+            continue  # damaged; who paints with it is told
+        name = f"{kind}:{values}"
+        found[name] = f"VGG-{network[3:]} · {describe(kind)} · torchvision's file"
+    for kept in kept_in(folder):
+        if kept.values_sha256 == IMAGENET_WHEEL.values_sha256:
+            found.setdefault(f"{IMAGENET}:{kept.values_sha256}", words_for(kept))
+        name, _ = named_with_input(f"file:{kept.sha256}")
+        found[name] = words_for(kept)
+    return found
 
 
 def imagenet_at_hand(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 from django.db.models import Q
 
 from generation.engine.errors import EngineError, WeightsMissing
@@ -15,9 +17,11 @@ from generation.engine.networks.weights import (
     get_imagenet,
     imagenet_at_hand,
     named_with_input,
+    names_at_hand,
     words_for,
 )
-from generation.models import Render
+from generation.models import Render, WeightsAtHost
+from generation.queueing.weights import tell_again
 from nstlab.core.commands import progress_bar, shown_by
 
 
@@ -72,11 +76,23 @@ class Command(BaseCommand):
                     self.stdout.write(
                         f"imagenet: {f'here, {where}' if where else 'not here'}"
                     )
-                    for kept in kept_in(folder):
-                        name, _ = named_with_input(f"file:{kept.sha256}")
-                        self.stdout.write(f"{name}  {words_for(kept)}")
+                    for name, words in names_at_hand(folder).items():
+                        self.stdout.write(f"{name}  {words}")
+                    with suppress(OperationalError, ProgrammingError):
+                        self._others()
+            if options["action"] in ("get", "add", "remove"):
+                # There may be no lab yet, only a folder of weights.
+                with suppress(OperationalError, ProgrammingError):
+                    tell_again()
         except EngineError as refused:
             raise CommandError(str(refused)) from refused
+
+    def _others(self) -> None:
+        """What the hosts of render workers told."""
+        for row in WeightsAtHost.objects.all():
+            at = f"{row.seen_at:%Y-%m-%d %H:%M} UTC"
+            has = ", ".join(row.names) or "no weights"
+            self.stdout.write(f"Render host {row.host} ({at}): {has}")
 
     def _get(self, folder: Path, options: dict[str, Any]) -> None:
         kind, network = options["kind"], options["network"]

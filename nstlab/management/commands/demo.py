@@ -30,6 +30,7 @@ from generation.models import RANDOM_FEATURES, Experiment, Pair, Render
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import queue_experiment, retry_renders
 from generation.queueing.reap import reap
+from generation.queueing.weights import tell_weights
 from nstlab.core.broker import BrokerUnavailable
 from nstlab.core.commands import progress_bar, shown_by
 from nstlab.core.outages import going_on
@@ -193,6 +194,7 @@ class Command(BaseCommand):
         try:
             with progress_bar(0, "fetching weights", "B") as bar:
                 get_imagenet(settings.NSTLAB_WEIGHTS, progress=shown_by(bar))
+            tell_weights()  # before renders are queued, whose requests hold the values
             return "imagenet"
         except EngineError as missing:
             self.stdout.write(str(missing))
