@@ -30,6 +30,7 @@ from analysis.reports import compute, method_text, snapshot
 from analysis.scales import FIELDS as SCALE_FIELDS
 from analysis.stats.codebook import codebook, describe
 from analysis.stats.writing import csv_text
+from generation.engine.networks.weights import credit
 from nstlab.core.storage import read_stored
 from survey.models import FormItem, Participant, Stimulus, Study
 
@@ -331,6 +332,14 @@ def _readme(
         "`manage.py import_bundle FILE` of NSTLab makes the study anew and computes "
         "the same tables.",
     ]
+    names = {
+        each["provenance"]["settings"].get("weights", "")
+        for each in stimuli
+        if each["provenance"]
+    }
+    if networks := sorted(names - {""}):
+        lines += ["", "Networks that painted them:", ""]
+        lines += [f"- `{name}`: {credit(name)}" for name in networks]
     if left_out:
         lines += ["", "Pictures that are not in here:", ""]
         lines += [f"- {each['code']}: {each['left_out']}" for each in left_out]

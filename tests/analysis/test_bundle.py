@@ -337,7 +337,9 @@ def test_a_picture_that_is_left_out_is_named_and_in_no_chart(
     files = members(written(study, tmp_path / "a.zip"))
     code = study.stimuli.first().code
     assert not [name for name in files if name.startswith("materials/")]
-    assert f"- {code}: 'Red' has no licence" in files["README.md"].decode()
+    readme = files["README.md"].decode()
+    assert f"- {code}: 'Red' has no licence" in readme
+    assert "`random:0`: random weights, seed 0 (not trained)" in readme
     assert files["results/mos.svg"].count(b"<image") == 0
     whole = members(written(study, tmp_path / "b.zip", all_pictures=True))
     assert len([name for name in whole if name.startswith("materials/")]) == 3

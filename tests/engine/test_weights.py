@@ -14,6 +14,7 @@ from generation.engine.networks.fetching import IMAGENET_WHEEL
 from generation.engine.networks.kept import keep, kept_in
 from generation.engine.networks.state_dicts import open_file, values_sha256
 from generation.engine.networks.weights import (
+    credit,
     describe,
     expects,
     imagenet_at_hand,
@@ -302,3 +303,4 @@ def test_it_names_weights_in_words() -> None:
     assert not is_random("imagenet")
     assert "seed 7" in describe("random:7")
     assert "ImageNet" in describe("imagenet")
+    assert credit("imagenet").endswith("Zisserman, 2015), CC BY 4.0")

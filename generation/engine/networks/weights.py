@@ -12,6 +12,7 @@ from generation.engine.errors import WeightsMissing, WeightsRefused
 from generation.engine.networks.architectures import convolutions
 from generation.engine.networks.fetching import (
     IMAGENET_WHEEL,
+    NETWORK_OF_VGG,
     Asked,
     Progress,
     alone,
@@ -93,9 +94,16 @@ def describe(spec: str) -> str:
     values = f", values {rest[:12]}…" if rest else ""
     if kind == "imagenet-v1":
         return f"torchvision's own ImageNet training (IMAGENET1K_V1){values}"
-    return (
-        f"ImageNet weights of the original VGG training (IMAGENET1K_FEATURES){values}"
-    )
+    return f"ImageNet weights of the original VGG training{values}"
+
+
+def credit(spec: str) -> str:
+    """Whose weights a name stands for, and under which licence, where that is known."""
+    kind = spec.partition(":")[0]
+    made = describe(spec)
+    if kind == IMAGENET:
+        made += f": {NETWORK_OF_VGG}, {IMAGENET_WHEEL.licence}"
+    return made
 
 
 def words_for(kept: Kept) -> str:
