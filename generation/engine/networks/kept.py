@@ -92,7 +92,7 @@ def values_of(path: Path, folder: Path, network: str) -> str:
     text = json.dumps(told | {"values_sha256": values}, indent=1) + "\n"
     with contextlib.suppress(OSError):  # the folder may be only readable
         folder.mkdir(parents=True, exist_ok=True)
-        _write(note, lambda target: target.write(text.encode()))
+        write_whole(note, lambda target: target.write(text.encode()))
     return values
 
 
