@@ -26,6 +26,7 @@ from generation.engine.settings import (
     FITS,
     LAYERS,
     PRECISIONS,
+    RANGES,
     RESAMPLES,
     STARTS,
     RenderSettings,
@@ -428,6 +429,13 @@ _ROWS = (
         help="luminance keeps the content's colours; histogram gives the style "
         "picture the content's colour statistics",
         choices=_plain(COLOURS),
+    ),
+    Factor(
+        name="range",
+        meaning="Whether the search keeps within 0-255 or is cut to it in the end",
+        help="inside searches within 0-255, from softer noise; free is cut to it in "
+        "the end, as published conventions are",
+        choices=_plain(RANGES),
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -28,13 +28,15 @@ from generation.engine.errors import (
     NotFinite,
     SettingsError,
 )
+from generation.engine.judged import warning
 from generation.engine.networks.state_dicts import StateDict
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import expects, is_random, state_dict
-from generation.engine.optimisers import OPTIMISERS
+from generation.engine.optimisers import search
 from generation.engine.optimisers.minimiser import Minimiser, Once, tell
 from generation.engine.pictures.canvas import (
     canvas_size,
+    grey,
     prepared,
     recoloured,
     resized,
@@ -372,9 +374,8 @@ class _Painting:
         self.base = len(self.curve)
         self.minimiser: Minimiser = Once(start)
         if painted is None:
-            build = OPTIMISERS[settings.optimiser].build
             evaluations = settings.level_evaluations(level)
-            self.minimiser = build(start, settings, evaluations, state)
+            self.minimiser = search(start, settings, evaluations, state)
 
     def _identity(self) -> str:
         """What a checkpoint must have been written for."""
@@ -406,12 +407,12 @@ class _Painting:
         terms = dict(zip(("total", *settings.how.terms), values, strict=True))
         total = terms["total"]
         self.last = self.minimiser.ask()
-        finite = {
-            name: value if math.isfinite(value) else None
-            for name, value in terms.items()
-        }
         self.curve.append(
-            {"evaluation": len(self.curve) + 1, "level": self.level + 1, **finite}
+            {
+                "evaluation": len(self.curve) + 1,
+                "level": self.level + 1,
+                **_finite(terms),
+            }
         )
         if total < self.best_loss:
             self.best, self.best_loss = self.last.clone(), total
@@ -480,6 +481,22 @@ class _Painting:
         painted = recoloured(settings, pixels.detach().cpu(), to_tensor(content))
         return to_image(painted, settings.how.rounding(settings))
 
+    def _judged(self, image: Image.Image) -> dict[str, dict[str, float | None]]:
+        """The losses of the best iterate, and of the picture of 8 bits made of it."""
+        settings, network = self.request.settings, self.network
+        names = ("total", *settings.how.terms)
+        best = self.curve[self.best_evaluation - 1]
+        # Whose colours are the content's was searched for in grey.
+        seen = grey(image) if settings.colour == "luminance" else image
+        pixels = upload(to_tensor(seen), network.device).to(network.term_dtype)
+        problem = settings.how.problem([self.cell], network)
+        with torch.no_grad():
+            values = problem.terms(pixels)[0].tolist()
+        return {
+            "search": {name: best[name] for name in names},
+            "picture": _finite(dict(zip(names, values, strict=True))),
+        }
+
     def settled(self) -> Painted | EngineError:
         try:
             return self.result()
@@ -497,6 +514,7 @@ class _Painting:
             )
         request, settings = self.request, self.request.settings
         image, last = self._picture(self.best), self._picture(self.last)
+        losses = self._judged(image)
         keys = {"content_key": request.content_key, "style_key": request.style_key}
         return Painted(
             image=image,
@@ -506,10 +524,11 @@ class _Painting:
             curve=self.curve,
             environment=self._environment()
             | {"batch": self.batch, "evaluation": self.how},
-            notes=_notes(settings, self._ended_early()),
+            notes=_notes(settings, self._ended_early(), warning(settings, losses)),
             last=last,
             best_evaluation=self.best_evaluation,
             digests=self.digests | {name: key for name, key in keys.items() if key},
+            losses=losses,
         )
 
 
@@ -566,8 +585,15 @@ def _room(painting: _Painting) -> int:
     return min(together, max(1, int(0.8 * free / needed)))
 
 
-def _notes(settings: RenderSettings, finished: str) -> tuple[str, ...]:
-    notes = []
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values as JSON can tell them."""
+    return {
+        name: value if math.isfinite(value) else None for name, value in values.items()
+    }
+
+
+def _notes(settings: RenderSettings, finished: str, cut: str) -> tuple[str, ...]:
+    notes = [cut] if cut else []
     if is_random(settings.weights):
         notes.append("Painted with random weights, which no picture has trained.")
     if finished:

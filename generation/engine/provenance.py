@@ -41,6 +41,7 @@ def story(
         "best_evaluation": painted.best_evaluation,
         "seconds": round(painted.seconds, 3),
         "notes": list(painted.notes),
+        **({"losses": painted.losses} if best else {}),
         "curve": painted.curve,
     }
 

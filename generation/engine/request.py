@@ -37,7 +37,9 @@ class Painted:
     `content`, `style` (Eq. 6) and `tv`, of which content and style are not computed
     but 0 where they have no weight. What is not finite is None, since JSON has no word
     for it. `digests` name what went in: the
-    pixels of both pictures, the weights, and the caller's keys.
+    pixels of both pictures, the weights, and the caller's keys. `losses` has the
+    curve's total and terms twice: of the best iterate (`search`), and of `image`, cut
+    to 0-255 and rounded to 8 bits (`picture`), which is what people see.
     """
 
     image: Image.Image
@@ -50,6 +52,7 @@ class Painted:
     last: Image.Image
     best_evaluation: int
     digests: dict[str, str]
+    losses: dict[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True, kw_only=True)

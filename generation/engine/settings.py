@@ -36,6 +36,7 @@ FITS = ("square", "aspect")
 RESAMPLES = ("lanczos", "bicubic", "bilinear", "box", "nearest")
 PRECISIONS = ("float32", "float64", "tf32", "bf16")
 COLOURS = ("free", "luminance", "histogram")
+RANGES = ("inside", "free")
 MIN_SIZE, MAX_SIZE = 8, 4096
 MAX_LEVELS = 9
 # How much more content weighs on the coarser levels of a pyramid.
@@ -80,6 +81,8 @@ class RenderSettings:
     | precision | of the network; `tf32` and `bf16` need a GPU |
     | colour | `free`, `luminance` (content keeps its colours) or `histogram` (style
       takes the content's mean and covariance of colour) |
+    | range | `inside` (every picture searched lies within 0-255, and noise starts at
+      30 % of its contrast) or `free` (cut to 0-255 in the end) |
     | own | the settings that only this method has, by name |
 
     Raises `SettingsError`, which names the field and what it may be.
@@ -108,6 +111,7 @@ class RenderSettings:
     pyramid: int = 1
     precision: str = "float32"
     colour: str = "free"
+    range: str = "inside"
     own: tuple[tuple[str, Value], ...] = ()
 
     def __post_init__(self) -> None:
@@ -121,6 +125,7 @@ class RenderSettings:
         self._one_of("optimiser", OPTIMISERS)
         self._one_of("precision", PRECISIONS)
         self._one_of("colour", COLOURS)
+        self._one_of("range", RANGES)
         self._check_weights()
         self._check_start()
         for name in ("alpha", "beta", "tv_weight"):
@@ -325,6 +330,22 @@ class RenderSettings:
             **{name: value for name, value in values.items() if name not in own},
             own=tuple((name, values[name]) for name in values if name in own),
         )
+
+    @classmethod
+    def from_kept(cls, values: Mapping[str, Any]) -> RenderSettings:
+        """Settings that a finished thing keeps: a picture, a row, a bundle.
+
+        What they do not name was as it was before the name existed, not as it is by
+        default now.
+        """
+        method = METHODS.get(values.get("method", cls.method))
+        unused = method.unused if method else frozenset()
+        before = {
+            name: value
+            for name, value in old_names.SETTINGS_BEFORE.items()
+            if name not in unused
+        }
+        return cls.from_dict({**before, **values})
 
     def canonical_json(self) -> str:
         """One text per settings: sorted names, floats as their shortest repr."""

@@ -174,6 +174,8 @@ class Render(models.Model):
     picture_bytes = models.PositiveIntegerField(default=0, editable=False)
     pixel_sha256 = models.CharField(max_length=64, blank=True)
     curve = models.JSONField(default=list, editable=False)
+    # Of the best iterate and of the picture of 8 bits; empty in older rows.
+    losses = models.JSONField(default=dict, editable=False)
     environment = models.JSONField(default=dict, editable=False)
     seconds = models.FloatField(null=True)
 
@@ -271,11 +273,13 @@ class Render(models.Model):
         self.status = self.Status.DONE
         self.reused_from_id = other.reused_from_id or other.pk
         self.finished_at = timezone.now()
-        for name in ("picture", "pixel_sha256", "curve", "environment", "seconds"):
+        for name in (
+            "picture", "pixel_sha256", "curve", "losses", "environment", "seconds",
+        ):  # fmt: skip
             setattr(self, name, getattr(other, name))
 
     def render_settings(self) -> RenderSettings:
-        return RenderSettings.from_dict(self.settings)
+        return RenderSettings.from_kept(self.settings)
 
     @property
     def random_weights(self) -> bool:
@@ -333,6 +337,7 @@ class Render(models.Model):
         curve: list[dict[str, float | None]],
         environment: dict[str, Any],
         seconds: float,
+        losses: dict[str, dict[str, float | None]] | None = None,
     ) -> bool:
         """running → done, only under the token it was started with.
 
@@ -350,6 +355,7 @@ class Render(models.Model):
             picture_bytes=len(png),
             pixel_sha256=pixel_sha256,
             curve=curve,
+            losses=losses or {},
             environment=environment,
             seconds=seconds,
             progress={},

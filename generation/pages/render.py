@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from generation.access import QUEUE
 from generation.contact_sheet.contents import read_sheet
+from generation.engine.judged import ratio, warning
 from generation.loss_chart import chart
 from generation.models import Experiment, Render
 from generation.pages.queue import record_of_each
@@ -37,6 +38,7 @@ def about_render(request: HttpRequest, row: Render) -> dict[str, Any]:
     settings = row.render_settings()
     weights = settings.how.weights_of_terms(settings)
     last = row.curve[-1] if row.curve else {}
+    off = ratio(row.losses)
     shared_with = list(seen[:10])
     return {
         "before": before,
@@ -48,6 +50,13 @@ def about_render(request: HttpRequest, row: Render) -> dict[str, Any]:
             for name in ("total", *weights)
             if (value := last.get(name)) is not None
         },
+        "judged": off
+        and {
+            "search": f"{row.losses['search']['total']:.4g}",
+            "picture": f"{row.losses['picture']['total']:.4g}",
+            "ratio": f"{off:.3f}" if off < 1.1 else f"{off:.2f}",
+        },
+        "off": warning(settings, row.losses),
         "shared_with": shared_with,
         "shared_more": sharing.count() - len(shared_with),
         "retriable": row.status in Render.RETRIABLE,

@@ -286,6 +286,7 @@ class _Work:
                 png=png_bytes(result.image),
                 pixel_sha256=result.pixel_sha256,
                 curve=result.curve,
+                losses=result.losses,
                 environment=result.environment,
                 seconds=result.seconds / together,
             )

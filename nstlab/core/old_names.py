@@ -13,6 +13,8 @@ Value = TypeVar("Value")
 
 # Settings of a render, until engine version 6.
 SETTINGS = {"content_layers": "content_layer"}
+# Settings that things were painted with before there was a name for them.
+SETTINGS_BEFORE = {"range": "free"}
 # Columns of the tables in bundles: none was renamed yet.
 COLUMNS: dict[str, str] = {}
 # Tasks, as jobs that wait in the broker may name them.

@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from PIL import Image
 
 from generation.engine.factors import column_values
+from generation.engine.judged import kept_losses
 from generation.engine.pictures.files import is_bare_png, pixel_sha256, png_bytes
 from generation.models import Render, SourceImage
 from generation.pictures.decoding import DecodedPicture, DecoderBusy, decode
@@ -293,16 +294,7 @@ class _References:
 
 
 def _losses(render: Render) -> dict[str, float]:
-    """The losses of the picture that was kept: on the pyramid's finest level the
-    evaluation of least total."""
-    finest = max((point["level"] for point in render.curve), default=1)
-    finite = [
-        point
-        for point in render.curve
-        if point["level"] == finest and point["total"] is not None
-    ]
-    kept = min(finite, key=lambda point: point["total"], default=None)
-    if kept is None:
-        return {}
-    usual = [term for term in ("content", "style", "tv") if term in kept]
+    """The losses of the picture that was kept, before their weights."""
+    kept = kept_losses(render.losses, render.curve)
+    usual = [it for it in ("content", "style", "tv") if kept.get(it) is not None]
     return {f"{term}_loss": kept[term] for term in usual}

@@ -325,7 +325,10 @@ def test_it_starts_the_notebooks_noise_where_the_notebook_does() -> None:
     blank = torch.zeros(1, 3, 64, 64)
     ours, plain = (
         start_pixels(
-            RenderSettings(alpha=1, objective=name, seed=5), blank, picture(1), None
+            RenderSettings(alpha=1, objective=name, seed=5, range="free"),
+            blank,
+            picture(1),
+            None,
         )
         for name in ("notebook", "paper")
     )

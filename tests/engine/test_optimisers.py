@@ -244,6 +244,7 @@ def test_it_ends_no_higher_than_scipys_l_bfgs_b_on_equal_evaluations() -> None:
             start="content" if seed % 4 < 2 else "noise",
             seed=seed,
             size=24,
+            range="free",
         )
         content, style = picture(seed, 24, 24), picture(100 + seed, 24, 24)
         cell, pixels = Painter().cell(settings, network, content, style, 24)
@@ -260,7 +261,12 @@ def test_it_ends_no_higher_than_scipys_l_bfgs_b_on_equal_evaluations() -> None:
     assert good >= 9
 
 
-def scipys_best(function: Function, start: Tensor, evaluations: int) -> float:
+def scipys_best(
+    function: Function,
+    start: Tensor,
+    evaluations: int,
+    bounds: tuple[float, float] | None = None,
+) -> float:
     """The lowest loss in one unbroken run of L-BFGS-B with its own settings."""
     losses: list[float] = []
 
@@ -275,5 +281,10 @@ def scipys_best(function: Function, start: Tensor, evaluations: int) -> float:
         return loss, gradient.double().numpy().ravel()
 
     with suppress(Spent):
-        fmin_l_bfgs_b(counted, start.double().numpy().ravel(), maxfun=10**6)
+        fmin_l_bfgs_b(
+            counted,
+            start.double().numpy().ravel(),
+            maxfun=10**6,
+            bounds=[bounds] * start.numel() if bounds else None,
+        )
     return min(losses)

@@ -188,4 +188,4 @@ def test_it_computes_targets_once_for_renders_that_share_them(
                 style_key="two",
                 network=network,
             )
-    assert len(passes) == 2 + 2  # two targets, two evaluations
+    assert len(passes) == 2 + 2 + 2  # targets, evaluations, finished pictures

@@ -91,6 +91,7 @@ LEVELS: dict[str, list[Any]] = {
     "evaluations": [10, 20],
     "pyramid": [1, 2],
     "precision": ["float32", "float64"],
+    "range": ["inside", "free"],
     "colour": ["free", "luminance"],
 }
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from PIL import Image
 
 from generation.engine.grid import ImpossibleGrid
@@ -38,6 +40,47 @@ def test_it_paints_every_render_of_its_batch(experiment: Any) -> None:
         assert software().items() <= render.environment.items()
         assert render.seconds > 0
         assert render.weights == "random:0"
+
+
+def test_a_render_keeps_what_its_picture_of_8_bits_is_worth(
+    make_experiment: Callable[..., Any], logged_in: Any
+) -> None:
+    experiment = make_experiment(
+        alpha_beta=[0.01],
+        more_axes={"start": ["noise"], "range": ["free"], "evaluations": [16]},
+    )
+    queue_experiment(experiment)
+    render_batch(Batch.objects.get().pk, 1)
+    render = experiment.renders.get()
+    searched, seen = render.losses["search"], render.losses["picture"]
+    assert searched["total"] == min(point["total"] for point in render.curve)
+    assert seen["total"] > 1.05 * searched["total"]
+
+    page = logged_in.get(f"/admin/generation/render/{render.pk}/change/")
+    text = page.content.decode()
+    assert f"of 8 bits: total {seen['total']:.4g}" in text
+    assert "with range = inside nothing is cut" in text
+
+
+def test_what_an_earlier_lab_has_is_said_to_have_been_free(experiment: Any) -> None:
+    queue_experiment(experiment)
+    for render in experiment.renders.all():
+        before = {name: it for name, it in render.settings.items() if name != "range"}
+        Render.objects.filter(pk=render.pk).update(settings=before)
+    experiment.more_axes = {"colour": ["free"]}
+    experiment.save()
+    assert {it.render_settings().range for it in experiment.renders.all()} == {"free"}
+
+    migration = import_module("generation.migrations.0006_range")
+    for _ in range(2):
+        migration.say_what_was_meant(apps, None)
+    experiment.refresh_from_db()
+    assert list(experiment.more_axes.items()) == [
+        ("colour", ["free"]),
+        ("range", ["free"]),
+    ]
+    assert {cell.settings.range for cell in experiment.cells()} == {"free"}
+    assert {it.settings["range"] for it in experiment.renders.all()} == {"free"}
 
 
 def test_evaluations_that_are_not_finite_are_null_in_the_curve(

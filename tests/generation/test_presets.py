@@ -244,7 +244,11 @@ def test_the_desk_makes_one_from_pictures_here_and_uploaded(
     assert "Experiment 2, notebook is made. The grid has 4 renders" in page
     experiment = Experiment.objects.get()
     assert experiment.owner.username == "ada"
-    assert experiment.more_axes == {"resample": ["nearest"], "optimiser": ["scipy"]}
+    assert experiment.more_axes == {
+        "resample": ["nearest"],
+        "optimiser": ["scipy"],
+        "range": ["free"],
+    }
     assert SourceImage.objects.count() == 4
 
 

@@ -75,7 +75,7 @@ def test_a_row_is_enough_for_a_factor_to_be_everywhere(
     assert {row.settings["brush_width"] for row in experiment.renders.all()} == {2, 10}
 
     form = f"/admin/generation/experiment/{experiment.pk}/"
-    assert "colour, brush_width." in logged_in.get(f"{form}change/").content.decode()
+    assert "range, brush_width." in logged_in.get(f"{form}change/").content.decode()
 
     sheet = logged_in.get(f"{form}sheet/", {"rows": "brush_width"}).content.decode()
     assert "brush width ↓" in sheet

@@ -70,7 +70,7 @@ def test_the_engine_reads_a_picture_and_paints_it_again(
     before = _story(folder / "picture.png")
     assert "content_layers" in before["settings"]
     assert told["settings"]["content_layer"] == [["conv2_1", 2], ["conv3_1:pre", 1]]
-    assert RenderSettings.from_dict(told["settings"]) == RenderSettings.from_dict(
+    assert RenderSettings.from_dict(told["settings"]) == RenderSettings.from_kept(
         before["settings"]
     )
 

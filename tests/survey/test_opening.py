@@ -56,6 +56,25 @@ def test_a_stimulus_has_the_losses_of_the_finest_levels_least_finite_total(
     assert stimulus.parameters["content_loss"] == 1.0
 
 
+def test_a_stimulus_has_the_losses_of_the_picture_that_people_see(
+    experiment: Any,
+) -> None:
+    put_on_wall(experiment)
+    searched = {"total": 3.0, "content": 1.0, "style": 2.0, "tv": 0.0}
+    seen = {"total": 9.0, "content": 4.0, "style": 5.0, "tv": None}
+    experiment.renders.update(
+        curve=[{"evaluation": 1, "level": 1, **searched}],
+        losses={"search": searched, "picture": seen},
+    )
+    study = Study.objects.create(title="S", experiment=experiment, **REQUIRED)
+    copy_pictures(study)
+    stimulus = study.stimuli.first()
+    assert stimulus is not None
+    assert stimulus.parameters["content_loss"] == 4.0
+    assert stimulus.parameters["style_loss"] == 5.0
+    assert "tv_loss" not in stimulus.parameters
+
+
 def test_a_stimulus_is_a_copy_without_metadata_under_a_random_name(
     study: Study,
 ) -> None:

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from generation.engine.provenance import read_story
 
     told = read_story(options.picture)
-    settings = RenderSettings.from_dict(told["settings"])
+    settings = RenderSettings.from_kept(told["settings"])
     options.weights_input = expects(settings.weights)
     painter = painter_of(options)
     painter.network(settings)

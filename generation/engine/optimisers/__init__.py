@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """A way to search: where it comes from, and what builds its minimiser."""
+    """A way to search: where it comes from, and what builds its minimiser.
+
+    One that is `bounded` keeps the range 0-255 itself where the settings ask for it.
+    """
 
     source: str
     build: Build
+    bounded: bool = False
 
 
 def _lbfgs(
@@ -45,11 +49,30 @@ def _scipy(
 ) -> Minimiser:
     from generation.engine.optimisers.scipy_lbfgsb import ScipyLbfgsb
 
-    return ScipyLbfgsb(start, -(-evaluations // ScipyLbfgsb.ROUND), state)
+    rounds = -(-evaluations // ScipyLbfgsb.ROUND)
+    return ScipyLbfgsb(start, rounds, state, inside=settings.range == "inside")
 
 
 OPTIMISERS: dict[str, Optimiser] = {
     "lbfgs": Optimiser("Nocedal & Wright, Numerical Optimization, 2006", _lbfgs),
     "adam": Optimiser("Kingma & Ba, ICLR 2015", _adam),
-    "scipy": Optimiser("SciPy's L-BFGS-B, restarted every 20 evaluations", _scipy),
+    "scipy": Optimiser(
+        "SciPy's L-BFGS-B, restarted every 20 evaluations", _scipy, bounded=True
+    ),
 }
+
+
+def search(
+    start: Tensor, settings: Any, evaluations: int, state: dict[str, Any] | None
+) -> Minimiser:
+    """The minimiser of settings, which asks for pictures in the range they name."""
+    from generation.engine.optimisers.inside import Inside
+
+    optimiser = OPTIMISERS[settings.optimiser]
+
+    def build(point: Tensor) -> Minimiser:
+        return optimiser.build(point, settings, evaluations, state)
+
+    if settings.range == "inside" and not optimiser.bounded:
+        return Inside(build, start)
+    return build(start)

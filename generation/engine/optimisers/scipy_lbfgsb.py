@@ -16,7 +16,8 @@ from generation.engine.optimisers.minimiser import NOT_FINITE, Reading
 
 class ScipyLbfgsb:
     """SciPy's L-BFGS-B as the notebook ran it: rounds of `maxfun=20` without bounds,
-    each from where the last one ended and without its history.
+    each from where the last one ended and without its history; `inside`, with the
+    bounds 0 and 255.
 
     SciPy looks at `maxfun` between its line searches, so that a round may take a few
     evaluations more. It calls and is not called: it runs in a thread of its own.
@@ -25,12 +26,21 @@ class ScipyLbfgsb:
     ROUND = 20
 
     def __init__(
-        self, start: Tensor, rounds: int, state: dict[str, Any] | None = None
+        self,
+        start: Tensor,
+        rounds: int,
+        state: dict[str, Any] | None = None,
+        *,
+        inside: bool = False,
     ) -> None:
         self.finished = ""
+        self._bounds = [(0.0, 255.0)] * start.numel() if inside else None
         self.settled = self._told = 0
         self._like = start
-        self._state = state or {"x": start.flatten(), "round": 0}
+        self._state = state or {
+            "x": (start.clamp(0, 255) if inside else start).flatten(),
+            "round": 0,
+        }
         self._points: queue.Queue[Tensor | str | BaseException] = queue.Queue()
         self._answers: queue.Queue[tuple[float, Any] | None] = queue.Queue()
         thread = threading.Thread(target=self._work, args=(rounds,), daemon=True)
@@ -71,7 +81,9 @@ class ScipyLbfgsb:
         x = self._state["x"].double().cpu().numpy()
         try:
             for done in range(self._state["round"], rounds):
-                x, _, _ = fmin_l_bfgs_b(self._evaluate, x, maxfun=self.ROUND)
+                x, _, _ = fmin_l_bfgs_b(
+                    self._evaluate, x, bounds=self._bounds, maxfun=self.ROUND
+                )
                 self._state = {"x": torch.from_numpy(x), "round": done + 1}
                 self.settled = self._told
         except _Closed:

@@ -18,6 +18,10 @@ from generation.engine.settings import RenderSettings
 
 Size = tuple[int, int]  # width, height
 
+# How much of its contrast, around mid-grey, noise keeps where the search stays inside
+# 0-255: what is left of full noise is grain in the finished picture.
+SOFT = 0.3
+
 
 def canvas_size(settings: RenderSettings, content: Image.Image, side: int) -> Size:
     """The generated picture's size when its (long) side is `side`."""
@@ -81,7 +85,8 @@ def start_pixels(
 ) -> Tensor:
     """Where the render starts, in the shape of `content`.
 
-    Noise is uniform in 0-255 from a CPU generator, whatever the device.
+    Noise is uniform in 0-255 from a CPU generator, whatever the device; where the
+    search stays inside that range, at 30 % of its contrast around mid-grey.
     """
     kind, _, named = settings.start.partition(":")
     height, width = content.shape[2:]
@@ -99,7 +104,10 @@ def start_pixels(
         return to_tensor(resized(picture, (width, height), settings.resample))
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.rand(content.shape, generator=generator) * 255
-    noise += torch.tensor(settings.how.noise_offset(settings)).view(1, 3, 1, 1)
+    if settings.range == "inside":
+        noise = 127.5 + SOFT * (noise - 127.5)
+    else:
+        noise += torch.tensor(settings.how.noise_offset(settings)).view(1, 3, 1, 1)
     if kind == "blend":
         return settings.blend * noise + (1 - settings.blend) * content
     return noise

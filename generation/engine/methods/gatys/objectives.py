@@ -130,17 +130,20 @@ AS_PUBLISHED: dict[str, dict[str, object]] = {
         "resample": "nearest",
         "optimiser": "scipy",
         "evaluations": 240,
+        "range": "free",
     },
     "gatys-paper": {
         "network": "vgg19",
         "pooling": "average",
         "content_layer": (("conv4_2", 1.0),),
+        "range": "free",
     },
     "gatys-code": {
         "network": "vgg19",
         "content_layer": (("conv4_2", 1.0),),
         "alpha": 1.0,
         "start": "content",
+        "range": "free",
     },
     "johnson": {
         "network": "vgg19",
@@ -149,5 +152,6 @@ AS_PUBLISHED: dict[str, dict[str, object]] = {
         "beta": 100.0,
         "tv_weight": 1e-3,
         "fit": "aspect",
+        "range": "free",
     },
 }
