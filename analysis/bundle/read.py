@@ -39,6 +39,7 @@ from analysis.models import Import
 from analysis.preregistration import record
 from analysis.scales import FIELDS, scale_of
 from generation.engine.errors import ImageRefused
+from generation.engine.factors import column_names
 from generation.engine.pictures.files import open_picture, pixel_sha256
 from nstlab.core import history
 from survey.codes import token_hash
@@ -366,7 +367,9 @@ def _answers(
     answers: list[tuple[int, Rating]] = []
     seen: set[tuple[str, int]] = set()
     of_trials, of_ratings = of_a_trial(), dict(SHARED_RATINGS)
-    rows = bundle.table("ratings", [*of_ratings])
+    # How a picture was made is read where the stimuli are; and a factor may be newer.
+    needed = [name for name in of_ratings if name not in column_names()]
+    rows = bundle.table("ratings", needed)
     for (code, index), group in groupby(
         rows, key=lambda each: (each[1]["participant"], each[1]["trial"])
     ):
