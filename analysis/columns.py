@@ -359,6 +359,18 @@ LOSSES: dict[str, Column] = _by_name(
         meaning="Total variation of the finished render",
         about="stimulus",
     ),
+    Column(
+        name="style_share",
+        type="number",
+        meaning="Style loss of the finished render over that of the content photo",
+        about="stimulus",
+    ),
+    Column(
+        name="content_share",
+        type="number",
+        meaning="Content loss of the finished render over that of the style picture",
+        about="stimulus",
+    ),
 )
 
 # The participants of a bundle. What is said about them besides is in `analysis.bundle`:

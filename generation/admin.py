@@ -573,7 +573,8 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
     fieldsets = [
         ("Settings", {"fields": ["experiment", "content", "style", "settings_shown"]}),
         ("Provenance", {"fields": [
-            "digest", "pixel_sha256", "environment_shown", "evaluations_shown",
+            "digest", "pixel_sha256", "alpha", "style_share", "content_share",
+            "environment_shown", "evaluations_shown",
             "seconds_shown", "worker", "attempt", "created_at", "started_at",
             "finished_at", "traceback"]}),
     ]  # fmt: skip
@@ -615,7 +616,7 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
     # A heading begins with a capital, and α's is an A.
     @admin.display(description="weight α", ordering="alpha")
     def weight(self, row: Render) -> str:
-        return f"{row.alpha:g}"
+        return "–" if row.alpha is None else f"{row.alpha:g}"
 
     @admin.display(description="state", ordering="status")
     def state(self, row: Render) -> SafeString:

@@ -14,7 +14,12 @@ from generation.engine.factors import (
     levels_asked,
     settings_that_vary,
 )
-from generation.engine.grid import ImpossibleGrid, PicturePair, expand
+from generation.engine.grid import (
+    WEIGHING_AXES,
+    ImpossibleGrid,
+    PicturePair,
+    expand,
+)
 from generation.level_fields import AxesField
 from generation.models import Experiment, Pair, SourceImage
 from generation.pictures.fields import (
@@ -116,6 +121,8 @@ class ExperimentForm(forms.ModelForm):
         named = cleaned["more_axes"]
         for name in levels_asked():
             instead = {name, FACTORS[name].stands_in}
+            if name in WEIGHING_AXES:
+                instead |= {*WEIGHING_AXES}
             if not cleaned[name] and instead.isdisjoint(named):
                 self.add_error(name, "This field is required.")
         if not self.errors:

@@ -15,7 +15,7 @@ from analysis.answer_kinds import kind_of
 from analysis.exports import own_factors
 from analysis.models import Preregistration
 from analysis.stats.rules import RULES
-from generation.engine.factors import column_names
+from generation.engine.factors import as_levels, column_names
 from nstlab.core import csv_files
 from nstlab.core.csv_cells import csv_cell
 from survey.methods import METHODS, USUAL, Method
@@ -56,7 +56,7 @@ def factors_of(study: Study) -> dict[str, list[str]]:
     if kind_of(study).no_contrasts:
         return {}
     rated = study.stimuli.filter(rated=True, is_reference=False).order_by("pk")
-    made = list(rated.values_list("parameters", flat=True))
+    made = [as_levels(it) for it in rated.values_list("parameters", flat=True)]
     columns = {name: name for name in column_names()} | own_factors(study)
     levels: dict[str, list[str]] = {}
     for name, column in columns.items():

@@ -21,6 +21,7 @@ from analysis.models import Preregistration
 from analysis.preregistration import freezing, record
 from analysis.preregistration.plan import options_of, pairs_of
 from analysis.scales import scale_of
+from generation.engine.factors import as_levels
 from nstlab.core.factor_names import notes_of
 from nstlab.core.storage import read_stored
 from survey.methods import Answers, method_of
@@ -204,7 +205,7 @@ def _made(study: Study, ratings: Ratings) -> pd.DataFrame:
     shown = ratings.shown
     columns = {name: name for name in conditions()} | own_factors(study)
     rows = study.stimuli.order_by("pk").values_list("code", "parameters")
-    made = {code: of for code, of in rows if code in shown}
+    made = {code: as_levels(of) for code, of in rows if code in shown}
     values = [[of.get(name) for name in columns] for of in made.values()]
     index = pd.Index([*made], dtype=str)
     return pd.DataFrame(values, index=index, columns=[*columns.values()])

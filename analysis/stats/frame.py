@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.columns import COLUMNS
+from generation.engine.factors import FACTORS
 from nstlab.core import csv_files
 from nstlab.core.factor_names import columns_of, notes_of
 
@@ -354,7 +355,8 @@ class Ratings:
                 levels, _ = pd.factorize(self.rows[name])
                 if np.array_equal(levels, levels[first][codes]):
                     factors[name] = self.rows[name].iloc[first[of_item]].to_numpy()
-        return pd.DataFrame(factors, index=range(self.answers.n_items))
+        table = pd.DataFrame(factors, index=range(self.answers.n_items))
+        return without_results(table)
 
     @cached_property
     def kinds(self) -> dict[str, str]:
@@ -745,3 +747,17 @@ class _Refusals:
         if self.line is not None:
             line[:] = self.line[table["row"]]
         return table.assign(line=line)[columns]
+
+
+def without_results(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of factors in which what is a result is no level: α has none where a
+    balance was set, and no column where one was set everywhere."""
+    for name, each in FACTORS.items():
+        if name in table and each.result_of in table:
+            level = table[each.result_of]
+            given = level.notna() & (level.astype(str) != "")
+            if given.all():
+                table = table.drop(columns=name)
+            elif given.any():
+                table = table.assign(**{name: table[name].where(~given)})
+    return table

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Max, Min
+from django.db.models import Count, Max, Min
 from django.http import QueryDict
 from PIL import Image
 
@@ -58,12 +58,23 @@ def read_sheet(experiment: Experiment, chosen: QueryDict) -> Sheet:
     renders = experiment.renders.order_by()
     columns = [name for name in sheet_order() if Render.lookup(name) == name]
     extremes = renders.aggregate(
+        every=Count("pk"),
+        balanced=Count("balance"),
         **{f"low_{name}": Min(name) for name in columns},
         **{f"high_{name}": Max(name) for name in columns},
     )
     lows = {name: extremes[f"low_{name}"] for name in columns}
     varied = [name for name in columns if lows[name] != extremes[f"high_{name}"]]
+    if extremes["balanced"]:
+        # α's column has what a balance came to, its settings only what was typed.
+        columns.remove("alpha")
+        varied = [name for name in varied if name != "alpha"]
     paths = _paths(experiment, columns, varied)
+    if extremes["balanced"]:
+        paths.pop("alpha", None)
+        if extremes["every"] > extremes["balanced"]:
+            paths |= {"balance": "balance", "alpha": "settings__alpha"}
+            varied = list(dict.fromkeys([*varied, "balance"]))
     rows = sorted(renders.values_list("pk", *paths.values()), key=itemgetter(0))
     keys, *values = list(zip(*rows, strict=True)) or [()]
     ratio = lows["beta"] == 1 and "beta" not in varied

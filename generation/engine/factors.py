@@ -13,7 +13,7 @@ found in the settings that a render keeps.
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
@@ -62,6 +62,7 @@ class Factor:
     | replicate | whether its levels repeat a condition instead of making another |
     | levels_label | what the experiment's form calls its list of levels, if it asks
       for one |
+    | result_of | the factor where whose level is given its own is a result of that |
     | stands_in | the factor in whose column its levels stand, if not in its own |
     | form_place | line and place in it of its field among the fixed settings of that
       form, if it has one |
@@ -86,6 +87,7 @@ class Factor:
     column: bool = False
     replicate: bool = False
     levels_label: str = ""
+    result_of: str = ""
     stands_in: str = ""
     form_place: tuple[int, int] | None = None
     listed: bool = False
@@ -155,11 +157,7 @@ def _plain(names: Iterable[str]) -> Callable[[], dict[str, str]]:
 
 def _defaults() -> dict[str, Any]:
     """The engine's settings in their order, each with its default or None."""
-    known = {
-        name: None if default is MISSING else default
-        for name, default in COMMON.items()
-    }
-    return known | {each.name: each.default for _, each in _own_settings()}
+    return COMMON | {each.name: each.default for _, each in _own_settings()}
 
 
 def _own_settings() -> tuple[tuple[str, Setting], ...]:
@@ -216,8 +214,8 @@ _ROWS = (
         meaning="Layer of the content loss",
         help="LAYER[=WEIGHT],… read after the ReLU, LAYER:pre before it",
         form_help="Each ticked layer is a level of the grid.",
-        where="α is above 0",
-        matters=lambda it: it.alpha > 0,
+        where="content weighs something",
+        matters=lambda it: it.content_weight > 0,
         column=True,
         levels_label="Content layers",
         listed=True,
@@ -233,6 +231,17 @@ _ROWS = (
         column=True,
     ),
     Factor(
+        name="balance",
+        level_type=float,
+        meaning="Content weight as a multiple of β · S(content photo) / C(style "
+        "picture): .01 is style alone, .1 both, .3 mostly content",
+        help="content against style, the same in every objective, layer and size: "
+        ".01 is style alone, .1 both, .3 mostly content",
+        column=True,
+        listed=True,
+        told=True,
+    ),
+    Factor(
         name=RATIO,
         level_type=float,
         label="α/β",
@@ -245,9 +254,11 @@ _ROWS = (
         name="alpha",
         level_type=float,
         label="α",
-        meaning="Content weight α of the render",
-        help="weight of content",
+        meaning="Content weight α of the render; where a balance was set, what it "
+        "came to",
+        help="weight of content, instead of a balance",
         column=True,
+        result_of="balance",
         listed=True,
         told=True,
     ),
@@ -533,7 +544,8 @@ def short_label(name: str) -> str:
 
 
 def column_values(settings: RenderSettings) -> dict[str, str | float | int]:
-    """The levels of all factors with a column, but those of the two pictures.
+    """The levels of all factors with a column, but those of the two pictures and the
+    one of balance and α that is not given.
 
     Layers are joined by `|`.
     """
@@ -542,10 +554,21 @@ def column_values(settings: RenderSettings) -> dict[str, str | float | int]:
     for name, factor in FACTORS.items():
         if factor.column and name in known:
             value = settings.value(name)
+            if value is None:
+                continue
             if factor.is_layers:
                 value = "|".join(layer for layer, _ in value)
             values[name] = value
     return values
+
+
+def as_levels(made: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a picture without what is a result: α where a balance was set."""
+    kept = dict(made)
+    for name, each in FACTORS.items():
+        if each.result_of and kept.get(each.result_of) not in (None, ""):
+            kept.pop(name, None)
+    return kept
 
 
 def documented() -> str:

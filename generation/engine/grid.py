@@ -15,18 +15,26 @@ from functools import partial
 from typing import Any
 
 from generation.engine.errors import SettingsError
-from generation.engine.factors import FACTORS, setting_names, settings_that_vary
+from generation.engine.factors import (
+    FACTORS,
+    RATIO,
+    setting_names,
+    settings_that_vary,
+)
 from generation.engine.networks.weights import named_with_input
 from generation.engine.registry import METHODS, Method, foreign_settings
 from generation.engine.settings import (
     COMMON,
     LAYERS,
+    WEIGHINGS,
     RenderSettings,
     parse_layers,
     request_digest,
 )
 
 MOST_RENDERS = 20_000
+# Exactly one of them is an axis.
+WEIGHING_AXES = (*WEIGHINGS, RATIO)
 
 Axes = Mapping[str, Sequence[Any]]
 
@@ -63,13 +71,13 @@ def crossed(contents: Iterable[Any], styles: Sequence[Any]) -> list[PicturePair]
 
 
 def overridden(axes: Axes, own: Axes) -> dict[str, Sequence[Any]]:
-    """`axes` with those of the same name replaced; `alpha` replaces `alpha_beta` and
-    the other way round."""
-    replaced = set()
-    if "alpha" in own:
-        replaced = {"alpha_beta"}
-    elif "alpha_beta" in own:
-        replaced = {"alpha", "beta"}
+    """`axes` with those of the same name replaced; what weighs content replaces what
+    else does."""
+    replaced: set[str] = set()
+    if not own.keys().isdisjoint(WEIGHING_AXES):
+        replaced = {*WEIGHING_AXES}
+    if RATIO in own:
+        replaced.add("beta")
     kept = {name: levels for name, levels in axes.items() if name not in replaced}
     return {**kept, **own}
 
@@ -125,9 +133,15 @@ def _check_axes(pairs: Sequence[PicturePair], all_axes: Iterable[Axes]) -> None:
                 raise ImpossibleGrid(f"The levels of {name} must be a list.")
             if not levels:
                 missing.append(FACTORS[name].label or name)
-        if "alpha_beta" not in axes and "alpha" not in axes:
-            missing.append("α/β")
-        elif "alpha_beta" in axes and ("alpha" in axes or "beta" in axes):
+        weighing = [name for name in WEIGHING_AXES if name in axes]
+        if not weighing:
+            missing.append("balance or α/β")
+        elif len(weighing) > 1 and "balance" in axes:
+            raise ImpossibleGrid(
+                "Give levels of one of balance, alpha and α/β: each says how much "
+                "content weighs."
+            )
+        elif RATIO in axes and ("alpha" in axes or "beta" in axes):
             raise ImpossibleGrid(
                 "With α/β levels, α is the ratio and β is 1. Give either those or "
                 "levels of alpha and beta."
@@ -139,7 +153,7 @@ def _check_axes(pairs: Sequence[PicturePair], all_axes: Iterable[Axes]) -> None:
 
 def _check_name(name: str) -> None:
     known = setting_names()
-    if name not in known and name != "alpha_beta":
+    if name not in known and name != RATIO:
         raise ImpossibleGrid(
             f"There is no setting {name!r}; an axis is one of alpha_beta, "
             f"{', '.join(settings_that_vary())}."
@@ -193,8 +207,8 @@ def combinations(axes: Axes, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any
 
 def _settings(values: Mapping[str, Any]) -> RenderSettings:
     values = dict(values)
-    if "alpha_beta" in values:
-        values |= {"alpha": values.pop("alpha_beta"), "beta": 1.0}
+    if RATIO in values:
+        values |= {"alpha": values.pop(RATIO), "beta": 1.0}
     if (method := METHODS.get(values.get("method", RenderSettings.method))) is not None:
         # Beside cells of this method may stand others, with settings that it has not.
         for name in foreign_settings(method):

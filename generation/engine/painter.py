@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from generation.engine import memory
+from generation.engine.balance import Ends, alpha_of, ends_of
 from generation.engine.checkpoint import read_checkpoint, write_checkpoint
 from generation.engine.devices import Evaluation, upload
 from generation.engine.environment import environment
@@ -304,6 +305,8 @@ class _Painting:
     best_evaluation: int = 0
     batch: int = 1
     how: str = ""  # it was evaluated
+    ends: Ends | None = None
+    alpha: float | None = None
 
     def __post_init__(self) -> None:
         request = self.request
@@ -327,6 +330,7 @@ class _Painting:
     def begin(self) -> None:
         """Set the first level up, or the one a checkpoint left."""
         try:
+            self._weigh()
             kept = read_checkpoint(
                 self.request.checkpoint,
                 self._identity(),
@@ -345,10 +349,20 @@ class _Painting:
         except EngineError as refusal:
             self.error = refusal
 
+    def _weigh(self) -> None:
+        """Measure the ends, and from them what the balance comes to."""
+        settings = self.request.settings
+        self.ends = ends_of(
+            settings, self.network, self.content, self.style, self.painter.cell
+        )
+        self.alpha = alpha_of(settings, self.ends)
+
     def _enter(
         self, level: int, before: Tensor | None, state: dict[str, Any] | None = None
     ) -> None:
         settings = self.request.settings
+        if self.alpha is not None:
+            settings = settings.with_alpha(self.alpha)
         self.level = level
         self.cell, content = self.painter.cell(
             settings.at_level(level),
@@ -515,6 +529,7 @@ class _Painting:
         request, settings = self.request, self.request.settings
         image, last = self._picture(self.best), self._picture(self.last)
         losses = self._judged(image)
+        shares = self.ends.shares(image) if self.ends else (None, None)
         keys = {"content_key": request.content_key, "style_key": request.style_key}
         return Painted(
             image=image,
@@ -527,6 +542,9 @@ class _Painting:
             notes=_notes(settings, self._ended_early(), warning(settings, losses)),
             last=last,
             best_evaluation=self.best_evaluation,
+            alpha=self.alpha,
+            style_share=shares[0],
+            content_share=shares[1],
             digests=self.digests | {name: key for name, key in keys.items() if key},
             losses=losses,
         )

@@ -25,7 +25,9 @@ def story(
     """Everything there is to tell of a render, as JSON has it.
 
     `rounding` says how the pixels became 8 bits; the picture is the iterate of
-    `best_evaluation`, or the last one, clipped to 0-255 first.
+    `best_evaluation`, or the last one, clipped to 0-255 first. `alpha` is the one it
+    was painted with, also where the settings say a balance; the shares are those of
+    the best iterate, and null for another.
     """
     best = iterate == "best"
     return {
@@ -39,6 +41,9 @@ def story(
         "pixel_sha256": painted.pixel_sha256 if best else pixel_sha256(painted.last),
         "evaluations": painted.evaluations,
         "best_evaluation": painted.best_evaluation,
+        "alpha": painted.alpha,
+        "style_share": painted.style_share if best else None,
+        "content_share": painted.content_share if best else None,
         "seconds": round(painted.seconds, 3),
         "notes": list(painted.notes),
         **({"losses": painted.losses} if best else {}),

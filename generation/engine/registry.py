@@ -123,6 +123,8 @@ class Method(ABC):
       each in the total |
     | defaults | common settings whose default is another than Gatys's |
     | unused | common settings it has no use for: they stay at their defaults |
+    | balanced | the terms between which `balance` weighs, content's and style's; None:
+      it has no such setting |
     | networks | the networks it can look through |
     | published | settings as a convention's source ran with, by convention |
     """
@@ -134,8 +136,14 @@ class Method(ABC):
     terms: Mapping[str, str] = {}
     defaults: Mapping[str, Any] = {}
     unused: frozenset[str] = frozenset()
+    balanced: tuple[str, str] | None = None
     networks: Sequence[str] = tuple(NETWORK_LAYERS)
     published: Mapping[str, Mapping[str, object]] = {}
+
+    @property
+    def without(self) -> frozenset[str]:
+        """The common settings that it does not have."""
+        return self.unused if self.balanced else self.unused | {"balance"}
 
     # Of the request; `settings` are `RenderSettings` ---------------------------------
 
@@ -220,7 +228,7 @@ def foreign_settings(method: Method) -> set[str]:
         if other is not method
         for setting in other.settings
     }
-    return others.difference(each.name for each in method.settings) | method.unused
+    return others.difference(each.name for each in method.settings) | method.without
 
 
 def register(method: Method) -> Method:

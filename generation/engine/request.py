@@ -36,10 +36,13 @@ class Painted:
     weighted `total`, and the method's terms before their weights: Gatys's are
     `content`, `style` (Eq. 6) and `tv`, of which content and style are not computed
     but 0 where they have no weight. What is not finite is None, since JSON has no word
-    for it. `digests` name what went in: the
-    pixels of both pictures, the weights, and the caller's keys. `losses` has the
-    curve's total and terms twice: of the best iterate (`search`), and of `image`, cut
-    to 0-255 and rounded to 8 bits (`picture`), which is what people see.
+    for it. `digests` name what went in: the pixels of both pictures, the weights, and
+    the caller's keys. `losses` has the curve's total and terms twice: of the best
+    iterate (`search`), and of `image`, cut to 0-255 and rounded to 8 bits (`picture`),
+    which is what people see. `alpha` is the weight of content that was painted with.
+    `style_share` is the style loss of `image` over that of the content photo,
+    `content_share` its content loss over that of the style picture, at its size; None
+    where there is no such number.
     """
 
     image: Image.Image
@@ -53,6 +56,9 @@ class Painted:
     best_evaluation: int
     digests: dict[str, str]
     losses: dict[str, dict[str, float | None]]
+    alpha: float | None = None
+    style_share: float | None = None
+    content_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

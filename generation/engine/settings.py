@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from generation.engine import checks
@@ -42,6 +42,9 @@ MAX_LEVELS = 9
 # How much more content weighs on the coarser levels of a pyramid.
 LEAN = 3.0
 MAX_EVALUATIONS = 100_000
+# Each says how much content weighs: exactly one is given.
+WEIGHINGS = ("balance", "alpha")
+ONE_WEIGHING = "Give one of balance and alpha, which both say how much content weighs."
 
 Layers = tuple[tuple[str, float], ...]
 LAYERS = ("content_layer", "style_layers")  # the settings that are such
@@ -63,7 +66,10 @@ class RenderSettings:
     | content_layer, style_layers | (layer, weight above 0) pairs, the weights being
       Eq. 6's w_l; `conv3_1` is read after its ReLU, `conv3_1:pre` before it; style
       layers left out are the paper's five with the objective's own weights |
-    | alpha, beta, tv_weight | weights of the three terms (Eq. 1), 0 or more |
+    | balance | α as a multiple, 0 or more, of β · S(content photo) / C(style picture)
+      at `size`: what it comes to is known when it is painted |
+    | alpha | the weight of content (Eq. 1), 0 or more; given instead of a balance |
+    | beta, tv_weight | weights of the two other terms, 0 or more |
     | objective | the method's convention: a name among its `objectives` |
     | start | `noise`, `content`, `style`, `blend` (of noise and content), or
       `picture:SHA256`, a third picture named by its pixels' sha256 |
@@ -94,7 +100,8 @@ class RenderSettings:
     pooling: str = "max"
     content_layer: Layers = (("conv3_1", 1.0),)
     style_layers: Layers = None  # type: ignore[assignment]  # set in __post_init__
-    alpha: float
+    balance: float | None = None
+    alpha: float | None = None
     beta: float = 1.0
     tv_weight: float = 0.0
     objective: str = "paper"
@@ -128,7 +135,7 @@ class RenderSettings:
         self._one_of("range", RANGES)
         self._check_weights()
         self._check_start()
-        for name in ("alpha", "beta", "tv_weight"):
+        for name in (self._weighing(), "beta", "tv_weight"):
             self._set(name, checks.number(name, getattr(self, name)))
         for name, low, high in (
             ("blend", 0.0, 1.0),
@@ -136,9 +143,15 @@ class RenderSettings:
             ("learning_rate", 1e-6, 255.0),
         ):
             self._set(name, checks.number(name, getattr(self, name), low, high))
-        if self.alpha == 0 and self.beta == 0:
+        if self.content_weight == 0 and self.beta == 0:
             raise SettingsError(
                 "alpha", "alpha and beta are both 0: at least one must be above 0."
+            )
+        if self.balance and self.beta == 0:
+            raise SettingsError(
+                "balance",
+                "balance weighs content against style, so beta must be above 0 with "
+                "it; give alpha = 1 instead to paint content alone.",
             )
         self._set("own", self._checked_own(method))
         method.check(self)
@@ -148,8 +161,8 @@ class RenderSettings:
             )
             layers = tuple((layer, weight) for layer in PAPER_STYLE_LAYERS)
             self._set("style_layers", layers)
-        self._check_layers("content_layer", weighed_by="alpha")
-        self._check_layers("style_layers", weighed_by="beta")
+        self._check_layers("content_layer", self._weighing(), self.content_weight)
+        self._check_layers("style_layers", "beta", self.beta)
         self._integer("seed", 0, 2**63 - 1)
         self._integer("pyramid", 1, MAX_LEVELS)
         self._integer("evaluations", self.pyramid, MAX_EVALUATIONS)
@@ -158,6 +171,13 @@ class RenderSettings:
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    def _weighing(self) -> str:
+        """The setting that weighs content, of which there is one."""
+        given = [name for name in WEIGHINGS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise SettingsError("balance" if given else "alpha", ONE_WEIGHING)
+        return given[0]
 
     def _one_of(self, name: str, allowed: Iterable[str], **also: Any) -> None:
         checks.one_of(name, getattr(self, name), allowed, **also)
@@ -174,7 +194,7 @@ class RenderSettings:
         )
         for name in given:
             raise _unknown(name, method)
-        for name in method.unused:
+        for name in method.without:
             if getattr(self, name) != method.defaults.get(name, _default(name)):
                 raise _unknown(name, method)
         return own
@@ -206,7 +226,7 @@ class RenderSettings:
             return
         self._one_of("start", STARTS[:-1], also=STARTS[-1:])
 
-    def _check_layers(self, name: str, *, weighed_by: str) -> None:
+    def _check_layers(self, name: str, weighed_by: str, weight: float) -> None:
         value = getattr(self, name)
         try:
             pairs = [(layer, weight) for layer, weight in value]
@@ -227,7 +247,7 @@ class RenderSettings:
             if layer in seen:
                 raise SettingsError(name, f"{name} names {layer} twice.")
             seen.add(layer)
-        if not pairs and getattr(self, weighed_by) > 0:
+        if not pairs and weight > 0:
             raise SettingsError(
                 name,
                 f"{name} may be empty only when {weighed_by} is 0; "
@@ -266,21 +286,32 @@ class RenderSettings:
         """The layers that are read."""
         return tuple(dict.fromkeys(self.how.layers(self)))
 
+    @property
+    def content_weight(self) -> float:
+        """What weighs content, the balance or α: 0 where nothing does."""
+        given = self.alpha if self.balance is None else self.balance
+        return given or 0.0
+
+    def with_alpha(self, alpha: float) -> RenderSettings:
+        """The same settings with the α that their balance came to."""
+        return replace(self, balance=None, alpha=alpha)
+
     def value(self, name: str) -> Any:
         """A setting's value by its name, also of one that only the method has."""
         own = dict(self.own)
         return own[name] if name in own else getattr(self, name)
 
     def changed(self, **values: Any) -> RenderSettings:
-        """The same settings but for these."""
-        return self.from_dict(self.to_dict() | values)
+        """The same settings but for these; a balance takes the place of α, and the
+        other way round."""
+        return self.from_dict(weighed_as(values, self.to_dict()) | values)
 
     def level_size(self, level: int) -> int:
         """`size` on a level of the pyramid, 0 being the coarsest."""
         return round(self.size / 2 ** ((self.pyramid - 1 - level) / 2))
 
     def at_level(self, level: int) -> RenderSettings:
-        """These settings with the α for a level.
+        """These settings, whose α is known, with the α for a level.
 
         A coarser level leans to content, by `LEAN`, as enlarging keeps content and
         blurs style. And where content sums over a feature map, a coarser level has
@@ -288,10 +319,10 @@ class RenderSettings:
         """
         if level == self.pyramid - 1:
             return self
-        alpha = self.alpha * LEAN
+        alpha = self.content_weight * LEAN
         if self.how.sums_content(self):
             alpha *= (self.size / self.level_size(level)) ** 2
-        return replace(self, alpha=alpha)
+        return self.with_alpha(alpha)
 
     def level_evaluations(self, level: int) -> int:
         """A level's share of the evaluations: the coarser ones have a third of them,
@@ -301,9 +332,10 @@ class RenderSettings:
         return each if level < coarser else self.evaluations - each * coarser
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON has them: layers are lists of [name, weight], and what
-        only the method has stands beside the others."""
+        """The settings as JSON has them: layers are lists of [name, weight], what only
+        the method has stands beside the others, and of balance and α the one given."""
         values = {name: getattr(self, name) for name in COMMON}
+        values = {name: it for name, it in values.items() if it is not None}
         for name in LAYERS:
             values[name] = [list(pair) for pair in values[name]]
         return values | dict(self.own)
@@ -322,10 +354,8 @@ class RenderSettings:
             if name not in COMMON and name not in own:
                 raise _unknown(name, method)
         values = {**method.defaults, **values}
-        if "alpha" in method.unused:
+        if "alpha" in method.without and "balance" not in values:
             values.setdefault("alpha", _default("alpha"))
-        if "alpha" not in values:
-            raise SettingsError("alpha", "alpha is missing: it has no default.")
         return cls(
             **{name: value for name, value in values.items() if name not in own},
             own=tuple((name, values[name]) for name in values if name in own),
@@ -375,20 +405,28 @@ def request_digest(
     )
 
 
-# The settings that all methods share, in their order, each with its default.
+# The settings that all methods share, in their order, each with its default; None:
+# there is none.
 COMMON = {each.name: each.default for each in fields(RenderSettings)}
 del COMMON["own"]
 
 
+def weighed_as(given: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """`others` without what weighs content if something else is `given` for it."""
+    if given.keys().isdisjoint(WEIGHINGS):
+        return dict(others)
+    return {name: value for name, value in others.items() if name not in WEIGHINGS}
+
+
 def _default(name: str) -> Any:
     """A common setting's default; α has one only where nobody asks for it."""
-    return 1.0 if COMMON[name] is MISSING else COMMON[name]
+    return 1.0 if name == "alpha" else COMMON[name]
 
 
 def settings_of(method: Method) -> tuple[str, ...]:
     """The settings that a method has, in their order, its own last."""
     own = tuple(each.name for each in method.settings)
-    return (*(name for name in COMMON if name not in method.unused), *own)
+    return (*(name for name in COMMON if name not in method.without), *own)
 
 
 def parse_layers(

@@ -34,6 +34,9 @@ from nstlab.core.transitions import move
 
 log = logging.getLogger(__name__)
 
+# Numbers of a picture that was painted.
+SHARES = ("style_share", "content_share")
+RESULTS = ("alpha", *SHARES)
 RANDOM_FEATURES = "random features: not the paper's network"
 
 
@@ -144,7 +147,9 @@ class Render(models.Model):
     # The factors again, as columns to filter and sort by; `settings` is the truth.
     content_layer = models.CharField(max_length=400)
     style_layers = models.CharField(max_length=400)
-    alpha = models.FloatField("α")
+    balance = models.FloatField(null=True)
+    # As typed, or what the balance came to: then it is known once it is painted.
+    alpha = models.FloatField("α", null=True)
     beta = models.FloatField("β")
     tv_weight = models.FloatField("TV weight")
     objective = models.CharField(max_length=20)
@@ -178,6 +183,9 @@ class Render(models.Model):
     losses = models.JSONField(default=dict, editable=False)
     environment = models.JSONField(default=dict, editable=False)
     seconds = models.FloatField(null=True)
+    # Where the picture lies between its two ends; see `Painted`.
+    style_share = models.FloatField(null=True, editable=False)
+    content_share = models.FloatField(null=True, editable=False)
 
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
@@ -202,6 +210,7 @@ class Render(models.Model):
                     "content",
                     "style",
                     "content_layer",
+                    "balance",
                     "alpha",
                     "beta",
                     "tv_weight",
@@ -237,9 +246,14 @@ class Render(models.Model):
     def __str__(self) -> str:
         return (
             f"{self.content} × {self.style}, {self.content_layer}, "
-            f"α/β {self.alpha / self.beta if self.beta else 'α only'}, "
-            f"TV {self.tv_weight:g}"
+            f"{self._weighing()}, TV {self.tv_weight:g}"
         )
+
+    def _weighing(self) -> str:
+        if self.balance is not None:
+            return f"balance {self.balance:g}"
+        alpha = self.alpha or 0.0
+        return f"α/β {alpha / self.beta if self.beta else 'α only'}"
 
     @classmethod
     def lookup(cls, factor: str) -> str:
@@ -276,6 +290,8 @@ class Render(models.Model):
         for name in (
             "picture", "pixel_sha256", "curve", "losses", "environment", "seconds",
         ):  # fmt: skip
+            setattr(self, name, getattr(other, name))
+        for name in RESULTS:
             setattr(self, name, getattr(other, name))
 
     def render_settings(self) -> RenderSettings:
@@ -338,12 +354,14 @@ class Render(models.Model):
         environment: dict[str, Any],
         seconds: float,
         losses: dict[str, dict[str, float | None]] | None = None,
+        **results: float | None,
     ) -> bool:
         """running → done, only under the token it was started with.
 
         The file is complete on the storage before the row says so, and is taken
         away again if the row no longer wants it. `seconds` is this render's share of
-        the time in which it was painted together with others. Raises StoreAway.
+        the time in which it was painted together with others; `results` are those of
+        `RESULTS`. Raises StoreAway.
         """
         storage = self.picture.storage
         wanted = picture_name(self.pk, token)
@@ -359,6 +377,7 @@ class Render(models.Model):
             environment=environment,
             seconds=seconds,
             progress={},
+            **results,
         )
         if not done:
             storage.delete(name)

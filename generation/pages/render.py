@@ -36,6 +36,8 @@ def about_render(request: HttpRequest, row: Render) -> dict[str, Any]:
     sharing = sharing.exclude(pk=row.pk).select_related("experiment").defer(*LONG)
     seen = seen_by(request.user, sharing)
     settings = row.render_settings()
+    if settings.balance is not None:
+        settings = settings.with_alpha(row.alpha or 0.0)
     weights = settings.how.weights_of_terms(settings)
     last = row.curve[-1] if row.curve else {}
     off = ratio(row.losses)

@@ -36,6 +36,7 @@ from generation.models import (
     SourceImage,
     start_picture,
 )
+from generation.models.renders import RESULTS
 from generation.queueing.checkpoints import (
     checkpoint_of,
     discard_checkpoints,
@@ -289,6 +290,7 @@ class _Work:
                 losses=result.losses,
                 environment=result.environment,
                 seconds=result.seconds / together,
+                **{name: getattr(result, name) for name in RESULTS},
             )
         elif not isinstance(result, Cancelled):
             render.refuse(token=self.lease.token, reason=str(result))

@@ -18,6 +18,7 @@ from generation.engine.factors import column_values
 from generation.engine.judged import kept_losses
 from generation.engine.pictures.files import is_bare_png, pixel_sha256, png_bytes
 from generation.models import Render, SourceImage
+from generation.models.renders import SHARES
 from generation.pictures.decoding import DecodedPicture, DecoderBusy, decode
 from nstlab.core.storage import read_stored
 from survey.methods import method_of
@@ -140,6 +141,7 @@ def as_stimulus(study: Study, render: Render) -> Stimulus:
             "content": render.content.title,
             "style": render.style.title,
             **column_values(render.render_settings()),
+            **({} if render.alpha is None else {"alpha": render.alpha}),
         },
     )
 
@@ -147,7 +149,7 @@ def as_stimulus(study: Study, render: Render) -> Stimulus:
 def _copy(study: Study, render: Render) -> Stimulus:
     """Make an unsaved stimulus with its own file."""
     stimulus = as_stimulus(study, render)
-    stimulus.parameters |= _losses(render)
+    stimulus.parameters |= _losses(render) | _shares(render)
     with _reading(f"The picture of render {render.pk}, {render},"):
         file = read_stored(render.picture)
         # As a worker has written it: named by its pixels, and nothing to strip.
@@ -298,3 +300,9 @@ def _losses(render: Render) -> dict[str, float]:
     kept = kept_losses(render.losses, render.curve)
     usual = [it for it in ("content", "style", "tv") if kept.get(it) is not None]
     return {f"{term}_loss": kept[term] for term in usual}
+
+
+def _shares(render: Render) -> dict[str, float]:
+    """Where the picture lies between its two ends, as far as that has a number."""
+    shares = {name: getattr(render, name) for name in SHARES}
+    return {name: share for name, share in shares.items() if share is not None}

@@ -12,8 +12,9 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import ngettext
 
-from generation.engine.factors import FACTORS
+from generation.engine.factors import FACTORS, as_levels
 from generation.models import Render, SourceImage
+from generation.models.renders import SHARES
 from survey import planning
 from survey.design import DesignError
 from survey.design.effort import TYPICAL_SD, half_width_of, people_for
@@ -45,7 +46,7 @@ MOST_RIGHTS = 10
 
 # What a picture's parameters hold that a study does not vary on purpose.
 NO_FACTORS = {
-    "file", "label", "content_loss", "style_loss", "tv_loss",
+    "file", "label", "content_loss", "style_loss", "tv_loss", *SHARES,
     *(name for name, each in FACTORS.items() if each.replicate),
 }  # fmt: skip
 
@@ -318,9 +319,10 @@ def _about_rights(rated: list[Stimulus]) -> Iterator[Remark]:
 def _about_factors(study: Study, stimuli: list[Stimulus]) -> Iterator[Remark]:
     """Levels with unequal numbers of pictures, factors that change together, and
     blocks of what does not vary."""
-    names = {name for stimulus in stimuli for name in stimulus.parameters}
+    made = [as_levels(stimulus.parameters) for stimulus in stimuli]
+    names = {name for each in made for name in each}
     levels = {
-        name: [_level(stimulus.parameters.get(name)) for stimulus in stimuli]
+        name: [_level(each.get(name)) for each in made]
         for name in sorted(names - NO_FACTORS)
     }
     # What some pictures do not say is no level: one level and gaps are no factor.

@@ -108,7 +108,7 @@ def test_it_paints_without_further_numbers(
     assert read_story(folder / "o.png")["settings"]["alpha"] == 0.01
     with pytest.raises(SystemExit):
         main(["render", "--help"])
-    assert "weight of content [0.01" in " ".join(capsys.readouterr().out.split())
+    assert "instead of a balance [0.01" in " ".join(capsys.readouterr().out.split())
 
 
 def test_it_paints_a_picture_again_and_compares(

@@ -188,4 +188,6 @@ def test_it_computes_targets_once_for_renders_that_share_them(
                 style_key="two",
                 network=network,
             )
-    assert len(passes) == 2 + 2 + 2  # targets, evaluations, finished pictures
+    # Two targets; of each render both ends, an evaluation and the finished
+    # picture twice: of its own objective, and between the ends.
+    assert len(passes) == 2 + 2 * (2 + 1 + 2)

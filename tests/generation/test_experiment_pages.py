@@ -115,6 +115,19 @@ def test_alpha_and_beta_take_the_place_of_their_ratio(
     assert (cell.settings.alpha, cell.settings.beta) == (1.0, 0.0)
 
 
+def test_a_balance_takes_the_place_of_the_ratio(
+    logged_in: Any, experiment: Any
+) -> None:
+    changes = {"alpha_beta": "", "more_axes": "balance = 0.1"}
+    logged_in.post(ADD, form(experiment, **changes), follow=True)
+    cell = Experiment.objects.get(name="New").cells()[0]
+    assert (cell.settings.balance, cell.settings.alpha) == (0.1, None)
+
+    both = {"alpha_beta": "", "more_axes": "balance = 0.1\nalpha = 1", "name": "Two"}
+    page = logged_in.post(ADD, form(experiment, **both), follow=True)
+    assert "Give levels of one of balance" in page.content.decode()
+
+
 def test_contents_are_crossed_with_styles(logged_in: Any, experiment: Any) -> None:
     pair = experiment.pairs.get()
     both = [str(pair.content_id), str(pair.style_id)]

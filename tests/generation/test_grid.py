@@ -13,6 +13,7 @@ from generation.engine.grid import (
     axes_text,
     crossed,
     expand,
+    overridden,
     parse_axes,
 )
 from generation.engine.methods.gatys import Gatys
@@ -27,7 +28,7 @@ def grid(
     pairs: list[PicturePair] | None = None, fixed: Any = FIXED, **axes: Any
 ) -> list[Cell]:
     usual = {"content_layer": ["conv3_1"], "alpha_beta": [0.01], "tv_weight": [0.0]}
-    if "alpha" in axes:
+    if {"alpha", "balance"} & axes.keys():
         del usual["alpha_beta"]
     return expand(
         pairs=[PicturePair("c", "s")] if pairs is None else pairs,
@@ -75,6 +76,7 @@ LEVELS: dict[str, list[Any]] = {
     "pooling": ["max", "average"],
     "content_layer": ["conv2_1", "conv2_1|conv3_1"],
     "style_layers": ["conv1_1", "conv1_1|conv2_1"],
+    "balance": [0.1, 0.3],
     "alpha": [0.5, 1.0],
     "beta": [0.5, 1.0],
     "tv_weight": [0.0, 1.0],
@@ -107,10 +109,26 @@ def test_every_setting_of_the_engine_can_be_an_axis(
         "optimiser": "adam",
         "objective": "paper",
     }
-    axes = {"alpha": [1.0], "beta": [1.0]} | {setting: LEVELS[setting]}
+    axes = overridden({"alpha": [1.0], "beta": [1.0]}, {setting: LEVELS[setting]})
     first, second = grid(fixed=fixed, **axes)
     assert getattr(first.settings, setting) != getattr(second.settings, setting)
     assert first.digest != second.digest
+
+
+def test_content_is_weighed_by_one_axis_only() -> None:
+    pair = {"pairs": [PicturePair("c", "s")], "pixel_digests": {"c": "1", "s": "2"}}
+    fixed = {"weights": "random:0"}
+    with pytest.raises(ImpossibleGrid, match="at least one balance or α/β"):
+        expand(axes={"seed": [1]}, fixed=fixed, **pair)
+    for other in ("alpha", "alpha_beta"):
+        with pytest.raises(ImpossibleGrid, match="one of balance, alpha and α/β"):
+            expand(axes={"balance": [0.1], other: [1.0]}, fixed=fixed, **pair)
+
+
+def test_a_balance_of_a_pair_replaces_what_else_weighs_content() -> None:
+    axes = {"alpha_beta": [0.1, 1.0], "seed": [1]}
+    assert overridden(axes, {"balance": [0.1]}) == {"seed": [1], "balance": [0.1]}
+    assert overridden({"balance": [0.1]}, {"alpha": [1.0]}) == {"alpha": [1.0]}
 
 
 def test_a_seed_axis_gives_replicates() -> None:

@@ -194,3 +194,23 @@ def test_a_cancelled_render_stops_and_the_next_one_is_painted(
     second.refresh_from_db()
     assert (first.status, first.picture.name) == ("cancelled", "")
     assert second.status == Render.Status.DONE
+
+
+def test_a_balance_is_kept_with_the_alpha_that_it_came_to(
+    make_experiment: Callable[..., Any], logged_in: Any
+) -> None:
+    experiment = make_experiment(more_axes={"balance": [0.1, 0.3]}, tv_weight=[0.0])
+    queue_experiment(experiment)
+    assert set(experiment.renders.values_list("alpha", flat=True)) == {None}
+    for batch in Batch.objects.all():
+        render_batch(batch.pk, 1)
+    low, high = experiment.renders.order_by("balance")
+    assert (low.balance, high.balance) == (0.1, 0.3)
+    assert high.alpha == pytest.approx(3 * low.alpha)
+    assert "alpha" not in low.settings
+    for render in (low, high):
+        assert render.style_share > 0
+        assert render.content_share > 0
+        page = logged_in.get(f"/admin/generation/render/{render.pk}/change/")
+        assert f"balance {render.balance}" in page.content.decode()
+        assert "At the end:" in page.content.decode()

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
+from generation.contact_sheet.contents import read_sheet
 from generation.contact_sheet.layout import MOST_CELLS
 from generation.experiments.forecast import GUESSED_SECONDS_AT_300, duration
 from generation.models import Experiment, Pair, Render, SourceImage
@@ -414,3 +416,24 @@ def test_a_render_belongs_to_its_own_experiments_sheet(
     foreign = ",".join(str(pk) for pk in other.renders.values_list("pk", flat=True))
     answer = logged_in.get(address(figure, f"sheet/live/?open={foreign}"))
     assert "render-" not in answer.content.decode()
+
+
+def test_alpha_is_no_factor_of_a_sheet_where_a_balance_was_set(
+    make_experiment: Callable[..., Any], queues: None
+) -> None:
+    experiment = make_experiment(more_axes={"balance": [0.1, 0.3]}, tv_weight=[0.0])
+    queue_experiment(experiment)
+    for alpha, render in enumerate(experiment.renders.all(), 1):
+        Render.objects.filter(pk=render.pk).update(alpha=alpha)
+    sheet = read_sheet(experiment, QueryDict())
+    assert "alpha" not in sheet.found and "alpha" not in sheet.fixed
+    assert sheet.found["balance"].levels == (0.1, 0.3)
+
+    # The form was changed: now some of them have an alpha that was typed.
+    experiment.more_axes = {"alpha_beta": [0.5]}
+    experiment.save()
+    queue_experiment(experiment)
+    sheet = read_sheet(experiment, QueryDict())
+    assert set(sheet.found["alpha"].levels) == {None, 0.5}
+    assert set(sheet.found["balance"].levels) == {None, 0.1, 0.3}
+    assert len(sheet.found["alpha"].values) == 3

@@ -228,3 +228,15 @@ def test_numbers_of_a_column_are_those_that_are_written_as_one() -> None:
     np.testing.assert_array_equal(
         as_numbers(texts), [1, np.nan, np.nan, np.nan, np.nan, 1000, 0.5]
     )
+
+
+def test_alpha_is_no_factor_where_a_balance_was_set() -> None:
+    columns = "participant stimulus rating balance alpha"
+    frame = tidy(
+        ("P1", "A", 4, 0.1, 0.031), ("P1", "B", 2, 0.3, 0.074), columns=columns
+    )
+    assert list(validate(frame).factors) == ["balance"]
+    frame.loc[1, ["balance", "alpha"]] = [None, 0.5]
+    factors = validate(frame).factors
+    assert list(factors["alpha"].isna()) == [True, False]
+    assert list(factors["balance"].isna()) == [False, True]

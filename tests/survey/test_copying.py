@@ -9,11 +9,13 @@ import pytest
 from django.core.files.storage import default_storage
 from PIL import Image
 
+from analysis.preregistration.plan import factors_of
 from generation.models import Render
 from survey.models import Study
 from survey.refusals import CannotOpen
 from survey.studies import copying, lifecycle
 from survey.studies.pages import copying as copying_pages
+from survey.studies.pages.picker import Picker
 from tests.conftest import put_on_wall
 from tests.survey.test_racing import race
 
@@ -254,3 +256,23 @@ def test_copying_that_races_leaves_every_picture_once(draft: Study) -> None:
     assert sorted(copied(draft)) == keys(draft.experiment)
     lifecycle.open_study(draft)
     assert draft.items.count() == 4
+
+
+def test_of_a_balance_the_study_keeps_the_alpha_but_varies_the_balance(
+    make_experiment: Any,
+) -> None:
+    experiment = make_experiment(more_axes={"balance": [0.1, 0.3]}, tv_weight=[0.0])
+    for alpha, render in enumerate(put_on_wall(experiment), 1):
+        shares = {"style_share": 0.25, "content_share": 0.5}
+        Render.objects.filter(pk=render.pk).update(alpha=alpha, **shares)
+    study = Study.objects.create(
+        title="S", experiment=experiment, owner=experiment.owner,
+        controller="x", contact="y", ethics_reference="z",
+    )  # fmt: skip
+    copying.copy_pictures(study)
+    made = [it.parameters for it in study.stimuli.filter(is_reference=False)]
+    assert [(it["balance"], it["alpha"]) for it in made] == [(0.1, 1), (0.3, 2)]
+    assert {(it["style_share"], it["content_share"]) for it in made} == {(0.25, 0.5)}
+    assert "alpha" not in factors_of(study)
+    picker = Picker(experiment.renders.all(), set(), {})
+    assert [it["name"] for it in picker.factors] == ["balance"]

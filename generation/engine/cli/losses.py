@@ -37,20 +37,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import torch
 
+    from generation.engine.balance import alpha_of, ends_of
     from generation.engine.pictures.canvas import grey, prepared, resized, to_tensor
 
     painter = painter_of(options)
     settings = read_settings(options, alpha=1.0, precision="float64")
     # A weight of 0 would leave the layers out that are to be told.
     every = replace(
-        settings,
-        alpha=settings.alpha or float(bool(settings.content_layer)),
+        settings.with_alpha(settings.alpha or float(bool(settings.content_layer))),
         beta=settings.beta or float(bool(settings.style_layers)),
     )
     network = painter.network(every)
     content, style = prepared(
         settings, opened(options.content, "content"), opened(options.style, "style")
     )
+    if settings.balance is not None:
+        ends = ends_of(settings, network, content, style, painter.cell)
+        settings = settings.with_alpha(alpha_of(settings, ends) or 0.0)
     cell, seen = painter.cell(every, network, content, style, settings.size)
     size = seen.shape[3], seen.shape[2]
     judged = opened(options.image, "image", min_side=1)  # whatever is painted

@@ -14,7 +14,12 @@ from generation.engine.grid import read_layers
 from generation.engine.methods.gatys.objectives import CAFFE_VGG19
 from generation.engine.networks.weights import INPUTS
 from generation.engine.registry import METHODS
-from generation.engine.settings import LAYERS, RenderSettings, settings_of
+from generation.engine.settings import (
+    LAYERS,
+    RenderSettings,
+    settings_of,
+    weighed_as,
+)
 
 if TYPE_CHECKING:
     from generation.engine.painter import Painter
@@ -80,7 +85,9 @@ def read_settings(options: argparse.Namespace, **defaults: Any) -> RenderSetting
         if name in settings_of(method) and name not in method.defaults
     }
     if options.as_published:
-        defaults |= _as_published(values)
+        published = _as_published(values)
+        defaults = weighed_as(published, defaults) | dict(published)
+    defaults = weighed_as(values, defaults)
     for name in LAYERS:
         if name in values:
             values[name] = ",".join(values[name])

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from generation.contact_sheet.layout import PICTURES, level_text
-from generation.engine.factors import column_names, factor_label
+from generation.engine.factors import as_levels, column_names, factor_label
 from generation.models import Experiment, Render
 
 MOST_SHOWN = 300
@@ -35,14 +35,15 @@ class Picker:
             for name in names
         ]
         found = self.renders.order_by("pk").values_list("pk", *paths)
-        return [dict(zip(("pk", *names), row, strict=True)) for row in found]
+        rows = [dict(zip(("pk", *names), row, strict=True)) for row in found]
+        return [dict.fromkeys(names) | as_levels(row) for row in rows]
 
     @cached_property
     def factors(self) -> list[dict[str, Any]]:
         """The filters: factors that vary, with their levels in order."""
         varied = []
         for name in column_names():
-            levels = sorted({row[name] for row in self.rows})
+            levels = sorted({row[name] for row in self.rows} - {None})
             if len(levels) > 1:
                 texts = [level_text(level) for level in levels]
                 only = self.only.get(name, "")
@@ -79,7 +80,7 @@ class Picker:
                     if isinstance(row[name], str)
                     else f"{factor_label(name)} {level_text(row[name])}"
                     for name in varied
-                    if name not in PICTURES
+                    if name not in PICTURES and row[name] is not None
                 ),
                 "chosen": row["pk"] in self.chosen,
             }

@@ -26,6 +26,7 @@ class Gatys(Method):
     source = "Gatys, Ecker & Bethge, CVPR 2016"
     objectives = OBJECTIVES
     published = AS_PUBLISHED
+    balanced = "content", "style"
 
     @property
     def settings(self) -> Sequence[Setting]:  # type: ignore[override]
