@@ -18,6 +18,36 @@ def upload(values: Tensor, device: torch.device) -> Tensor:
     return values.pin_memory().to(device, non_blocking=True)
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 numbers in its own instructions.
+
+    Where a processor has none, torch computes in float32 and rounds, which is slower
+    than float32 alone.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def precision_refused(precision: str, device: torch.device) -> str:
+    """Why a device cannot compute in a precision, as a sentence, or nothing."""
+    if device.type == "cuda" and precision != "mixed":
+        return ""
+    able = ["float32", "float64", *(["mixed"] if has_bf16(device) else [])]
+    if precision in able:
+        return ""
+    needed = (
+        "instructions for bf16 (on a processor AVX-512 BF16 or AMX)"
+        if precision == "mixed"
+        else "a GPU"
+    )
+    names = f"{', '.join(able[:-1])} or {able[-1]}"
+    return (
+        f"precision must be {names} on this {device.type}: {precision} needs {needed}."
+    )
+
+
 class Evaluation:
     """A function of a batch of points, always in the same memory.
 

@@ -431,7 +431,8 @@ _ROWS = (
     Factor(
         name="precision",
         meaning="Precision of the network's numbers",
-        help="tf32 and bf16 need a GPU",
+        help="tf32 and bf16 need a GPU; mixed, bf16 and then float32, needs what "
+        "multiplies bf16 numbers",
         choices=_plain(PRECISIONS),
     ),
     Factor(

@@ -20,7 +20,7 @@ from torch.nn import functional
 from generation.engine import memory
 from generation.engine.balance import Ends, alpha_of, ends_of
 from generation.engine.checkpoint import read_checkpoint, write_checkpoint
-from generation.engine.devices import Evaluation, upload
+from generation.engine.devices import Evaluation, precision_refused, upload
 from generation.engine.environment import environment
 from generation.engine.errors import (
     Cancelled,
@@ -215,20 +215,18 @@ class Painter:
             self._graphs_pool = torch.cuda.graph_pool_handle()
         return self._graphs_pool
 
-    def network(self, settings: RenderSettings) -> Network:
-        """The network that the settings name, loaded once."""
-        if settings.precision in ("tf32", "bf16") and self.device.type != "cuda":
-            raise SettingsError(
-                "precision",
-                f"precision must be float32 or float64 on a {self.device.type}: "
-                f"{settings.precision} needs a GPU.",
-            )
-        key = (
-            settings.network,
-            settings.weights,
-            settings.pooling,
-            settings.precision,
-        )
+    def network(self, settings: RenderSettings, *, coarse: bool = False) -> Network:
+        """The network that the settings name, loaded once.
+
+        `coarse` is the one that `mixed` searches with first. Raises `SettingsError`
+        where the device cannot compute in the precision, and what `state_dict` does.
+        """
+        if refusal := precision_refused(settings.precision, self.device):
+            raise SettingsError("precision", refusal)
+        precision = settings.precision
+        if precision == "mixed":
+            precision = "bf16" if coarse else "float32"
+        key = (settings.network, settings.weights, settings.pooling, precision)
         if key not in self._networks:
             spec = settings.weights
             self._networks[key] = Network(
@@ -240,8 +238,8 @@ class Painter:
                 pooling=settings.pooling,
                 expects=expects(spec),
                 device=self.device,
-                dtype=DTYPES.get(settings.precision, torch.float32),
-                tf32=settings.precision == "tf32",
+                dtype=DTYPES.get(precision, torch.float32),
+                tf32=precision == "tf32",
             )
         return self._networks[key]
 
@@ -300,6 +298,8 @@ class _Painting:
     error: EngineError | None = None
     level: int = 0
     level_first: int = 0
+    coarse: bool = False  # whether the network at hand is the one `mixed` begins with
+    fine_from: int = 0  # the first evaluation of the last level that is not coarse
     curve: list[dict[str, float | None]] = field(default_factory=list)
     best_loss: float = math.inf
     best_evaluation: int = 0
@@ -317,14 +317,15 @@ class _Painting:
                     f"The {role} picture is in mode {picture.mode}, not RGB: "
                     "open it with open_picture."
                 )
-        self.network = self.given or self.painter.network(request.settings)
+        self.fine = self.given or self.painter.network(request.settings)
+        self.network = self.fine
         self.content, self.style = prepared(
             request.settings, request.content, request.style
         )
         self.digests = {
             "content": pixel_sha256(request.content),
             "style": pixel_sha256(request.style),
-            "weights": self.network.weights_sha256,
+            "weights": self.fine.weights_sha256,
         }
 
     def begin(self) -> None:
@@ -338,14 +339,17 @@ class _Painting:
                 self.network.device,
             )
             if kept is None:
-                self._enter(0, None)
+                self._enter(0, None, coarse=True)
             else:
                 self.curve, self.level_first = kept["curve"], kept["level_first"]
                 self.best, self.best_loss = kept["best"], kept["best_loss"]
                 self.last = kept["last"]
                 self.best_evaluation = kept["best_evaluation"]
                 self.began -= kept["seconds"]
-                self._enter(kept["level"], None, kept["minimiser"])
+                self.fine_from = kept["fine_from"]
+                self._enter(
+                    kept["level"], None, kept["minimiser"], coarse=kept["coarse"]
+                )
         except EngineError as refusal:
             self.error = refusal
 
@@ -358,12 +362,25 @@ class _Painting:
         self.alpha = alpha_of(settings, self.ends)
 
     def _enter(
-        self, level: int, before: Tensor | None, state: dict[str, Any] | None = None
+        self,
+        level: int,
+        before: Tensor | None,
+        state: dict[str, Any] | None = None,
+        *,
+        coarse: bool,
     ) -> None:
+        """Begin a level, from the picture `before` or a minimiser's state; `coarse`
+        lets it begin in the precision that `mixed` begins with, where there is any."""
         settings = self.request.settings
         if self.alpha is not None:
             settings = settings.with_alpha(self.alpha)
         self.level = level
+        self.coarse = (
+            coarse and self.given is None and settings.coarse_evaluations(level) > 0
+        )
+        self.network = (
+            self.painter.network(settings, coarse=True) if self.coarse else self.fine
+        )
         self.cell, content = self.painter.cell(
             settings.at_level(level),
             self.network,
@@ -408,9 +425,15 @@ class _Painting:
         return self.error is not None
 
     def _spent(self) -> bool:
+        """Whether the level is done, or its coarse part."""
         settings = self.request.settings
-        left = self.level_first + settings.level_evaluations(self.level)
-        return len(self.curve) >= left or bool(self.minimiser.finished)
+        budget = (
+            settings.coarse_evaluations(self.level)
+            if self.coarse
+            else settings.level_evaluations(self.level)
+        )
+        spent = len(self.curve) - self.level_first
+        return spent >= budget or bool(self.minimiser.finished)
 
     def ask(self) -> Tensor:
         return self.minimiser.ask()
@@ -446,11 +469,23 @@ class _Painting:
     def settle(self) -> None:
         """Go to the next level when this one is done; write a checkpoint when due."""
         settings = self.request.settings
-        if self._spent() and self.level + 1 < settings.pyramid and self._is_finite():
-            self.close()
-            self.best_loss, self.level_first = math.inf, len(self.curve)
-            self._enter(self.level + 1, self.best)
+        if self._spent() and self._is_finite():
+            if self.coarse:
+                self._refine()
+            elif self.level + 1 < settings.pyramid:
+                self.close()
+                self.best_loss, self.level_first = math.inf, len(self.curve)
+                self._enter(self.level + 1, self.best, coarse=True)
         self._keep()
+
+    def _refine(self) -> None:
+        """Go on with the level in full precision, from what the search knows.
+
+        Totals of two precisions are not compared: the best is that of the finer one.
+        """
+        self.close()
+        self.best_loss, self.fine_from = math.inf, len(self.curve) + 1
+        self._enter(self.level, self.best, self.minimiser.carried(), coarse=False)
 
     def _keep(self) -> None:
         path = self.request.checkpoint
@@ -468,6 +503,8 @@ class _Painting:
             {
                 "level": self.level,
                 "level_first": self.level_first,
+                "coarse": self.coarse,
+                "fine_from": self.fine_from,
                 "curve": self.curve[: self.base + self.minimiser.settled],
                 "best": self.best,
                 "best_loss": self.best_loss,
@@ -538,7 +575,8 @@ class _Painting:
             seconds=time.perf_counter() - self.began,
             curve=self.curve,
             environment=self._environment()
-            | {"batch": self.batch, "evaluation": self.how},
+            | {"batch": self.batch, "evaluation": self.how}
+            | ({"float32_from": self.fine_from} if self.fine_from else {}),
             notes=_notes(settings, self._ended_early(), warning(settings, losses)),
             last=last,
             best_evaluation=self.best_evaluation,

@@ -34,7 +34,7 @@ PAPER_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 STARTS = ("noise", "content", "style", "blend", "picture:SHA256")
 FITS = ("square", "aspect")
 RESAMPLES = ("lanczos", "bicubic", "bilinear", "box", "nearest")
-PRECISIONS = ("float32", "float64", "tf32", "bf16")
+PRECISIONS = ("float32", "float64", "tf32", "bf16", "mixed")
 COLOURS = ("free", "luminance", "histogram")
 RANGES = ("inside", "free")
 MIN_SIZE, MAX_SIZE = 8, 4096
@@ -45,6 +45,8 @@ MAX_EVALUATIONS = 100_000
 # Each says how much content weighs: exactly one is given.
 WEIGHINGS = ("balance", "alpha")
 ONE_WEIGHING = "Give one of balance and alpha, which both say how much content weighs."
+# The part of a level's evaluations that `mixed` computes in bf16.
+COARSE_SHARE = 0.85
 
 Layers = tuple[tuple[str, float], ...]
 LAYERS = ("content_layer", "style_layers")  # the settings that are such
@@ -84,7 +86,9 @@ class RenderSettings:
       all levels of the pyramid |
     | pyramid | levels, each with twice the pixels of the one before; the finest gets
       two thirds of the evaluations, the others as many each |
-    | precision | of the network; `tf32` and `bf16` need a GPU |
+    | precision | of the network; `tf32` and `bf16` need a GPU; `mixed` is bf16 first
+      and float32 for the last part of each level, on what has bf16 instructions and
+      not with `scipy` |
     | colour | `free`, `luminance` (content keeps its colours) or `histogram` (style
       takes the content's mean and covariance of colour) |
     | range | `inside` (every picture searched lies within 0-255, and noise starts at
@@ -133,6 +137,12 @@ class RenderSettings:
         self._one_of("precision", PRECISIONS)
         self._one_of("colour", COLOURS)
         self._one_of("range", RANGES)
+        if self.precision == "mixed" and self.optimiser == "scipy":
+            raise SettingsError(
+                "precision",
+                "precision must be another than mixed for scipy, whose rounds forget "
+                "what they learnt; lbfgs and adam go on with it.",
+            )
         self._check_weights()
         self._check_start()
         for name in (self._weighing(), "beta", "tv_weight"):
@@ -330,6 +340,12 @@ class RenderSettings:
         coarser = self.pyramid - 1
         each = max(1, self.evaluations // 3 // coarser) if coarser else 0
         return each if level < coarser else self.evaluations - each * coarser
+
+    def coarse_evaluations(self, level: int) -> int:
+        """How many of a level's evaluations `mixed` computes in bf16, at most."""
+        if self.precision != "mixed":
+            return 0
+        return int(COARSE_SHARE * self.level_evaluations(level))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON has them: layers are lists of [name, weight], what only

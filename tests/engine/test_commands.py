@@ -351,7 +351,7 @@ def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:
         (["--alpha", "0", "--beta", "0"], "alpha and beta are both 0"),
         (["--content", "none.png"], "no such file"),
         (["--weights", "none.pth"], "no file none.pth"),
-        (["--precision", "bf16"], "precision must be float32 or float64"),
+        (["--precision", "bf16"], "on this cpu: bf16 needs a GPU"),
         (["--objective", "gatys-code", "--tv-weight", "1"], "tv_weight must be 0"),
         (["--style-layers", "conv1_1=many"], "style_layers: 'conv1_1=many' is not"),
         (["--content-layers", "x=y"], "content_layer: 'x=y' is not LAYER or LAYER="),

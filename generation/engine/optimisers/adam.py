@@ -57,5 +57,7 @@ class Adam:
             "steps": self._steps,
         }
 
+    carried = state
+
     def close(self) -> None:
         pass

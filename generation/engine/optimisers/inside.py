@@ -49,5 +49,8 @@ class Inside:
     def state(self) -> dict[str, Any]:
         return self._inner.state()
 
+    def carried(self) -> dict[str, Any]:
+        return self._inner.carried()
+
     def close(self) -> None:
         self._inner.close()

@@ -87,6 +87,9 @@ class Lbfgs:
             "history": self._history.state(),
         }
 
+    def carried(self) -> dict[str, Any]:
+        return self.state() | {"loss": math.inf, "gradient": None, "norm": math.inf}
+
     def close(self) -> None:
         self._run.close()
 
@@ -100,6 +103,8 @@ class Lbfgs:
             if not (math.isfinite(loss) and math.isfinite(largest)):
                 return NOT_FINITE
             self._loss, self._gradient, self._norm = loss, gradient, norm
+            if history.slots:  # carried over from a like objective
+                yield from history.turn(gradient)
             self.settled = self._told
         while self._norm > 0:
             slope = 0.0
@@ -232,6 +237,10 @@ class _History:
         self.rows.copy_(state["rows"])
         self.products[:] = state["products"].cpu().numpy()
         self.along[:] = state["along"].cpu().numpy()
+
+    def turn(self, gradient: Tensor) -> Generator[Tensor, list[float], None]:
+        """Take another gradient as the latest."""
+        self.along = np.array((yield self.rows @ gradient))
 
     def add(
         self, move: Tensor, change: Tensor, gradient: Tensor

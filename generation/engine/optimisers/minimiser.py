@@ -27,6 +27,8 @@ class Minimiser(Protocol):
     which it reads numbers; after that `finished` may hold the reason why no other
     point will be asked for. `state()` and `settled` are where a new minimiser can
     take over: it asks again for what was asked after the first `settled` evaluations.
+    `carried()` is a state for another objective much like this one: the point reached
+    and what is known of the curvature there, but no value and no gradient.
     """
 
     finished: str
@@ -35,6 +37,7 @@ class Minimiser(Protocol):
     def ask(self) -> Tensor: ...
     def told(self, loss: float, gradient: Tensor) -> Reading: ...
     def state(self) -> dict[str, Any]: ...
+    def carried(self) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
 
@@ -69,6 +72,8 @@ class Once:
 
     def state(self) -> dict[str, Any]:
         return {}
+
+    carried = state
 
     def close(self) -> None:
         pass

@@ -63,6 +63,8 @@ class ScipyLbfgsb:
     def state(self) -> dict[str, Any]:
         return self._state
 
+    carried = state
+
     def close(self) -> None:
         self._answers.put(None)
 
