@@ -71,7 +71,7 @@ def test_what_an_earlier_lab_has_is_said_to_have_been_free(experiment: Any) -> N
     experiment.save()
     assert {it.render_settings().range for it in experiment.renders.all()} == {"free"}
 
-    migration = import_module("generation.migrations.0006_range")
+    migration = import_module("generation.migrations.0007_range")
     for _ in range(2):
         migration.say_what_was_meant(apps, None)
     experiment.refresh_from_db()

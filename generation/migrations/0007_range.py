@@ -30,7 +30,7 @@ def say_what_was_meant(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generation', '0005_plain_words'),
+        ('generation', '0006_weights_at_hosts'),
     ]
 
     operations = [
