@@ -32,6 +32,13 @@ P913_WORDS = frozenset(
     line for each in P913_FORM for line in (each["text"], *each["options"].splitlines())
 )
 
+DEMO_WORDS = {
+    "controller": "Whoever started this demo",
+    "contact": "The person who sent you here",
+    "ethics_reference": "None needed: a demonstration",
+}
+"""Who answers for the demo's study; nobody for another one."""
+
 
 def add_p913_form(study: Study) -> int:
     """Put the questions of P913_FORM that the study lacks into its form before.

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from generation.models import Experiment
 from nstlab.core.access import Owned
@@ -288,6 +289,11 @@ class Study(Owned):
             wrong["closes_at"] = "It would close before it opens."
         if wrong:
             raise ValidationError(wrong)
+
+    @classmethod
+    def label_of(cls, field: str) -> str:
+        """Name a field of a study as pages do."""
+        return capfirst(str(getattr(cls._meta.get_field(field), "verbose_name", field)))
 
     @property
     def accepts_answers(self) -> bool:

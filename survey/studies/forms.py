@@ -10,7 +10,6 @@ from typing import Any
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.forms import BoundField, modelformset_factory
-from django.utils.text import capfirst
 
 from nstlab.core.forms import OwnColumnsForm
 from survey import presets
@@ -43,11 +42,6 @@ def neighbours(step: str) -> tuple[str, str]:
     )
 
 
-def label_of(field: str) -> str:
-    """Name a field of a study as pages do."""
-    return capfirst(str(getattr(Study._meta.get_field(field), "verbose_name", field)))
-
-
 class StepForm(OwnColumnsForm):
     """A few fields of a study, in groups with a heading each; only they are written.
 
@@ -72,7 +66,7 @@ class StepForm(OwnColumnsForm):
         for name in [it for it in found if it not in {*self.fields, NON_FIELD_ERRORS}]:
             for message in ValidationError(found.pop(name)).messages:
                 found.setdefault(NON_FIELD_ERRORS, []).append(
-                    ValidationError(f"{label_of(name)}: {message}")
+                    ValidationError(f"{Study.label_of(name)}: {message}")
                 )
         super()._update_errors(errors)  # type: ignore[misc]
 

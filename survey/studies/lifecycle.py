@@ -22,6 +22,7 @@ from survey.studies.locks import (
     hold_people,
     hold_unfrozen,
 )
+from survey.studies.placeholders import placeholders
 
 
 @transaction.atomic
@@ -89,7 +90,7 @@ def lacking(study: Study) -> list[str]:
 
 def open_study(study: Study) -> None:
     """Freeze the pictures and let participants in. Raises CannotOpen."""
-    _check_lacking(study)
+    _check_texts(study)
     if study.state in UNFROZEN:
         check_all_uploaded(study)
         copy_pictures(study)
@@ -97,7 +98,7 @@ def open_study(study: Study) -> None:
         hold_people(study)
         # What is planned and frozen is the study as it stands now.
         held = hold_address(study, Study.State.PILOTING)
-        _check_lacking(held)
+        _check_texts(held)
         if held.state in UNFROZEN:
             _plan(held)
         if not held.open():
@@ -105,9 +106,16 @@ def open_study(study: Study) -> None:
     study.refresh_from_db()
 
 
-def _check_lacking(study: Study) -> None:
+def _check_texts(study: Study) -> None:
     if missing := lacking(study):
         raise CannotOpen(f"“{study}” cannot open without {', '.join(missing)}.")
+    # Whoever took part in an earlier time of it has read its texts as they are.
+    left = list(placeholders(study)) if study.state in UNFROZEN else []
+    if left:
+        said = ", ".join(f"{where} has “{words}”" for _field, where, words in left)
+        raise CannotOpen(
+            f"“{study}” cannot open with words that are still to be written: {said}."
+        )
 
 
 def pilot_study(study: Study) -> None:

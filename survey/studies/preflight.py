@@ -22,8 +22,9 @@ from survey.methods import CannotAsk, method_of
 from survey.models import Item, Participant, Stimulus, Study
 from survey.presets import P913_WORDS
 from survey.studies.copying import as_stimulus, to_copy
-from survey.studies.forms import FORMS, label_of
+from survey.studies.forms import FORMS
 from survey.studies.lifecycle import lacking
+from survey.studies.placeholders import placeholders
 from survey.study_texts import faults_of_forms, form_blocks
 
 USUAL_HALF_WIDTH = 0.25
@@ -83,6 +84,7 @@ def remarks(study: Study) -> list[Remark]:
         )
         for what in lacking(study)
     ]
+    found += _about_placeholders(study)
     found += _about_pictures(study, rated, coming)
     found += _about_features(all_rated)
     found += _about_languages(study)
@@ -107,6 +109,19 @@ def step_of(field: str) -> str:
     """The wizard's step with this field of a study, "" if it has none."""
     found = (step for step, form in FORMS.items() if field in form.base_fields)
     return next(found, "")
+
+
+def _about_placeholders(study: Study) -> Iterator[Remark]:
+    address = reverse("admin:survey_study_change", args=[study.pk])
+    for field, where, words in placeholders(study):
+        step = step_of(field)
+        yield Remark(
+            f"{where} has “{words}”, which stands for words still to be written.",
+            stops=True,
+            mend="Write what belongs there.",
+            step=step,
+            address="" if step else address,
+        )
 
 
 def _about_pictures(
@@ -220,7 +235,7 @@ def _about_design(study: Study) -> Iterator[Remark]:
         for field, reasons in error.message_dict.items():
             for reason in reasons:
                 yield Remark(
-                    f"{label_of(field)}: {reason}",
+                    f"{Study.label_of(field)}: {reason}",
                     stops=True,
                     mend="Change this, or what it collides with.",
                     step=step_of(field),

@@ -555,11 +555,11 @@ def is_told(reply: Response) -> bool:
 def test_a_picture_that_never_loads_is_heard_of(
     live_lab: LiveLab, page: Page, make_study: Callable[..., Any]
 ) -> None:
-    study = make_study(contact="lab@example.org")
+    study = make_study(contact="lab@lab.example")
     page.goto(live_lab.survey(study))
     page.get_by_role("checkbox").check()
     page.route("**/picture/*", lambda route: route.abort())
-    contact = page.get_by_text("lab@example.org")
+    contact = page.get_by_text("lab@lab.example")
     with page.expect_response(is_told):
         page.get_by_role("button", name="Start").click()
     expect(page.get_by_text("The picture did not load.")).to_be_visible()

@@ -39,6 +39,7 @@ from nstlab.roles import researchers
 from nstlab.supervisor import Lab, answers_http, gunicorn
 from survey.housekeeping import purge_due
 from survey.models import Study
+from survey.presets import DEMO_WORDS
 from survey.simulation import BIAS_SD, NOISE_SD, simulate, true_values
 from survey.studies.lifecycle import open_study
 
@@ -241,9 +242,7 @@ class Command(BaseCommand):
             study = Study.objects.create(
                 title="Demo: four painted pictures",
                 experiment=experiment,
-                controller="Whoever started this demo",
-                contact="The person who sent you here",
-                ethics_reference="None needed: a demonstration",
+                **DEMO_WORDS,
                 owner=experiment.owner,
                 seed=SEED,
             )

@@ -28,6 +28,7 @@ from survey.design import effort
 from survey.methods import method_of
 from survey.models import Study
 from survey.participant.views import COOKIE
+from survey.presets import DEMO_WORDS
 from survey.refusals import CannotOpen
 from survey.studies import copying, lifecycle, locks, preflight
 from survey.studies.forms import FORMS, MOST_MARKED, STEPS, StepForm, marks, neighbours
@@ -168,17 +169,21 @@ def _new_draft(
     title: str,
     chosen: Collection[int] = (),
 ) -> Study:
-    """A draft of one's own; who answers for it is as in one's latest study."""
+    """A draft of one's own; who answers for it is as in one's latest study, unless
+    that was the demo's."""
     if experiment is not None and not chosen:
         raise CannotOpen("Tick at least one picture.")
-    mine = Study.objects.filter(owner_id=request.user.pk).order_by("-pk").first()
     habits = ("controller", "contact", "language")
+    mine = Study.objects.filter(owner_id=request.user.pk).order_by("-pk")
+    for name in {*habits} & {*DEMO_WORDS}:
+        mine = mine.exclude(**{name: DEMO_WORDS[name]})
+    last = mine.first()
     with transaction.atomic():
         study = Study.objects.create(
             title=title,
             experiment=experiment,
             owner_id=request.user.pk,
-            **{name: getattr(mine, name) for name in habits if mine is not None},
+            **{name: getattr(last, name) for name in habits if last is not None},
         )
         if experiment is not None:
             copying.choose_renders(study, chosen)
