@@ -44,11 +44,12 @@ def picture_title(file: str) -> str:
 
 def published_settings(objective: str) -> dict[str, Any]:
     """The settings an objective was published with, but those that the experiments
-    vary; 300 pixels and 240 evaluations where nothing is printed."""
+    vary; 300 pixels, squares and 240 evaluations where nothing is printed."""
     varied = ("content_layer", "alpha", "beta", "tv_weight")
     published = AS_PUBLISHED.get(objective, {})
     return {
         "size": 300,
+        "fit": "square",
         "evaluations": 240,
         **{name: published[name] for name in published if name not in varied},
         "objective": objective,

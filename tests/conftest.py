@@ -159,6 +159,7 @@ def make_experiment(researcher: Any) -> Callable[..., Any]:
                 "alpha_beta": [0.01, 0.1],
                 "tv_weight": [0.0],
                 "size": 32,
+                "fit": "square",
                 "evaluations": 2,
                 "weights": "random:0",
                 "pooling": "average",

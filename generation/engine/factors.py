@@ -23,7 +23,6 @@ from generation.engine.registry import METHODS, Setting
 from generation.engine.settings import (
     COLOURS,
     COMMON,
-    FITS,
     LAYERS,
     PRECISIONS,
     RANGES,
@@ -348,8 +347,8 @@ _ROWS = (
         unit="px",
         suffix="px",
         meaning="Size of the render",
-        help="pixels: side of the square, or long side with --fit aspect",
-        form_help="Side of the square picture, in pixels.",
+        help="pixels: the long side, or that of a square",
+        form_help="Pixels of the long side, or of a square's.",
         column=True,
         form_place=(1, 1),
     ),
@@ -360,7 +359,7 @@ _ROWS = (
         meaning="Function evaluations of the optimiser",
         help="the budget",
         column=True,
-        form_place=(1, 2),
+        form_place=(1, 3),
     ),
     Factor(
         name="seed",
@@ -371,7 +370,7 @@ _ROWS = (
         matters=lambda it: it.start in ("noise", "blend"),
         column=True,
         replicate=True,
-        form_place=(1, 3),
+        form_place=(1, 4),
     ),
     Factor(
         name="method",
@@ -391,9 +390,33 @@ _ROWS = (
     ),
     Factor(
         name="fit",
-        meaning="Shape of the render: a square, or the content's own aspect ratio",
-        help="square ignores the aspect ratio",
-        choices=_plain(FITS),
+        label="shape",
+        meaning="How a picture comes to its size: aspect ratio kept, a square cut "
+        "around its focus, or squashed into a square",
+        help="keep the aspect ratio, cut a square, or squash into one",
+        form_help="Of renders whose pictures are no squares.",
+        choices=lambda: {
+            "aspect": "aspect ratio kept",
+            "crop": "square, cut around the focus",
+            "square": "square, squashed, as the paper",
+        },
+        form_place=(1, 2),
+    ),
+    Factor(
+        name="content_focus",
+        meaning="Where the content image is cut: shares of its width and height",
+        help="where --fit crop cuts the content: shares of its width and height",
+        where="fit is crop",
+        matters=lambda it: it.fit == "crop",
+    ),
+    Factor(
+        name="style_focus",
+        meaning="Where the style image is cut: shares of its width and height",
+        help="the same for the style, also where a start of aspect is cut",
+        where="fit is crop, or aspect with the style as its start",
+        matters=lambda it: (
+            it.fit == "crop" or (it.fit == "aspect" and it.start == "style")
+        ),
     ),
     Factor(
         name="style_scale",

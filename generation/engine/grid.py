@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from generation.engine.errors import SettingsError
@@ -28,15 +29,21 @@ from generation.engine.settings import (
     LAYERS,
     WEIGHINGS,
     RenderSettings,
+    check_shape,
     parse_layers,
     request_digest,
 )
+from generation.engine.shapes import CENTRE, Size
 
 MOST_RENDERS = 20_000
 # Exactly one of them is an axis.
 WEIGHING_AXES = (*WEIGHINGS, RATIO)
 
 Axes = Mapping[str, Sequence[Any]]
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+# The settings that say where a picture is cut, by the picture's role in a pair.
+_FOCUSES = {"content_focus": "content", "style_focus": "style"}
 
 
 class ImpossibleGrid(ValueError):
@@ -88,16 +95,19 @@ def expand(
     pixel_digests: Mapping[Any, str],
     axes: Axes,
     fixed: Mapping[str, Any],
+    focuses: Mapping[Any, str] = _NOTHING,
+    sizes: Mapping[Any, Size] = _NOTHING,
 ) -> list[Cell]:
     """Every combination, ordered by pair, then by axis; the last axis varies fastest.
 
     Equal cells appear once, where they appear first; so do cells that differ only in
     a setting that does nothing there, as the seed without noise. `pixel_digests` gives
-    each picture's pixel sha256; `fixed` the settings that no axis names.
+    each picture's pixel sha256; `fixed` the settings that no axis names; `focuses`
+    where pictures are cut, unless an axis or `fixed` says so; `sizes` their pixels.
 
     Raises ImpossibleGrid for an empty or unknown axis, for more than MOST_RENDERS
     cells (counted before any is made), for an axis that changes nothing and for a
-    combination the engine refuses.
+    combination the engine refuses, a picture too narrow for its network among them.
     """
     per_pair = [overridden(axes, pair.axes) for pair in pairs]
     _check_axes(pairs, [axes, *per_pair])
@@ -114,7 +124,17 @@ def expand(
             conditions = _conditions(own, fixed)
         else:
             conditions = shared = shared or _conditions(axes, fixed)
-        for settings in conditions:
+        told = {name for name in _FOCUSES if name in own or name in fixed}
+        asked = {
+            name: focuses.get(getattr(pair, role), CENTRE)
+            for name, role in _FOCUSES.items()
+            if name not in told
+        }
+        for condition in conditions:
+            settings = _focused(condition, asked)
+            for role in _FOCUSES.values():
+                if size := sizes.get(getattr(pair, role)):
+                    _check_shape(settings, size, role)
             digest = request_digest(
                 settings,
                 content_sha256=pixel_digests[pair.content],
@@ -122,6 +142,23 @@ def expand(
             )
             cells.setdefault(digest, Cell(pair.content, pair.style, settings, digest))
     return list(cells.values())
+
+
+def _focused(settings: RenderSettings, asked: Mapping[str, str]) -> RenderSettings:
+    """The settings with the pictures' focus, where it makes a difference."""
+    changed: dict[str, Any] = {
+        name: focus
+        for name, focus in asked.items()
+        if focus != getattr(settings, name) and FACTORS[name].matters(settings)
+    }
+    return replace(settings, **changed) if changed else settings
+
+
+def _check_shape(settings: RenderSettings, size: Size, role: str) -> None:
+    try:
+        check_shape(settings, size, role)
+    except SettingsError as refused:
+        raise ImpossibleGrid(str(refused)) from refused
 
 
 def _check_axes(pairs: Sequence[PicturePair], all_axes: Iterable[Axes]) -> None:

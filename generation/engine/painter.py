@@ -41,6 +41,7 @@ from generation.engine.pictures.canvas import (
     prepared,
     recoloured,
     resized,
+    seen,
     start_pixels,
     style_size,
     to_image,
@@ -254,10 +255,10 @@ class Painter:
         """The targets of a render whose side is `side`, computed or remembered, and
         the content's pixels."""
         filtered = settings.resample
-        seen = resized(content, canvas_size(settings, content, side), filtered)
+        kept = resized(content, canvas_size(settings, content, side), filtered)
         read = resized(style, style_size(settings, style, side), filtered)
-        targets = settings.how.targets(self._read, settings, network, seen, read)
-        return targets, to_tensor(seen)
+        targets = settings.how.targets(self._read, settings, network, kept, read)
+        return targets, to_tensor(kept)
 
     def _read(
         self,
@@ -321,6 +322,9 @@ class _Painting:
         self.network = self.fine
         self.content, self.style = prepared(
             request.settings, request.content, request.style
+        )
+        self.colours = seen(
+            request.content, request.settings, request.settings.content_focus
         )
         self.digests = {
             "content": pixel_sha256(request.content),
@@ -528,7 +532,7 @@ class _Painting:
 
     def _picture(self, pixels: Tensor) -> Image.Image:
         settings = self.request.settings
-        content = resized(self.request.content, self.size, settings.resample)
+        content = resized(self.colours, self.size, settings.resample)
         painted = recoloured(settings, pixels.detach().cpu(), to_tensor(content))
         return to_image(painted, settings.how.rounding(settings))
 
@@ -563,7 +567,7 @@ class _Painting:
                 "The objective is not finite for these settings: lower alpha, beta "
                 "or the TV weight."
             )
-        request, settings = self.request, self.request.settings
+        request = self.request
         image, last = self._picture(self.best), self._picture(self.last)
         losses = self._judged(image)
         shares = self.ends.shares(image) if self.ends else (None, None)
@@ -577,7 +581,9 @@ class _Painting:
             environment=self._environment()
             | {"batch": self.batch, "evaluation": self.how}
             | ({"float32_from": self.fine_from} if self.fine_from else {}),
-            notes=_notes(settings, self._ended_early(), warning(settings, losses)),
+            notes=_notes(
+                request, self._ended_early(), warning(request.settings, losses)
+            ),
             last=last,
             best_evaluation=self.best_evaluation,
             alpha=self.alpha,
@@ -648,10 +654,16 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     }
 
 
-def _notes(settings: RenderSettings, finished: str, cut: str) -> tuple[str, ...]:
+def _notes(request: Request, finished: str, cut: str) -> tuple[str, ...]:
+    settings = request.settings
     notes = [cut] if cut else []
     if is_random(settings.weights):
         notes.append("Painted with random weights, which no picture has trained.")
+    for role, picture in (("content", request.content), ("style", request.style)):
+        if settings.fit != "aspect" and picture.width != picture.height:
+            done = "squashed into" if settings.fit == "square" else "cut to"
+            size = f"{picture.width} × {picture.height}"
+            notes.append(f"The {role} picture of {size} was {done} a square.")
     if finished:
         notes.append(f"The optimiser ended before its budget: {finished}.")
     return tuple(notes)

@@ -23,16 +23,18 @@ from generation.engine.networks.architectures import (
 )
 from generation.engine.optimisers import OPTIMISERS
 from generation.engine.registry import METHODS, Method, Value
+from generation.engine.shapes import CENTRE, FITS, Size, checked_focus, fitted
 from nstlab.core import old_names
 from nstlab.core.old_names import renamed
 
 # Part of every request's digest: raise it when the same settings paint differently.
-ENGINE_VERSION = "7"
+# 8: a picture to start from is cut to the render's shape unless `fit` is `square`; what
+# leaves `fit` out keeps the aspect ratio.
+ENGINE_VERSION = "8"
 
 
 PAPER_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 STARTS = ("noise", "content", "style", "blend", "picture:SHA256")
-FITS = ("square", "aspect")
 RESAMPLES = ("lanczos", "bicubic", "bilinear", "box", "nearest")
 PRECISIONS = ("float32", "float64", "tf32", "bf16", "mixed")
 COLOURS = ("free", "luminance", "histogram")
@@ -77,7 +79,12 @@ class RenderSettings:
       `picture:SHA256`, a third picture named by its pixels' sha256 |
     | blend | the share of noise in the start `blend`, 0 to 1 |
     | seed | of the noise |
-    | size, fit | pixels: the side of a square, or the long side with `aspect` kept |
+    | size | pixels: the long side, or that of a square |
+    | fit | how a picture comes to its size: `aspect` keeps its aspect ratio, `crop`
+      cuts a square around its focus, `square` squashes it into one, as the paper |
+    | content_focus, style_focus | where `crop` cuts: shares of the picture's width and
+      height, as `0.5 0.5`; with `aspect` where a style picture to start from is cut to
+      the render's shape |
     | style_scale | the style picture's size as a multiple of `size` |
     | resample | the filter that resizes pictures |
     | optimiser | `lbfgs`, `adam`, or `scipy`: L-BFGS-B restarted every 20 |
@@ -113,7 +120,9 @@ class RenderSettings:
     blend: float = 0.5
     seed: int = 0
     size: int = 300
-    fit: str = "square"
+    fit: str = "aspect"
+    content_focus: str = CENTRE
+    style_focus: str = CENTRE
     style_scale: float = 1.0
     resample: str = "lanczos"
     optimiser: str = "lbfgs"
@@ -132,6 +141,8 @@ class RenderSettings:
         self._one_of("pooling", POOLINGS)
         self._one_of("objective", method.objectives)
         self._one_of("fit", FITS)
+        for name in ("content_focus", "style_focus"):
+            self._set(name, checked_focus(name, getattr(self, name)))
         self._one_of("resample", RESAMPLES)
         self._one_of("optimiser", OPTIMISERS)
         self._one_of("precision", PRECISIONS)
@@ -400,6 +411,27 @@ class RenderSettings:
     def digest(self) -> str:
         """The sha256 of the canonical JSON, as 64 hex digits."""
         return _sha256(self.canonical_json())
+
+
+def check_shape(
+    settings: RenderSettings, size: Size, role: str, side: int | None = None
+) -> Size:
+    """The size that a picture of `size`, whose role is `content` or `style`, is painted
+    or read at where the render's side is `side`, left out: on the coarsest level.
+
+    Raises `SettingsError` where that is too little for the deepest layer.
+    """
+    side = settings.level_size(0) if side is None else side
+    if role == "style":
+        side = round(side * settings.style_scale)
+    kept = fitted(settings.fit, size, side)
+    if settings.fit == "aspect" and min(kept) < (needed := least_side(settings.layers)):
+        raise SettingsError(
+            "size",
+            f"size must be larger: the {role} picture of {size[0]} × {size[1]} becomes "
+            f"{kept[0]} × {kept[1]}, and the deepest layer needs {needed}.",
+        )
+    return kept
 
 
 def request_digest(

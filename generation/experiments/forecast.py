@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -12,31 +12,63 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import F, Sum
+from django.db.models import Case, FloatField, Sum, When
+from django.db.models.functions import Cast, Greatest, Least
 from django.utils.translation import ngettext
 
 from generation.engine.grid import Cell, ImpossibleGrid
 from generation.engine.networks.weights import describe
 from generation.engine.settings import RenderSettings
-from generation.models import Experiment, Render, RenderQuerySet, WeightsAtHost
+from generation.engine.shapes import Size, fitted
+from generation.models import (
+    Experiment,
+    Render,
+    RenderQuerySet,
+    SourceImage,
+    WeightsAtHost,
+)
 from nstlab.core.jobs import workers_of
 
 # One VGG-16 evaluation at 300 × 300 pixels on two CPU cores; other sizes by area.
 GUESSED_SECONDS_AT_300 = 0.92
 # So many of the renders finished last tell how fast the lab is now.
 LOOKED_AT = 500
+# Areas that differ by less are one size: of two photos hardly ever the same pixels.
+ALIKE = 0.1
 MB = 10**6
+# Of the pictures that are cut or squashed.
+MOST_NAMED = 6
 
 
 class NoRoom(ImpossibleGrid):
     """The pictures would not fit on the disk or into a quota; the text says how far."""
 
 
+# Pixels -----------------------------------------------------------------------
+
+
+def sizes_of(keys: Iterable[Any]) -> dict[Any, Size]:
+    """Width and height of source images, by primary key."""
+    images = SourceImage.objects.only("width", "height").in_bulk(set(keys))
+    return {key: image.size for key, image in images.items()}
+
+
+def canvas(settings: RenderSettings, content: Size) -> Size:
+    """Width and height of a render of a content picture of that size."""
+    return fitted(settings.fit, content, settings.size)
+
+
+def pixels(settings: RenderSettings, content: Size) -> int:
+    """How many pixels that render has."""
+    width, height = canvas(settings, content)
+    return width * height
+
+
 # Seconds ----------------------------------------------------------------------
 
 
 class Rates:
-    """Seconds per evaluation, by method, network and size, as finished renders took
+    """Seconds per evaluation, by method, network and pixels, as finished renders took
     them.
 
     Taken from the device that finished one last: the workers present. A size never
@@ -53,60 +85,79 @@ class Rates:
                 "environment__device",
                 "method",
                 "network",
-                "size",
                 "evaluations",
                 "seconds",
+                "size",
+                "settings__fit",
+                "content__width",
+                "content__height",
             )[:LOOKED_AT]
         )
         taken: dict[tuple[str, str, int], list[float]] = defaultdict(list)
         self.device = ""
-        for device, method, network, size, evaluations, seconds in rows:
+        for device, method, network, evaluations, seconds, size, fit, *content in rows:
             self.device = self.device or str(device)
             if seconds and str(device) == self.device:
-                taken[method, network, size].append(seconds / evaluations)
+                width, height = fitted(fit, (content[0], content[1]), size)
+                taken[method, network, width * height].append(seconds / evaluations)
         self.measured = {key: median(values) for key, values in taken.items()}
         self.renders = sum(map(len, taken.values()))
 
-    def per_evaluation(self, wanted: RenderSettings) -> float:
-        """Seconds that one evaluation of a render takes, or would.
+    def per_evaluation(self, wanted: RenderSettings, content: Size) -> float:
+        """Seconds that one evaluation of a render takes, or would, of a content picture
+        of that size.
 
         A method never painted takes what it says it costs beside Gatys's.
         """
-        own = self._measured(wanted.method, wanted.network, wanted.size)
+        area = pixels(wanted, content)
+        own = self._measured(wanted.method, wanted.network, area)
         if own is not None:
             return own
         first = RenderSettings.method
-        rate = self._measured(first, wanted.network, wanted.size)
+        rate = self._measured(first, wanted.network, area)
         if rate is None:
-            rate = GUESSED_SECONDS_AT_300 * (wanted.size / 300) ** 2
+            rate = GUESSED_SECONDS_AT_300 * area / 300**2
         cost = wanted.how.cost(wanted)
         return rate * cost.time * cost.evaluations / wanted.evaluations
 
-    def _measured(self, method: str, network: str, size: int) -> float | None:
+    def _measured(self, method: str, network: str, area: int) -> float | None:
         """The method's own rate, scaled by area where this size was never painted."""
-        if (method, network, size) in self.measured:
-            return self.measured[method, network, size]
+        if (method, network, area) in self.measured:
+            return self.measured[method, network, area]
         of_it = [key for key in self.measured if key[0] == method]
         same = [key for key in of_it if key[1] == network] or of_it
         if not same:
             return None
-        nearest = min(same, key=lambda key: abs(key[2] - size))
-        return float(self.measured[nearest] * (size / nearest[2]) ** 2)
+        nearest = min(same, key=lambda key: abs(key[2] - area))
+        return float(self.measured[nearest] * area / nearest[2])
 
-    def seconds(self, wanted: RenderSettings) -> float:
+    def seconds(self, wanted: RenderSettings, content: Size) -> float:
         """Seconds that one render takes, or would."""
-        return wanted.evaluations * self.per_evaluation(wanted)
+        return wanted.evaluations * self.per_evaluation(wanted, content)
 
-    def source(self, renders: Iterable[RenderSettings]) -> str:
+    def source(self, renders: Iterable[tuple[RenderSettings, Size]]) -> str:
         """The source of the rates of these renders, in words."""
         if not self.measured:
             return "a guess for two CPU cores: nothing has been painted here yet"
         known = f"measured on {self.renders:,} finished renders on {self.device}"
-        keys = {(each.method, each.network, each.size) for each in renders}
-        others = sorted({key[2] for key in keys if key not in self.measured})
+        others = {
+            settings.size
+            for settings, content in renders
+            if not self._was_painted(settings, pixels(settings, content))
+        }
         if not others:
             return known
-        return f"{known}, scaled by area to {', '.join(map(str, others))} pixels"
+        return (
+            f"{known}, scaled by area to {', '.join(map(str, sorted(others)))} pixels"
+        )
+
+    def _was_painted(self, settings: RenderSettings, area: int) -> bool:
+        """Whether the rate is of the same method and network and of about that area."""
+        wanted = settings.method, settings.network
+        return any(
+            key[:2] == wanted and abs(key[2] - area) <= ALIKE * area
+            for key in self.measured
+        )
 
 
 # Bytes ------------------------------------------------------------------------
@@ -120,8 +171,14 @@ def most_bytes(pixels: int) -> int:
 def promised_bytes(renders: RenderQuerySet) -> int:
     """The most bytes that the pictures of renders that are not finished will have."""
     waiting = renders.unfinished()
-    pixels = waiting.aggregate(sum=Sum(F("size") * F("size")))["sum"] or 0
-    return most_bytes(pixels) + 4096 * waiting.count() if pixels else 0
+    side, width, height = (
+        Cast(name, FloatField())
+        for name in ("size", "content__width", "content__height")
+    )
+    kept = side * side * Least(width, height) / Greatest(width, height)
+    area = Case(When(settings__fit="aspect", then=kept), default=side * side)
+    most = waiting.aggregate(sum=Sum(area))["sum"] or 0
+    return most_bytes(round(most)) + 4096 * waiting.count() if most else 0
 
 
 def free_bytes() -> int | None:
@@ -171,7 +228,8 @@ class Forecast:
 
     `here` of them are rows of the experiment already, `painted` of those are done;
     `reused` are done in others. `missing` says which weights no render host has, and
-    what brings them.
+    what brings them; `sizes` are those of the new pictures, `shapes` says which of
+    those they are painted from are cut or squashed.
     """
 
     total: int
@@ -185,6 +243,8 @@ class Forecast:
     workers: int
     bytes: int
     missing: str = ""
+    sizes: tuple[Size, ...] = ()
+    shapes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self._size()} {self.missing}".strip()
@@ -203,6 +263,7 @@ class Forecast:
             f"{text}: {self.evaluations:,} evaluations, about "
             f"{duration(self.seconds / max(1, self.workers))} on {on} "
             f"({self.source}), up to {megabytes(self.bytes)} of pictures."
+            + "".join(f" {sentence}" for sentence in self.shapes)
         )
 
 
@@ -218,7 +279,11 @@ def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> For
     digests = [cell.digest for cell in cells if cell.digest not in present]
     there = Render.objects.answered(digests) if experiment.reuse else set()
     wanted = set(digests) - there
-    new = [cell.settings for cell in cells if cell.digest in wanted]
+    left = [cell for cell in cells if cell.digest in wanted]
+    images = SourceImage.objects.only("title", "width", "height").in_bulk(
+        {key for cell in left for key in (cell.content, cell.style)}
+    )
+    new = [(cell.settings, images[cell.content].size) for cell in left]
     rates = Rates()
     return Forecast(
         total=len(cells),
@@ -226,12 +291,14 @@ def forecast(experiment: Experiment, cells: Sequence[Cell] | None = None) -> For
         painted=here.count(Render.Status.DONE),
         new=len(new),
         reused=len(there),
-        evaluations=sum(each.evaluations for each in new),
-        seconds=sum(rates.seconds(each) for each in new),
+        evaluations=sum(settings.evaluations for settings, _ in new),
+        seconds=sum(rates.seconds(*each) for each in new),
         source=rates.source(new),
         workers=workers_of("render"),
-        bytes=sum(most_bytes(each.size**2) for each in new),
-        missing=missing_weights(each.weights for each in new),
+        bytes=sum(most_bytes(pixels(*each)) for each in new),
+        missing=missing_weights(settings.weights for settings, _ in new),
+        sizes=tuple(sorted({canvas(*each) for each in new})),
+        shapes=reshaped(left, images),
     )
 
 
@@ -250,6 +317,32 @@ def missing_weights(names: Iterable[str]) -> str:
         + " and ".join(f"`manage.py {each}`" for each in dict.fromkeys(commands))
         + " on the host of a worker brings them."
     )
+
+
+def reshaped(
+    cells: Iterable[Cell], images: Mapping[Any, SourceImage]
+) -> tuple[str, ...]:
+    """Sentences about the pictures of cells that are cut or squashed, and to what."""
+    found: dict[tuple[str, int], dict[Any, None]] = defaultdict(dict)
+    for cell in cells:
+        side = cell.settings.size
+        read = round(side * cell.settings.style_scale)
+        for key, to in ((cell.content, side), (cell.style, read)):
+            image = images[key]
+            if cell.settings.fit != "aspect" and image.width != image.height:
+                found[cell.settings.fit, to].setdefault(key)
+    said = []
+    for (fit, side), keys in sorted(found.items()):
+        done = "Squashed to" if fit == "square" else "Cut around the focus to"
+        named = [_with_size(images[key]) for key in list(keys)[:MOST_NAMED]]
+        if more := len(keys) - len(named):
+            named.append(f"{more:,} more")
+        said.append(f"{done} {side} × {side}: {', '.join(named)}.")
+    return tuple(said)
+
+
+def _with_size(image: SourceImage) -> str:
+    return f"{image} ({image.width} × {image.height})"
 
 
 def number_of_renders(count: int) -> str:

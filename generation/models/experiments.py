@@ -120,6 +120,7 @@ class Experiment(Owned):
     network = models.CharField(max_length=10, **_asked("network"))
     seed = models.PositiveIntegerField(**_asked("seed"))
     size = models.PositiveIntegerField(**_asked("size"))
+    fit = models.CharField(max_length=10, **_asked("fit"))
     evaluations = models.PositiveIntegerField(
         validators=[MinValueValidator(1)], **_asked("evaluations")
     )
@@ -187,7 +188,7 @@ class Experiment(Owned):
             }
 
         pictures = {
-            picture.pk: picture.pixel_sha256
+            picture.pk: picture
             for picture in (
                 *(each.content for each in listed),
                 *(each.style for each in listed),
@@ -203,9 +204,11 @@ class Experiment(Owned):
                 ),
                 *crossed([it.pk for it in contents], [it.pk for it in styles]),
             ],
-            pixel_digests=pictures,
+            pixel_digests={key: it.pixel_sha256 for key, it in pictures.items()},
             axes=named(self.axes()),
             fixed=named(self.fixed_settings()),
+            focuses={key: it.focus for key, it in pictures.items()},
+            sizes={key: it.size for key, it in pictures.items()},
         )
         for start in {cell.settings.start for cell in cells}:
             if start.startswith("picture:") and start_picture(start) is None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
+from generation.engine.shapes import Size, focus_text
 from nstlab.core.access import Owned, visible
 from nstlab.core.storage import random_png_name
 
@@ -51,6 +53,19 @@ class SourceImage(Owned):
     consent = models.CharField(
         "people shown", max_length=10, choices=Consent, default=Consent.NOBODY
     )
+    focus_x = models.FloatField(
+        "focus across",
+        default=0.5,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Share of the width, from the left: 0 to 1.",
+    )
+    focus_y = models.FloatField(
+        "focus down",
+        default=0.5,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Share of the height, from the top: 0 to 1. Where a render is a "
+        "square cut out of this picture, the cut lies around this point.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -59,11 +74,25 @@ class SourceImage(Owned):
             models.CheckConstraint(
                 condition=Q(consent__in=["nobody", "given", "unknown"]),
                 name="source_image_consent_is_known",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(focus_x__range=(0, 1)) & Q(focus_y__range=(0, 1)),
+                name="source_image_focus_is_inside",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return self.width, self.height
+
+    @property
+    def focus(self) -> str:
+        """Where it is cut, as a render's setting has it."""
+        return focus_text(self.focus_x, self.focus_y)
 
     @classmethod
     def also_seen_by(cls, user: Any) -> Q:

@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 from generation.contact_sheet.contents import Names, read_sheet
 from generation.contact_sheet.layout import MOST_CELLS, level_text
 from generation.engine.factors import factor_label
+from generation.engine.shapes import cut, position
 from generation.models import Experiment, Render, SourceImage
 from generation.pages.sheet import MOST_COMPARED, ticked, to_sheet
 from nstlab.core.access import VIEW
@@ -53,9 +54,8 @@ def show(request: HttpRequest, experiment: Experiment) -> HttpResponse:
             (each, names.of(read.found.values(), places[each.pk]) or str(each))
             for each in shown
         ],
-        sources=_sources(shown),
-        # As the engine saw them, so that what lies at one place is at one place.
-        stretched=all(each.render_settings().fit == "square" for each in shown),
+        sources=[(*each, *_shape(shown, each[1])) for each in _sources(shown)],
+        shapes={each.render_settings().fit for each in shown},
         differing=differing,
         random_weights=any(each.random_weights for each in shown),
     )
@@ -66,6 +66,26 @@ def _sources(renders: list[Render]) -> list[tuple[str, SourceImage]]:
     contents = [("content image", each.content) for each in renders]
     styles = [("style image", each.style) for each in renders]
     return list(dict.fromkeys([*contents, *styles]))
+
+
+def _shape(renders: list[Render], image: SourceImage) -> tuple[str, str]:
+    """How the engine saw a picture, so that what lies at one place is at one place:
+    its fit and, of a cut one, its place as CSS writes it. As it is where renders
+    differ."""
+    seen = set()
+    for each in renders:
+        settings = each.render_settings()
+        for key, focus in (
+            (each.content_id, settings.content_focus),
+            (each.style_id, settings.style_focus),
+        ):
+            if key == image.pk:
+                seen.add((settings.fit, focus if settings.fit == "crop" else ""))
+    fit, focus = seen.pop() if len(seen) == 1 else ("aspect", "")
+    if not focus:
+        return fit, ""
+    x, y = position(image.size, cut(image.size, (1, 1), focus))
+    return fit, f"{x:.2%} {y:.2%}"
 
 
 def _settings_of(row: Render) -> dict[str, str]:

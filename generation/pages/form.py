@@ -3,6 +3,7 @@ from, and a forecast of what it would paint."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -11,6 +12,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
 from generation.engine.grid import ImpossibleGrid
+from generation.engine.shapes import Size
 from generation.experiments.forecast import (
     Forecast,
     NoRoom,
@@ -23,6 +25,8 @@ from generation.models import Experiment, Pair, SourceImage
 from generation.pictures.fields import PictureTiles
 from nstlab.core.access import ADD, CHANGE, may, visible
 from nstlab.core.pages import ask, find
+
+MOST_SIZES = 3  # told of the pictures that a grid paints
 
 
 def find_pictures(request: HttpRequest) -> HttpResponse:
@@ -91,8 +95,17 @@ def _facts(planned: Forecast) -> list[tuple[str, str]]:
             ("evaluations", f"{planned.evaluations:,}"),
             ("time", duration(planned.seconds / max(1, planned.workers))),
             ("pictures", f"up to {megabytes(planned.bytes)}"),
+            ("pixels", _sizes(planned.sizes)),
         ]
     return facts
+
+
+def _sizes(sizes: Sequence[Size]) -> str:
+    """A few of the sizes of pictures, and how many others there are."""
+    said = [f"{width} × {height}" for width, height in sizes[:MOST_SIZES]]
+    if more := len(sizes) - len(said):
+        said.append(f"{more:,} more")
+    return ", ".join(said)
 
 
 def _refusals(form: Any, formsets: list[Any]) -> list[str]:

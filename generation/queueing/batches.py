@@ -9,7 +9,13 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from generation.experiments.forecast import Rates, check_room, most_bytes
+from generation.experiments.forecast import (
+    Rates,
+    check_room,
+    most_bytes,
+    pixels,
+    sizes_of,
+)
 from generation.models import Batch, Experiment, Render, RenderQuerySet
 from generation.queueing.dispatch import dispatch
 from nstlab.core import jobs
@@ -52,8 +58,10 @@ def queue_experiment(experiment: Experiment) -> Queued:
     finished = {}
     if experiment.reuse:
         finished = Render.objects.finished([cell.digest for cell in new])
+    left = [cell for cell in new if cell.digest not in finished]
+    sizes = sizes_of(cell.content for cell in left)
     wanted = sum(
-        most_bytes(cell.settings.size**2) for cell in new if cell.digest not in finished
+        most_bytes(pixels(cell.settings, sizes[cell.content])) for cell in left
     )
     if wanted:
         check_room(wanted, experiment.owner)
@@ -85,9 +93,10 @@ def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Bat
     groups: list[list[Render]] = []
     seconds: list[float] = []
     rates, before = Rates(), None
+    sizes = sizes_of(render.content_id for render in renders)
     longest = settings.NSTLAB_BATCH_SECONDS
     for render in sorted(renders, key=_shared):
-        cost = rates.seconds(render.render_settings())
+        cost = rates.seconds(render.render_settings(), sizes[render.content_id])
         if _shared(render) != before or seconds[-1] + cost > longest:
             groups.append([])
             seconds.append(0.0)

@@ -30,7 +30,8 @@ def reproduce(render: Render) -> bool:
     """
     if render.status != Render.Status.DONE:
         return False
-    timeout = jobs.timeout_for(Rates().seconds(render.render_settings()))
+    seconds = Rates().seconds(render.render_settings(), render.content.size)
+    timeout = jobs.timeout_for(seconds)
     try:
         with transaction.atomic():
             row = Reproduction.objects.create(render=render)

@@ -95,6 +95,17 @@ def test_it_reads_settings_under_the_names_of_before() -> None:
     assert RenderSettings.from_dict(told).content_layer == (("conv2_1", 0.5),)
 
 
+def test_it_reads_requests_of_before_as_they_were_painted() -> None:
+    """Those of engine version 7 say `square`, and know of no focus."""
+    told = RenderSettings(alpha=1.0, fit="square").to_dict()
+    old = {name: told[name] for name in told if not name.endswith("_focus")}
+
+    again = RenderSettings.from_dict(json.loads(json.dumps(old)))
+    assert (again.fit, again.content_focus, again.style_focus) == (
+        "square", "0.5 0.5", "0.5 0.5",
+    )  # fmt: skip
+
+
 def test_it_refuses_a_setting_it_does_not_know() -> None:
     with pytest.raises(ValueError, match=r"no setting 'gamma'.*tv_weight"):
         RenderSettings.from_dict({"alpha": 1, "gamma": 2})

@@ -34,6 +34,7 @@ def form(experiment: Any, **changes: Any) -> dict[str, Any]:
         "objective": "paper",
         "seed": "0",
         "size": "32",
+        "fit": "square",
         "evaluations": "2",
         "pairs-TOTAL_FORMS": "1",
         "pairs-INITIAL_FORMS": "0",

@@ -80,9 +80,9 @@ def test_only_the_device_that_paints_now_counts(
     finish(make_experiment(evaluations=10), seconds=50.0, device="cpu")
     finish(make_experiment(name="GPU", evaluations=10), seconds=1.0, device="H200")
     rates = Rates()
-    settings = RenderSettings(alpha=1.0, size=32, evaluations=10)
+    settings = RenderSettings(alpha=1.0, size=32, fit="square", evaluations=10)
     assert rates.device == "H200"
-    assert rates.seconds(settings) == pytest.approx(1.0)
+    assert rates.seconds(settings, (48, 32)) == pytest.approx(1.0)
 
 
 class Slow(Gatys):

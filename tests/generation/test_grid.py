@@ -86,6 +86,8 @@ LEVELS: dict[str, list[Any]] = {
     "seed": [0, 1],
     "size": [64, 128],
     "fit": ["square", "aspect"],
+    "content_focus": ["0.5 0.5", "0.2 0.5"],
+    "style_focus": ["0.5 0.5", "0.2 0.5"],
     "style_scale": [0.5, 1.0],
     "resample": ["lanczos", "nearest"],
     "optimiser": ["lbfgs", "adam"],
@@ -108,6 +110,7 @@ def test_every_setting_of_the_engine_can_be_an_axis(
         "start": "blend",
         "optimiser": "adam",
         "objective": "paper",
+        "fit": "crop",
     }
     axes = overridden({"alpha": [1.0], "beta": [1.0]}, {setting: LEVELS[setting]})
     first, second = grid(fixed=fixed, **axes)

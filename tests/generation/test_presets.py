@@ -137,11 +137,11 @@ def test_the_same_settings_by_hand_have_the_same_digests(
         pairs=[PicturePair(PORTRAIT, NIGHT)],
         pixel_digests={file: image.pixel_sha256 for file, image in pictures.items()},
         axes={"content_layer": list(FIVE), "alpha_beta": [1e-3, 1e-2, 0.1, 0.25, 0.5]},
-        fixed={},
+        fixed={"fit": "square"},
     )
     assert [cell.digest for cell in made.cells()] == [cell.digest for cell in by_hand]
     assert by_hand[0].settings == RenderSettings(
-        content_layer=(("conv1_1", 1.0),), alpha=0.001
+        content_layer=(("conv1_1", 1.0),), alpha=0.001, fit="square"
     )
 
 

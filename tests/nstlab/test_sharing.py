@@ -96,7 +96,7 @@ def test_a_form_does_not_take_what_one_may_not_see(
     theirs = SourceImage.objects.all()[0]
     form = {
         "name": "Mine", "content_layer": ["conv2_1"], "alpha_beta": "0.1",
-        "tv_weight": "0", "size": 32, "evaluations": 2, "seed": 0,
+        "tv_weight": "0", "size": 32, "fit": "square", "evaluations": 2, "seed": 0,
         "pooling": "average", "start": "content", "weights": "random:0",
         "network": "vgg16", "objective": "paper", "contents": [theirs.pk],
         "pairs-TOTAL_FORMS": 1, "pairs-INITIAL_FORMS": 0,

@@ -11,12 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from generation.engine import shapes
 from generation.engine.errors import SettingsError
-from generation.engine.networks.architectures import least_side
 from generation.engine.pictures.files import pixel_sha256
-from generation.engine.settings import RenderSettings
-
-Size = tuple[int, int]  # width, height
+from generation.engine.settings import RenderSettings, check_shape
+from generation.engine.shapes import CENTRE, Size
 
 # How much of its contrast, around mid-grey, noise keeps where the search stays inside
 # 0-255: what is left of full noise is grain in the finished picture.
@@ -25,30 +24,21 @@ SOFT = 0.3
 
 def canvas_size(settings: RenderSettings, content: Image.Image, side: int) -> Size:
     """The generated picture's size when its (long) side is `side`."""
-    return _fitted(settings, content, side, "content")
+    return check_shape(settings, content.size, "content", side)
 
 
 def style_size(settings: RenderSettings, style: Image.Image, side: int) -> Size:
     """The size at which the style is read beside a canvas of side `side`."""
-    side = round(side * settings.style_scale)
-    return _fitted(settings, style, side, "style")
+    return check_shape(settings, style.size, "style", side)
 
 
-def _fitted(
-    settings: RenderSettings, picture: Image.Image, side: int, role: str
-) -> Size:
-    if settings.fit == "square":
-        return side, side
-    width, height = picture.size
-    longest = max(width, height)
-    size = round(width * side / longest), round(height * side / longest)
-    if min(size) < (needed := least_side(settings.layers)):
-        raise SettingsError(
-            "size",
-            f"size must be larger: the {role} picture of {width} × {height} becomes "
-            f"{size[0]} × {size[1]}, and the deepest layer needs {needed}.",
-        )
-    return size
+def seen(picture: Image.Image, settings: RenderSettings, focus: str) -> Image.Image:
+    """The part of a content or style picture that a render sees: all, or a square."""
+    return _cropped(picture, shapes.seen(settings.fit, picture.size, focus))
+
+
+def _cropped(picture: Image.Image, box: shapes.Box) -> Image.Image:
+    return picture if box == (0, 0, *picture.size) else picture.crop(box)
 
 
 def resized(picture: Image.Image, size: Size, resample: str) -> Image.Image:
@@ -85,6 +75,7 @@ def start_pixels(
 ) -> Tensor:
     """Where the render starts, in the shape of `content`.
 
+    A picture of another shape is cut to it, or squashed where `fit` is `square`.
     Noise is uniform in 0-255 from a CPU generator, whatever the device; where the
     search stays inside that range, at 30 % of its contrast around mid-grey.
     """
@@ -93,7 +84,7 @@ def start_pixels(
     if kind == "content":
         return content.clone()
     if kind == "style":
-        return to_tensor(resized(style, (width, height), settings.resample))
+        return _start(settings, style, (width, height), settings.style_focus)
     if kind == "picture":
         if picture is None or pixel_sha256(picture) != named:
             raise SettingsError(
@@ -101,7 +92,7 @@ def start_pixels(
                 f"start names a picture whose pixels have the sha256 {named}: "
                 "give that picture.",
             )
-        return to_tensor(resized(picture, (width, height), settings.resample))
+        return _start(settings, picture, (width, height), CENTRE)
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.rand(content.shape, generator=generator) * 255
     if settings.range == "inside":
@@ -111,6 +102,14 @@ def start_pixels(
     if kind == "blend":
         return settings.blend * noise + (1 - settings.blend) * content
     return noise
+
+
+def _start(
+    settings: RenderSettings, picture: Image.Image, size: Size, focus: str
+) -> Tensor:
+    if settings.fit != "square":
+        picture = _cropped(picture, shapes.cut(picture.size, size, focus))
+    return to_tensor(resized(picture, size, settings.resample))
 
 
 # Luma and two colour differences of ITU-R BT.601, on R'G'B'.
@@ -126,11 +125,13 @@ def grey(picture: Image.Image) -> Image.Image:
 def prepared(
     settings: RenderSettings, content: Image.Image, style: Image.Image
 ) -> tuple[Image.Image, Image.Image]:
-    """The two pictures as the colour setting has them painted.
+    """What of the two pictures is seen, as the colour setting has it painted.
 
     Gatys et al., *Preserving Color in Neural Artistic Style Transfer* (2016):
     section 4 (luminance only), section 3 (colour histogram matching).
     """
+    content = seen(content, settings, settings.content_focus)
+    style = seen(style, settings, settings.style_focus)
     if settings.colour == "free":
         return content, style
     pixels, reference = _flat(style), _flat(content)

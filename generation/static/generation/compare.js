@@ -36,6 +36,8 @@
         native: () => show(native() * Math.max(1, Math.ceil(1 / native()))),
     };
 
+    for (const cut of document.querySelectorAll("[data-place]"))
+        cut.style.objectPosition = cut.dataset.place;
     document.getElementById("zoom").hidden = false;
     document.getElementById("zoom").addEventListener("click", (event) => {
         const named = event.target.closest("[data-zoom]");

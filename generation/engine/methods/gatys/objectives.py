@@ -127,6 +127,7 @@ AS_PUBLISHED: dict[str, dict[str, object]] = {
         "alpha": 0.1,
         "tv_weight": 1.0,
         "size": 300,
+        "fit": "square",
         "resample": "nearest",
         "optimiser": "scipy",
         "evaluations": 240,
