@@ -7,8 +7,9 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.db.models import OuterRef, Q, QuerySet
-from django.forms import ModelForm
+from django.forms import ModelForm, NumberInput, Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html, format_html_join
@@ -159,6 +160,14 @@ class SourceImageAdmin(DeletesWholeMixin):
     search_fields = ["title", "credit", "licence", "sha256", "pixel_sha256"]
     list_per_page = 50
     readonly_fields = ["large", "size", "notes", "sha256", "pixel_sha256"]
+    formfield_overrides = {
+        models.FloatField: {
+            "widget": NumberInput(attrs={"min": 0, "max": 1, "step": "any"})
+        }
+    }
+
+    class Media:
+        js = [Script("generation/focus.js", defer=True)]
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -170,8 +179,8 @@ class SourceImageAdmin(DeletesWholeMixin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return UploadForm.Meta.fields
-        return ["large", "title", "credit", "licence", "consent", "size", "notes",
-                "sha256", "pixel_sha256"]  # fmt: skip
+        return ["large", ("focus_x", "focus_y"), "title", "credit", "licence",
+                "consent", "size", "notes", "sha256", "pixel_sha256"]  # fmt: skip
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.readonly_fields if obj else []
@@ -221,7 +230,12 @@ class SourceImageAdmin(DeletesWholeMixin):
     @admin.display(description="picture")
     def large(self, image: SourceImage) -> SafeString:
         url = reverse("generation:source_picture", args=[image.pk, "picture"])
-        return picture_tag(url, image.title)
+        return format_html(
+            '<span class="nst-focus" data-width="{}" data-height="{}">{}</span>',
+            image.width,
+            image.height,
+            picture_tag(url, image.title),
+        )
 
     @admin.display(description="size", ordering="width")
     def size(self, image: SourceImage) -> str:

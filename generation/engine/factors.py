@@ -394,7 +394,7 @@ _ROWS = (
         meaning="How a picture comes to its size: aspect ratio kept, a square cut "
         "around its focus, or squashed into a square",
         help="keep the aspect ratio, cut a square, or squash into one",
-        form_help="Of renders whose pictures are no squares.",
+        form_help="How a picture that is no square comes to its size.",
         choices=lambda: {
             "aspect": "aspect ratio kept",
             "crop": "square, cut around the focus",

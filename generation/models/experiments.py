@@ -120,7 +120,7 @@ class Experiment(Owned):
     network = models.CharField(max_length=10, **_asked("network"))
     seed = models.PositiveIntegerField(**_asked("seed"))
     size = models.PositiveIntegerField(**_asked("size"))
-    fit = models.CharField(max_length=10, **_asked("fit"))
+    fit = models.CharField("shape", max_length=10, **_asked("fit"))
     evaluations = models.PositiveIntegerField(
         validators=[MinValueValidator(1)], **_asked("evaluations")
     )
