@@ -183,8 +183,11 @@ def experiment(make_experiment: Callable[..., Any]) -> Any:
     return make_experiment()
 
 
-def put_on_wall(experiment: Any) -> list[Any]:
-    """Finish the experiment's renders without an engine: plain coloured pictures."""
+def put_on_wall(
+    experiment: Any, size: Callable[[Any], tuple[int, int]] = lambda _: (32, 32)
+) -> list[Any]:
+    """Finish the experiment's renders without an engine: plain coloured pictures, each
+    of the `size` that its render is to have."""
     from generation.engine.pictures.files import open_picture, pixel_sha256
     from generation.queueing.batches import queue_experiment
 
@@ -192,7 +195,7 @@ def put_on_wall(experiment: Any) -> list[Any]:
     renders = list(experiment.renders.all())
     for number, render in enumerate(renders):
         token = uuid.uuid4()
-        data = png((40 * number % 256, 90, 120), (32, 32))
+        data = png((40 * number % 256, 90, 120), size(render))
         assert render.begin(token=token, worker="test")
         assert render.finish(
             token=token,
@@ -203,6 +206,21 @@ def put_on_wall(experiment: Any) -> list[Any]:
             seconds=0.1,
         )
     return renders
+
+
+@pytest.fixture
+def two_shapes(make_experiment: Callable[..., Any]) -> Any:
+    """Two renders of 48 × 32 pixels and two of 32 × 48, done."""
+    from generation.pictures.source_images import add_source_image
+
+    experiment = make_experiment(fit="aspect", size=48)
+    standing, _ = add_source_image(
+        data=png((9, 99, 9), (32, 48)), title="Standing", owner=experiment.owner
+    )
+    experiment.contents.set([standing])
+    experiment.styles.set([experiment.pairs.get().style])
+    put_on_wall(experiment, lambda render: render.content.size)
+    return experiment
 
 
 @pytest.fixture

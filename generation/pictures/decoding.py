@@ -65,6 +65,7 @@ class DecodedPicture:
 def decode(
     source: bytes | File[bytes],
     *,
+    box: tuple[int, int, int, int] | None = None,
     size: tuple[int, int] | None = None,
     resample: str = "bicubic",
     small_side: int = 0,
@@ -72,11 +73,16 @@ def decode(
 ) -> DecodedPicture:
     """Decode a picture of the world, in little memory of this process.
 
-    With `size` it is resized; with `small_side` a PNG of no longer sides is made too.
-    Raises ImageRefused, or DecoderBusy after WAIT_SECONDS.
+    With `box` a part of it is cut out, with `size` that is resized; with `small_side` a
+    PNG of no longer sides is made too. Raises ImageRefused, or DecoderBusy after
+    WAIT_SECONDS.
     """
     wanted = Wanted(
-        size=size, resample=resample, small_side=small_side, min_side=min_side
+        box=box,
+        size=size,
+        resample=resample,
+        small_side=small_side,
+        min_side=min_side,
     )
     file = _plain(source)
     file.seek(0)

@@ -36,8 +36,10 @@ MOST_SECONDS = 40
 class Wanted:
     """The copies that are made of a picture besides its PNG."""
 
+    box: tuple[int, int, int, int] | None = None
+    """Left, top, right and bottom of the part to keep, first of all."""
     size: tuple[int, int] | None = None
-    """Width and height to resize it to, by the filter `resample`, first."""
+    """Width and height to resize it to, by the filter `resample`, then."""
     resample: str = "bicubic"
     small_side: int = 0
     """Longer side of a small copy; 0 makes none."""
@@ -65,6 +67,8 @@ def prepare(
     """
     opened = open_picture(source, min_side=wanted.min_side)
     image = opened.image
+    if wanted.box is not None:
+        image = image.crop(wanted.box)
     if wanted.size is not None and image.size != wanted.size:
         image = image.resize(wanted.size, Image.Resampling[wanted.resample.upper()])
     made = Made(
@@ -102,8 +106,12 @@ def main() -> None:
         limit(resource.RLIMIT_AS, asked["most_memory"])
     limit(resource.RLIMIT_CPU, MOST_SECONDS)
     limit(resource.RLIMIT_CORE, 0)
-    size = asked["wanted"].pop("size")
-    wanted = Wanted(size=tuple(size) if size else None, **asked["wanted"])
+    box, size = (asked["wanted"].pop(name) for name in ("box", "size"))
+    wanted = Wanted(
+        box=tuple(box) if box else None,
+        size=tuple(size) if size else None,
+        **asked["wanted"],
+    )
     try:
         with ExitStack() as written:
             png, small = (

@@ -17,6 +17,7 @@ from PIL import Image
 from generation.engine.factors import column_values
 from generation.engine.judged import kept_losses
 from generation.engine.pictures.files import is_bare_png, pixel_sha256, png_bytes
+from generation.engine.shapes import Box, Size, seen
 from generation.models import Render, SourceImage
 from generation.models.renders import SHARES
 from generation.pictures.decoding import DecodedPicture, DecoderBusy, decode
@@ -50,9 +51,9 @@ def left_to_copy(study: Study) -> int:
 def copy_pictures(study: Study, seconds: float | None = None) -> int:
     """Give the study its own copy of every finished render it is to show.
 
-    Methods with a reference get the content images too, at the pictures' size and
-    through the filter the renders used. Only in draft and pilot: what an open study
-    shows never changes.
+    Methods with a reference get the content images too, at the pictures' size, cut as
+    the renders saw them and through the filter they used. Only in draft and pilot: what
+    an open study shows never changes.
 
     With `seconds` it stops after about so many, one picture at least, and the next call
     goes on there, beside others if need be. Returns how many pictures are left. Raises
@@ -247,8 +248,9 @@ def _add_references(study: Study, end: float | None) -> None:
     for stimulus in _lacking_references(study).select_related("render__content"):
         if (render := stimulus.render) is not None:
             size = stimulus.width, stimulus.height
-            resample = render.render_settings().resample
-            reference = references.of(render.content, size, resample)
+            asked = render.render_settings()
+            box = seen(asked.fit, render.content.size, asked.content_focus)
+            reference = references.of(render.content, box, size, asked.resample)
             with transaction.atomic():
                 hold_unfrozen(study)
                 # Either may have been taken out in another tab by now.
@@ -260,23 +262,24 @@ def _add_references(study: Study, end: float | None) -> None:
 
 
 class _References:
-    """The content images of a study as stimuli, each size of each made once."""
+    """The content images of a study as stimuli, each part of each made once a size."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
         self._made: dict[tuple[Any, ...], Stimulus] = {}
 
-    def of(self, content: SourceImage, size: tuple[int, int], how: str) -> Stimulus:
-        key = content.pk, size, how
+    def of(self, content: SourceImage, box: Box, size: Size, how: str) -> Stimulus:
+        """The part `box` of a content image, at `size`, through the filter `how`."""
+        key = content.pk, box, size, how
         if key not in self._made:
-            self._made[key] = self._find_or_make(content, size, how)
+            self._made[key] = self._find_or_make(content, box, size, how)
         return self._made[key]
 
     def _find_or_make(
-        self, content: SourceImage, size: tuple[int, int], how: str
+        self, content: SourceImage, box: Box, size: Size, how: str
     ) -> Stimulus:
         with _reading(f"The content image “{content}”"), content.picture.open() as file:
-            decoded = decode(file, size=size, resample=how)
+            decoded = decode(file, box=box, size=size, resample=how)
         reference = Stimulus(
             study=self._study, is_reference=True, parameters={"content": content.title}
         )

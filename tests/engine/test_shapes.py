@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from generation.engine.errors import SettingsError
+from generation.engine.errors import Cancelled, SettingsError
 from generation.engine.networks.vgg import Network
 from generation.engine.painter import Painter, render
 from generation.engine.pictures.canvas import start_pixels, to_tensor
@@ -120,3 +121,24 @@ def test_pictures_of_different_shapes_share_a_batch(network: Network) -> None:
         size = (48, 48) if request.settings.fit == "crop" else asked[index][1]
         assert among.image.size == size
         assert among.pixel_sha256 == alone.pixel_sha256
+
+
+def test_a_picture_that_is_no_square_goes_on_from_its_checkpoint(
+    network: Network, tmp_path: Path
+) -> None:
+    asked = settings(fit="aspect", size=48, evaluations=6, pyramid=2)
+    pictures = picture(1, *LYING), picture(2, *STANDING)
+    whole = render(asked, *pictures, network=network)
+    file = tmp_path / "half.pt"
+    with pytest.raises(Cancelled):
+        render(
+            asked,
+            *pictures,
+            network=network,
+            checkpoint=file,
+            checkpoint_seconds=0,
+            should_stop=file.exists,
+        )
+    resumed = render(asked, *pictures, network=network, checkpoint=file)
+    assert resumed.image.size == LYING
+    assert resumed.pixel_sha256 == whole.pixel_sha256

@@ -136,6 +136,10 @@ def test_apart_and_here_a_picture_is_the_same(
     resized = decode(file.getvalue(), size=(20, 20), resample="lanczos")
     with Image.open(resized.png) as found:
         assert found.size == (20, 20)
+    part = decode(file.getvalue(), box=(10, 0, 50, 40))
+    with Image.open(part.png) as found:
+        whole = open_picture(file.getvalue()).image
+        assert pixel_sha256(found) == pixel_sha256(whole.crop((10, 0, 50, 40)))
 
 
 def test_what_is_no_picture_is_refused_apart_with_the_same_sentence() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from generation.engine.grid import ImpossibleGrid
 from generation.experiments.forecast import forecast, most_bytes, promised_bytes
 from generation.models import Batch, Render, SourceImage
 from generation.pictures.source_images import add_source_image
+from generation.queueing import leases
 from generation.queueing.batches import queue_experiment
 from generation.queueing.tasks import render_batch
 from tests.conftest import png, put_on_wall
@@ -128,3 +130,51 @@ def test_a_batch_paints_each_picture_in_its_own_shape(
         ("Red", "aspect"): (48, 32), ("Red", "crop"): (48, 48),
         ("Standing", "aspect"): (32, 48), ("Standing", "crop"): (48, 48),
     }  # fmt: skip
+
+
+def compared(logged_in: Any, experiment: Any) -> str:
+    keys = experiment.renders.order_by("pk").values_list("pk", flat=True)[:2]
+    query = "&".join(f"render={key}" for key in keys)
+    address = f"/admin/generation/experiment/{experiment.pk}/compare/?{query}"
+    return str(logged_in.get(address).content.decode())
+
+
+def test_sources_are_compared_as_they_were_seen(
+    logged_in: Any, make_experiment: Callable[..., Any], queues: None
+) -> None:
+    kept = make_experiment(fit="aspect")
+    put_on_wall(kept)
+    page = compared(logged_in, kept)
+    assert "nst-stretched" not in page
+    assert "nst-cut" not in page
+    cut = make_experiment(name="Cut", fit="crop")
+    content = cut.pairs.get().content
+    SourceImage.objects.filter(pk=content.pk).update(focus_x=0.4)
+    put_on_wall(cut)
+    SourceImage.objects.filter(pk=content.pk).update(focus_x=1)
+    page = compared(logged_in, cut)
+    assert page.count("nst-view nst-cut") == 2
+    # 3 of 16 pixels that the square could be moved by: where it was cut, not where now.
+    assert 'data-place="18.75% 50.00%"' in page
+    assert "Cut to the square that was painted." in page
+
+
+def test_a_sheet_as_a_picture_has_room_for_every_shape(
+    logged_in: Any, two_shapes: Any
+) -> None:
+    address = f"/admin/generation/experiment/{two_shapes.pk}/sheet/"
+    assert logged_in.get(address).status_code == 200
+    exports = re.findall(
+        r'href="([^"]*png[^"]*)"', logged_in.get(address).content.decode()
+    )
+    assert exports
+    sheet = b"".join(logged_in.get(exports[-1].replace("&amp;", "&")))
+    with Image.open(io.BytesIO(sheet)) as figure:
+        found = {pixel for _, pixel in figure.convert("RGB").getcolors(2**24)}
+    assert {(40 * number, 90, 120) for number in range(4)} <= found
+
+
+def test_a_preview_keeps_its_shape() -> None:
+    jpeg = leases._small_jpeg(Image.new("RGB", (600, 400)))
+    with Image.open(io.BytesIO(jpeg)) as preview:
+        assert preview.size == (256, 171)

@@ -10,7 +10,8 @@ from django.core.files.storage import default_storage
 from PIL import Image
 
 from analysis.preregistration.plan import factors_of
-from generation.models import Render
+from generation.engine.pictures.files import pixel_sha256
+from generation.models import Render, SourceImage
 from survey.models import Study
 from survey.refusals import CannotOpen
 from survey.studies import copying, lifecycle
@@ -163,6 +164,37 @@ def test_every_picture_gets_its_reference_a_piece_at_a_time(draft: Study) -> Non
         it.reference is None for it in draft.stimuli.filter(is_reference=False)
     } == {False}
     assert draft.stimuli.filter(is_reference=True).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fit", "size", "box"),
+    [
+        ("aspect", (48, 32), (0, 0, 48, 32)),
+        ("crop", (32, 32), (0, 0, 32, 32)),
+        ("square", (32, 32), (0, 0, 48, 32)),
+    ],
+)
+def test_a_reference_is_cut_or_squashed_as_its_renders_are(
+    make_experiment: Any, fit: str, size: tuple[int, int], box: tuple[int, ...]
+) -> None:
+    experiment = make_experiment(fit=fit, size=size[0])
+    content = experiment.pairs.get().content
+    SourceImage.objects.filter(pk=content.pk).update(focus_x=0.1)
+    renders = put_on_wall(experiment, lambda _: size)
+    SourceImage.objects.filter(pk=content.pk).update(focus_x=0.9)
+    study = Study.objects.create(
+        title="S", experiment=experiment, owner=experiment.owner, method="dcr",
+        controller="x", contact="y", ethics_reference="z",
+    )  # fmt: skip
+    assert copying.copy_pictures(study) == 0
+    shown = study.stimuli.filter(is_reference=False)
+    assert {(it.width, it.height) for it in shown} == {size}
+    reference = study.stimuli.get(is_reference=True)
+    assert {it.reference for it in shown} == {reference}
+    with Image.open(content.picture.path) as whole:
+        seen = whole.crop(box).resize(size, Image.Resampling.LANCZOS)
+    assert reference.pixel_sha256 == pixel_sha256(seen)
+    assert renders[0].render_settings().fit == fit
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_stops_the_opening(
