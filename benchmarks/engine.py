@@ -2,13 +2,11 @@
 
     python -m benchmarks.engine --size 256 --size 300 \
         [--pystiche DIR] [--crowsonkb DIR] [--neural-style-pt DIR]
-    python -m benchmarks.engine --pyramid --size 256 --size 300   (to equal loss)
+    python -m benchmarks.engine --pyramid --size 256 --size 300 \\
+        [--weights FILE --pictures DIR --alpha 1e-4]   (to equal loss)
     python -m benchmarks.engine --grid                     (Experiment 1 on a GPU)
     python -m benchmarks.engine --grid --device cpu --size 16 --evaluations 2
                                                            (whether that runs, no more)
-    python -m benchmarks.engine --inside --before CHECKOUT --pictures DIR \\
-        --weights FILE --size 96 --size 200   (pictures as people see them: an earlier
-            commit's and this one's, and where SciPy ends within the same bounds)
 
 Every engine runs in a process of its own, on the same seeded random weights (good for
 time and memory, and for nothing else), the same two pictures, VGG-16 with the paper's
@@ -26,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -34,7 +33,6 @@ import tempfile
 import time
 import types
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -359,224 +357,106 @@ def time_to_equal_loss(options: argparse.Namespace) -> None:
     Where a search from noise ends is partly luck: the loss to be reached is the median
     over seeds, and so are the costs: processor seconds, and what a machine that is at
     times slower cannot change, evaluations of the finest size, a smaller one counted by
-    its share of the pixels. Both kinds are painted by turns.
+    its share of the pixels. Losses are those of pictures of 8 bits: as the search stays
+    inside their range only rounding parts the two, by no more than is printed. With
+    `--weights` the trained network looks at photos and paintings; else seeded random
+    weights do, of which α = 2e-5 paints something.
     """
     from skimage import data
 
+    from generation.engine.judged import ratio
     from generation.engine.painter import Painter
+    from generation.engine.request import Progress
     from generation.engine.settings import RenderSettings
 
+    class Reached(Exception):
+        pass
+
     torch.set_num_threads(options.threads)
+    wanted: dict[str, Any] = {"weights": "random:0", "pooling": "average"}
+    if options.weights:
+        from benchmarks.inside import PAIRS, trained
+
+        spec, network, state = trained(options.weights)
+        wanted = {"weights": spec, "network": network}
+        folder = Path(options.pictures)
+        pairs = {
+            name: [Image.open(folder / each).convert("RGB") for each in PAIRS[name]]
+            for name in PAIRS
+            if options.pair in (None, name)
+        }
+    else:
+        pairs = {
+            " × ".join(names): [Image.fromarray(getattr(data, it)()) for it in names]
+            for names in (("astronaut", "retina"), ("chelsea", "coffee"))
+        }
     print(
         f"{BUDGET} evaluations, {options.seeds} seeds, {options.levels} levels; CPU s"
     )
     print(
         "| size | pair | α | loss (seeds apart) | single scale | pyramid | ratio "
-        "| in evaluations | ratio |"
+        "| in evaluations | ratio | rounding |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     with Painter() as painter:
+        if options.weights:
+            painter.states[spec] = state
 
         def run(
-            names: tuple[str, str], levels: int, **wanted: Any
-        ) -> list[tuple[float, float, float]]:
-            """By evaluation: the lowest loss on the finest level so far, the processor
-            seconds and the evaluations of the finest size it took."""
-            clock = Clock()
+            pair: list[Image.Image], levels: int, aim: float, **given: Any
+        ) -> tuple[float, float, float, float]:
+            """The lowest loss on the finest level, the processor seconds and the
+            evaluations of the finest size until it was no higher than `aim`, and by
+            how much of it rounding raised it if the search came to its end."""
             settings = RenderSettings(
-                weights="random:0",
-                pooling="average",
-                pyramid=levels,
-                evaluations=BUDGET,
-                **wanted,
+                pyramid=levels, fit="square", evaluations=BUDGET, **wanted, **given
             )
-            painted = painter.render(
-                settings,
-                *(Image.fromarray(getattr(data, name)()) for name in names),
-                on_progress=clock,
-            )
-            totals = [
-                np.inf
-                if row["level"] != levels or row["total"] is None
-                else row["total"]
-                for row in painted.curve
-            ]
-            spent = [cpu - clock.ticks[0][1] for _, cpu in clock.ticks[1:]]
-            sizes = [settings.level_size(row["level"] - 1) for row in painted.curve]
-            counted = np.cumsum([(size / settings.size) ** 2 for size in sizes])
-            lowest = np.minimum.accumulate(totals)
-            return list(zip(lowest, spent, counted, strict=True))
+            began, lowest, counted = time.process_time(), np.inf, 0.0
+            coarser = [settings.level_evaluations(level) for level in range(levels)]
+            ends = np.cumsum(coarser)
+
+            def watch(progress: Progress) -> None:
+                nonlocal lowest, counted
+                level = int(np.searchsorted(ends, progress.evaluations))
+                counted += (settings.level_size(level) / settings.size) ** 2
+                if level == levels - 1 and math.isfinite(progress.total):
+                    lowest = min(lowest, progress.total)
+                if lowest <= aim:
+                    raise Reached
+
+            rounding = 0.0
+            try:
+                painted = painter.render(settings, *pair, on_progress=watch)
+                rounding = (ratio(painted.losses) or 0.0) - 1
+                if levels > 1:
+                    return lowest, np.inf, np.inf, rounding
+            except Reached:
+                pass
+            return lowest, time.process_time() - began, counted, rounding
 
         for size in options.size:
-            for names in (("astronaut", "retina"), ("chelsea", "coffee")):
+            for name, pair in pairs.items():
                 seeds = [
                     {"alpha": options.alpha, "size": size, "seed": seed}
                     for seed in range(options.seeds)
                 ]
-                single, coarse_to_fine = [], []
-                for each in seeds:
-                    single.append(run(names, 1, **each))
-                    coarse_to_fine.append(run(names, options.levels, **each))
-                ends = [course[-1][0] for course in single]
+                single = [run(pair, 1, -np.inf, **each) for each in seeds]
+                ends = [end for end, *_ in single]
                 aim = median(ends)
-                never = (aim, np.inf, np.inf)
-                reached = [
-                    next((it for it in course if it[0] <= aim), never)
-                    for course in coarse_to_fine
-                ]
+                reached = [run(pair, options.levels, aim, **each) for each in seeds]
                 apart = (max(ends) - min(ends)) / aim
-                whole = median(course[-1][1] for course in single)
+                whole = median(cpu for _, cpu, *_ in single)
                 cost, count = (median(it[at] for it in reached) for at in (1, 2))
                 counts = ", ".join(f"{it[2]:.0f}" for it in reached)
+                rounding = max(it[3] for it in single)
                 print(
-                    f"| {size} | {' × '.join(names)} | {options.alpha:g} "
+                    f"| {size} | {name} | {options.alpha:g} "
                     f"| {aim:.1f} ({apart:.1%}) | {whole:.0f} s "
                     f"| {cost:.0f} s | {cost / whole:.2f} "
-                    f"| {counts} of {BUDGET} | {count / BUDGET:.2f} |",
+                    f"| {counts} of {BUDGET} | {count / BUDGET:.2f} "
+                    f"| {rounding:+.2%} |",
                     flush=True,
                 )
-
-
-# Contents and styles as `--pictures` has them: those of the paper.
-PAIRS = {
-    "cat × wave": ("content/cat.jpg", "style/wave.jpg"),
-    "Yosemite × Scream": ("content/yosemite.jpg", "style/scream.jpg"),
-    "portrait × night": ("content/portrait.jpg", "style/starry_night.jpg"),
-    "violets × Marilyn": ("content/violets.jpg", "style/marilyn.jpg"),
-}
-ALPHAS = (1e-5, 1e-4, 1e-3)
-
-
-def inside(options: argparse.Namespace) -> None:
-    """Objectives of finished pictures of 8 bits, `paper`, content at conv3_1.
-
-    Both states paint by their own command line with their own defaults. SciPy's
-    L-BFGS-B has the bounds 0 and 255 and this state's start. All are judged by one
-    float32 evaluation of the picture that was written.
-    """
-    from generation.engine.networks.state_dicts import open_file
-    from generation.engine.networks.weights import named_with_input
-    from generation.engine.painter import Painter
-    from generation.engine.pictures.canvas import start_pixels, to_image, to_tensor
-    from generation.engine.settings import RenderSettings
-
-    torch.set_num_threads(options.threads)
-    folder = Path(options.pictures).resolve()
-    weights = Path(options.weights).resolve()
-    spec, network_name, state = open_file(weights)
-    spec, _ = named_with_input(spec)
-    states = {"before": Path(options.before).resolve(), "now": Path.cwd()}
-    chosen = [name for name in PAIRS if options.pair in (None, name)]
-    print(f"{options.evaluations} evaluations, load average {os.getloadavg()[0]:.1f}")
-    print("| start | size | α | pair | now / before | now / SciPy |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    found: dict[tuple[str, float], list[tuple[float, float]]] = {}
-    with Painter() as painter, tempfile.TemporaryDirectory() as made:
-        painter.states[spec] = state
-        for start in options.start or ["noise", "content"]:
-            for size in options.size:
-                for alpha in options.only_alpha or ALPHAS:
-                    for name in chosen:
-                        files = [folder / each for each in PAIRS[name]]
-                        content, style = (
-                            Image.open(each).convert("RGB") for each in files
-                        )
-                        settings = RenderSettings(
-                            alpha=alpha,
-                            weights=spec,
-                            network=network_name,
-                            start=start,
-                            size=size,
-                            evaluations=options.evaluations,
-                        )
-                        network = painter.network(settings)
-                        cell, seen = painter.cell(
-                            settings, network, content, style, size
-                        )
-                        problem = settings.how.problem([cell], network)
-
-                        def judged(picture: Image.Image, it: Any = problem) -> float:
-                            with torch.no_grad():
-                                value: float = it.terms(to_tensor(picture))[0, 0].item()
-                            return value
-
-                        ends = {}
-                        for when, checkout in states.items():
-                            out = Path(made) / f"{when}.png"
-                            _painted_by(checkout, out, files, weights, settings)
-                            with Image.open(out) as picture:
-                                ends[when] = judged(picture.convert("RGB"))
-                        first = start_pixels(settings, seen, style, None)
-                        scipys = judged(
-                            to_image(_bounded(problem, first, options.evaluations))
-                        )
-                        ratios = ends["now"] / ends["before"], ends["now"] / scipys
-                        found.setdefault((start, alpha), []).append(ratios)
-                        print(
-                            f"| {start} | {size} | {alpha:g} | {name} "
-                            f"| {ratios[0]:.3f} | {ratios[1]:.3f} |",
-                            flush=True,
-                        )
-    print("\n| start | α | now / before: median, worst | now / SciPy ≤ 1.02 |")
-    print("| --- | --- | --- | --- |")
-    for (start, alpha), rows in found.items():
-        before, scipy = zip(*rows, strict=True)
-        near = sum(each <= 1.02 for each in scipy)
-        print(
-            f"| {start} | {alpha:g} | {median(before):.3f}, {max(before):.3f} "
-            f"| {near} of {len(rows)} |"
-        )
-
-
-def _painted_by(
-    checkout: Path, out: Path, files: list[Path], weights: Path, settings: Any
-) -> None:
-    """Have a state's command line paint, with what it starts from by default."""
-    command = [str(checkout / ".venv/bin/python"), "-m", "generation.engine", "render"]
-    command += ["--content", str(files[0]), "--style", str(files[1])]
-    command += ["--out", str(out), "--weights", str(weights), "--device", "cpu"]
-    for name in ("alpha", "start", "size", "evaluations"):
-        command += [f"--{name}", str(getattr(settings, name))]
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        command, cwd=checkout, env=os.environ | threads, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise SystemExit(f"{checkout}: {done.stderr[-800:]}")
-
-
-def _bounded(problem: Any, start: torch.Tensor, evaluations: int) -> torch.Tensor:
-    """The best of SciPy's L-BFGS-B within 0-255, in one run with its own settings."""
-    from scipy.optimize import fmin_l_bfgs_b
-
-    tried: list[float] = []
-    best = start
-
-    class Spent(Exception):
-        pass
-
-    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal best
-        if len(tried) == evaluations:
-            raise Spent
-        point = torch.from_numpy(x).float().view_as(start)
-        terms, gradient = problem.evaluate(point)
-        loss = terms[0, 0].item()
-        if loss < min(tried, default=np.inf):
-            best = point
-        tried.append(loss)
-        return loss, gradient.double().numpy().ravel()
-
-    bounds = [(0.0, 255.0)] * start.numel()
-    with suppress(Spent):
-        fmin_l_bfgs_b(
-            function,
-            start.double().numpy().ravel(),
-            bounds=bounds,
-            maxfun=10**6,
-            maxiter=10**6,
-        )
-    return best
 
 
 # What Experiment 1 asks of the network: 25 cells, 240 evaluations, 300 x 300.
@@ -703,9 +583,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--size", type=int, action="append")
-    parser.add_argument(
-        "--evaluations", type=int, help="[12; 240, 120: --grid, --inside]"
-    )
+    parser.add_argument("--evaluations", type=int, help="[12; 240: --grid]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     for peer in ("pystiche", "crowsonkb", "neural-style-pt"):
@@ -714,29 +592,21 @@ def main() -> None:
     parser.add_argument("--levels", type=int, default=5, help="of the pyramid")
     parser.add_argument("--alpha", type=float, default=2e-5, help="of its objective")
     parser.add_argument("--seeds", type=int, default=3, help="of its noise")
-    parser.add_argument("--inside", action="store_true")
-    parser.add_argument("--before", metavar="DIR", help="of --inside: another state")
-    parser.add_argument("--pictures", metavar="DIR", help="its content/ and style/")
-    parser.add_argument("--weights", metavar="FILE", help="its trained network")
-    parser.add_argument("--pair", choices=PAIRS, help="one of its pairs alone")
-    parser.add_argument("--start", action="append", choices=("noise", "content"))
-    parser.add_argument("--only-alpha", type=float, action="append")
+    parser.add_argument("--pictures", metavar="DIR", help="of the pyramid: the paper's")
+    parser.add_argument("--weights", metavar="FILE", help="trained network")
+    parser.add_argument("--pair", help="of these pictures, one pair alone")
     parser.add_argument("--grid", action="store_true")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     for hidden in ("--run", "--folder", "--checkout"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.size = options.size or [256, 300]
-    usual = 240 if options.grid else 120 if options.inside else 12
+    usual = 240 if options.grid else 12
     options.evaluations = options.evaluations or usual
     if options.run:
         measure(options)
     elif options.pyramid:
         time_to_equal_loss(options)
-    elif options.inside:
-        if not (options.before and options.pictures and options.weights):
-            parser.error("--inside needs --before, --pictures and --weights")
-        inside(options)
     elif options.grid:
         grid(options)
     else:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from generation.engine.judged import SEEN
+
 WIDTH, HEIGHT = 640, 280
 LEFT, RIGHT, TOP, BOTTOM = 56, 70, 12, 36
 # More points than pixels across show nothing more.
@@ -60,10 +62,10 @@ def chart(curve: Sequence[Mapping[str, Any]], weights: Mapping[str, float]) -> C
     step = max(1, -(-len(curve) // MOST_POINTS))
     rows = [*curve[::step]] + ([curve[-1]] if (len(curve) - 1) % step else [])
     series: dict[str, list[tuple[float, float]]] = {}
-    for name, weight in {"total": 1.0, **weights}.items():
+    for name, weight in {"total": 1.0, **weights, SEEN: 1.0}.items():
         points = [
             (float(row["evaluation"]), weight * float(row[name]))
-            for row in rows
+            for row in (curve if name == SEEN else rows)  # it is in few of them
             if row.get(name) is not None and weight * float(row[name]) > 0
         ]
         if points:

@@ -10,6 +10,9 @@ from generation.engine.settings import RenderSettings
 # The search's losses and the finished picture's, each by term with its `total`.
 Losses = Mapping[str, Mapping[str, float | None]]
 
+# In the rows of a free search's curve that have it: the total of the picture of 8 bits.
+SEEN = "picture"
+
 # A picture with so much more than its search reported is another picture.
 MOST_OFF = 1.05
 

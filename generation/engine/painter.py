@@ -29,7 +29,7 @@ from generation.engine.errors import (
     NotFinite,
     SettingsError,
 )
-from generation.engine.judged import warning
+from generation.engine.judged import SEEN, warning
 from generation.engine.networks.state_dicts import StateDict
 from generation.engine.networks.vgg import Network
 from generation.engine.networks.weights import expects, is_random, state_dict
@@ -53,6 +53,8 @@ from generation.engine.settings import RenderSettings
 
 DTYPES = {"float64": torch.float64, "bf16": torch.bfloat16}
 TARGET_BYTES = 512 * 2**20
+# About how often the pictures of a free search are judged as they would be seen.
+LOOKS = 12
 
 
 def render(
@@ -458,6 +460,8 @@ class _Painting:
         if total < self.best_loss:
             self.best, self.best_loss = self.last.clone(), total
             self.best_evaluation = len(self.curve)
+        if math.isfinite(total) and self._is_looked_at():
+            self.curve[-1][SEEN] = self._worth(self._picture(self.last))["total"]
         if self.on_progress is not None:
             self.on_progress(
                 Progress(
@@ -469,6 +473,18 @@ class _Painting:
                     picture=partial(self._picture, self.last),
                 )
             )
+
+    def _is_looked_at(self) -> bool:
+        """Whether the picture of the latest evaluation is judged as it would be seen:
+        of a free search about `LOOKS` times, on the pyramid's finest level."""
+        settings = self.request.settings
+        if settings.range != "free" or self.coarse:
+            return False
+        evaluations = settings.level_evaluations(self.level)
+        spent = len(self.curve) - self.level_first
+        every = -(-evaluations // LOOKS)
+        due = spent % every == 0 or spent == evaluations
+        return due and self.level + 1 == settings.pyramid
 
     def settle(self) -> None:
         """Go to the next level when this one is done; write a checkpoint when due."""
@@ -538,19 +554,20 @@ class _Painting:
 
     def _judged(self, image: Image.Image) -> dict[str, dict[str, float | None]]:
         """The losses of the best iterate, and of the picture of 8 bits made of it."""
-        settings, network = self.request.settings, self.network
-        names = ("total", *settings.how.terms)
         best = self.curve[self.best_evaluation - 1]
+        seen = self._worth(image)
+        return {"search": {name: best[name] for name in seen}, "picture": seen}
+
+    def _worth(self, image: Image.Image) -> dict[str, float | None]:
+        """The total and every term of a picture of 8 bits."""
+        settings, network = self.request.settings, self.network
         # Whose colours are the content's was searched for in grey.
         seen = grey(image) if settings.colour == "luminance" else image
         pixels = upload(to_tensor(seen), network.device).to(network.term_dtype)
         problem = settings.how.problem([self.cell], network)
         with torch.no_grad():
             values = problem.terms(pixels)[0].tolist()
-        return {
-            "search": {name: best[name] for name in names},
-            "picture": _finite(dict(zip(names, values, strict=True))),
-        }
+        return _finite(dict(zip(("total", *settings.how.terms), values, strict=True)))
 
     def settled(self) -> Painted | EngineError:
         try:

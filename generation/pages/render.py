@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from generation.access import QUEUE
 from generation.contact_sheet.contents import read_sheet
-from generation.engine.judged import ratio, warning
+from generation.engine.judged import MOST_OFF, belongs, ratio, warning
 from generation.loss_chart import chart
 from generation.models import Experiment, Render
 from generation.pages.queue import record_of_each
@@ -39,7 +39,8 @@ def about_render(request: HttpRequest, row: Render) -> dict[str, Any]:
     if settings.balance is not None:
         settings = settings.with_alpha(row.alpha or 0.0)
     weights = settings.how.weights_of_terms(settings)
-    last = row.curve[-1] if row.curve else {}
+    # Of a picture painted before it was judged: the end of its search.
+    ended = row.losses.get("picture") or (row.curve[-1] if row.curve else {})
     off = ratio(row.losses)
     shared_with = list(seen[:10])
     return {
@@ -47,16 +48,16 @@ def about_render(request: HttpRequest, row: Render) -> dict[str, Any]:
         "after": after,
         "query": read.query,
         "chart": chart(row.curve, weights),
-        "last": {
+        "ended": {
             name: f"{value:.4g}"
             for name in ("total", *weights)
-            if (value := last.get(name)) is not None
+            if (value := ended.get(name)) is not None
         },
-        "judged": off
+        "searched": off
         and {
-            "search": f"{row.losses['search']['total']:.4g}",
-            "picture": f"{row.losses['picture']['total']:.4g}",
+            "total": f"{row.losses['search']['total']:.4g}",
             "ratio": f"{off:.3f}" if off < 1.1 else f"{off:.2f}",
+            "is_published": belongs(settings) and off > MOST_OFF,
         },
         "off": warning(settings, row.losses),
         "shared_with": shared_with,

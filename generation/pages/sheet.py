@@ -40,6 +40,7 @@ from generation.contact_sheet.figure import (
     write_png,
 )
 from generation.contact_sheet.layout import MOST_CELLS, Block
+from generation.engine.judged import ratio, warning
 from generation.engine.settings import RenderSettings
 from generation.experiments.forecast import Rates, duration
 from generation.models import Experiment, Render
@@ -83,8 +84,22 @@ def show(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         open=",".join(open_ones),
         may_queue=may(request.user, QUEUE, experiment),
         most_compared=MOST_COMPARED,
+        cut=_cut(read.layout.shown(blocks)),
         **_progress(experiment),
     )
+
+
+def _cut(keys: list[int]) -> dict[str, Any]:
+    """How many of these renders were cut to another picture than was searched for, and
+    the worst of them; those whose convention was published so do not count."""
+    # `range` by itself is a lookup of Django's.
+    free = {"settings__range__exact": "free", "status": "done", "pk__in": keys}
+    ratios = [
+        ratio(render.losses) or 0.0
+        for render in Render.objects.filter(**free).only("settings", "losses")
+        if warning(render.render_settings(), render.losses)
+    ]
+    return {"count": len(ratios), "worst": f"{max(ratios, default=0):.2f}"}
 
 
 def _chosen_page(request: HttpRequest, read: Sheet) -> tuple[int, list[Block]]:

@@ -124,6 +124,20 @@ def test_it_stores_what_its_picture_of_8_bits_is_worth(
     assert off is not None and (colour != "free" or off < 1.02)
 
 
+def test_the_curve_of_a_free_search_says_what_would_be_seen(network: Network) -> None:
+    content, style = picture(1), picture(2)
+    asked = settings(range="free", pyramid=2, evaluations=45)
+    painted = render(asked, content, style, network=network)
+    looked = [row["evaluation"] for row in painted.curve if judged.SEEN in row]
+    assert looked == [*range(18, 46, 3)]  # the finest level's, from 16 on
+    cell, _ = Painter().cell(asked, network, content, style, 32)
+    terms = Problem([cell], network).terms(to_tensor(painted.last))[0]
+    assert painted.curve[-1][judged.SEEN] == pytest.approx(terms[0].item())
+
+    kept_inside = render(settings(), content, style, network=network)
+    assert not any(judged.SEEN in row for row in kept_inside.curve)
+
+
 def test_a_picture_that_was_cut_is_warned_of_unless_its_source_cut_it(
     network: Network,
 ) -> None:

@@ -33,6 +33,7 @@ from generation.engine.cli.options import (
 from generation.engine.errors import EngineError, SettingsError
 from generation.engine.factors import column_values
 from generation.engine.grid import combinations, read_layers
+from generation.engine.judged import warning
 from generation.engine.pictures.files import pixel_sha256
 from generation.engine.settings import RenderSettings, request_digest
 from nstlab.core import old_names
@@ -131,6 +132,8 @@ def run(options: argparse.Namespace) -> int:
             if isinstance(result, Exception):
                 raise result
             write(path, cell.settings, result, cell.files)
+            if off := warning(cell.settings, result.losses):
+                print(f"{path.name}: {off}", file=sys.stderr)
         except Exception as error:  # the others are painted nevertheless
             failed += 1
             reason = str(error) or type(error).__name__
