@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import segno
@@ -13,13 +13,15 @@ from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.db.models import OuterRef, ProtectedError, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import ngettext
 
 from generation.engine.factors import FACTORS
 from nstlab.core import history
-from nstlab.core.access import CHANGE, VIEW, may
+from nstlab.core.access import CHANGE, DELETE, VIEW, may
 from nstlab.core.admin import (
     OwnedAdmin,
     ReadOnlyAdmin,
@@ -88,11 +90,34 @@ class TranslationInline(FrozenWithStudyMixin, admin.StackedInline):
     classes = ["collapse"]
 
 
+class ArchivedFilter(admin.SimpleListFilter):
+    """Archived studies are only in the list when they are asked for."""
+
+    title = "archive"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Archived"), ("all", "Both")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """With “not archived” in the place of “all”, for it is chosen by itself."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "Not archived"}
+        yield from others
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Study]
+    ) -> QuerySet[Study]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(archived_at__isnull=self.value() != "yes")
+
+
 @admin.register(Study)
 class StudyAdmin(OwnedAdmin):
     list_display = ["title", "version", "state", "method", "pictures", "finished",
                     "link", "created_at"]  # fmt: skip
-    list_filter = ["state", "method"]
+    list_filter = [ArchivedFilter, "state", "method"]
     search_fields = ["title", "slug"]
     autocomplete_fields = ["experiment"]
     inlines = [QuestionInline, FormItemInline, TranslationInline]
@@ -158,10 +183,13 @@ class StudyAdmin(OwnedAdmin):
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **options: Any
     ) -> HttpResponse:
-        thing = context["original"] or Study
+        original = context["original"]
+        thing = original or Study
         context |= {
             "may_open": may(request.user, OPEN, thing),
             "may_export": may(request.user, EXPORT_PLATFORM_IDS, thing),
+            "may_delete": may(request.user, DELETE, thing),
+            "has_people": bool(original and original.participants.exists()),
         }
         return super().render_change_form(request, context, *args, **options)
 
@@ -263,10 +291,32 @@ class StudyAdmin(OwnedAdmin):
         return super().has_delete_permission(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Pictures, plans and reports go with their study, and never alone."""
-        gone, counts, lacking, kept = super().get_deleted_objects(objs, request)
-        own = {name for name in lacking if name == self.opts.verbose_name}
-        return gone, counts, own, kept
+        """Pictures, plans and reports go with their study, and never alone; of what
+        cannot go the reason is said: people who took part, or another owner."""
+        gone, counts, _, _ = super().get_deleted_objects(objs, request)
+        allowed = all(may(request.user, DELETE, study) for study in objs)
+        kept = [
+            format_html(
+                '“{}”, which {} took part in: <a href="{}">delete it with its answers'
+                "</a>, or archive it",
+                study,
+                _people(study.participants.count()),
+                reverse("admin:survey_study_delete_with_answers", args=[study.pk]),
+            )
+            for study in objs
+            if allowed and study.participants.exists()
+        ]
+        return gone, counts, set() if allowed else {self.opts.verbose_name}, kept
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Where people took part, the page that says what would be lost."""
+        study = self.get_object(request, object_id)
+        goes = study is not None and may(request.user, DELETE, study)
+        if study is not None and goes and study.participants.exists():
+            return redirect("admin:survey_study_delete_with_answers", study.pk)
+        return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: Study) -> None:
         try:
@@ -390,6 +440,10 @@ class StudyAdmin(OwnedAdmin):
             else:
                 why = f"“{study}” is {study.state_in_words}: nothing is to be closed."
                 messages.error(request, why)
+
+
+def _people(number: int) -> str:
+    return f"{number} {ngettext('person', 'people', number)}"
 
 
 def _hold_studies_of(pictures: Iterable[str]) -> dict[Study, list[str]]:

@@ -116,3 +116,7 @@ class TooMany(SurveyRefusal):
 
 class CannotOpen(SurveyRefusal):
     """The study lacks something; the text lists what."""
+
+
+class CannotDelete(SurveyRefusal):
+    """The study stays; the text says why."""

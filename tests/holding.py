@@ -23,7 +23,7 @@ TESTS = f"{ROOT / 'tests'}/"
 
 NEVER_FROZEN = {"owner", "withdrawn_count", "purged_count"}
 """Columns of a study that may be written without holding it."""
-MOVES = {"state", "opened_at", "closed_at"}
+MOVES = {"state", "opened_at", "closed_at", "archived_at"}
 
 unheld: list[str] = []
 """What was written without holding it, since it was last emptied."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from typing import Any
 
@@ -242,6 +243,8 @@ class Study(Owned):
     created_at = models.DateTimeField(auto_now_add=True)
     opened_at = models.DateTimeField(null=True, editable=False)
     closed_at = models.DateTimeField(null=True, editable=False)
+    # Since then it is out of the way of lists; nobody takes part in it.
+    archived_at = models.DateTimeField(null=True, editable=False)
     withdrawn_count = models.PositiveIntegerField(default=0, editable=False)
     purged_count = models.PositiveIntegerField(default=0, editable=False)
 
@@ -362,7 +365,7 @@ class Study(Owned):
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _move(self, leaving: set[str], to: str, **columns: Any) -> bool:
-        moved = move(self, Q(state__in=leaving), state=to, **columns)
+        moved = move(self, Q(state__in=leaving), state=to, archived_at=None, **columns)
         if moved:
             self.refresh_from_db()
         return moved
@@ -379,6 +382,20 @@ class Study(Owned):
             opened_at=self.opened_at or timezone.now(),
             closed_at=None,
         )
+
+    def archive(self) -> bool:
+        """Out of the way of lists, as long as nobody takes part in it."""
+        return self._set_archived(Q(archived_at=None), timezone.now())
+
+    def unarchive(self) -> bool:
+        """Back among the others."""
+        return self._set_archived(Q(archived_at__isnull=False), None)
+
+    def _set_archived(self, only: Q, at: dt.datetime | None) -> bool:
+        quiet = Q(state__in=[self.State.DRAFT, self.State.CLOSED])
+        if moved := move(self, quiet & only, archived_at=at):
+            self.refresh_from_db()
+        return moved
 
     def close(self) -> bool:
         """piloting or open → closed."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.core.files.storage import Storage
+from django.db import models, transaction
 
 from survey import planning
 from survey.design import DesignError
 from survey.methods import CannotAsk
-from survey.models import Item, Study
-from survey.refusals import CannotOpen
+from survey.models import Item, Rating, Stimulus, Study
+from survey.refusals import CannotDelete, CannotOpen
 from survey.studies.copying import copy_pictures, delete_unused, left_to_copy
 from survey.studies.locks import (
     UNFROZEN,
@@ -33,11 +36,61 @@ def delete_study(study: Study) -> None:
     """
     hold(study)  # so that nobody joins meanwhile
     names = list(study.stimuli.values_list("picture", flat=True))
-    archives = list(study.uploads.exclude(archive=""))
+    files = list(_own_files(study))
     study.delete()
     transaction.on_commit(partial(delete_unused, names))
-    for upload in archives:
-        transaction.on_commit(partial(upload.archive.delete, save=False))
+    for storage, name in files:
+        transaction.on_commit(partial(storage.delete, name))
+
+
+def _own_files(study: Study) -> Iterator[tuple[Storage, str]]:
+    """The files of rows that go with a study, whatever app they are of; not those of
+    pictures, which other studies may show."""
+    for relation in study._meta.related_objects:
+        rows: Any = relation.related_model
+        if rows is Stimulus or relation.on_delete is not models.CASCADE:
+            continue
+        for field in rows._meta.concrete_fields:
+            if isinstance(field, models.FileField):
+                its = rows._default_manager.filter(**{relation.field.name: study})
+                for name in its.values_list(field.name, flat=True):
+                    if name:
+                        yield field.storage, name
+
+
+def answers_of(study: Study) -> dict[str, int]:
+    """How much would be lost with a study: people by what they are, and ratings."""
+    people = study.participants
+    simulated = people.filter(simulated=True).count()
+    real = people.counted().count()
+    return {
+        "people": real,
+        "trial people of a preview": people.count() - simulated - real,
+        "simulated people": simulated,
+        "ratings": Rating.objects.filter(trial__participant__study=study).count(),
+    }
+
+
+@transaction.atomic
+def delete_with_answers(study: Study, typed: str) -> dict[str, int]:
+    """Delete a study with everybody who took part in it and all they have answered.
+
+    `typed` must be its title, as somebody typed it. Returns what was lost, as
+    `answers_of` counts it. Raises CannotDelete with the reason.
+    """
+    hold_people(study)
+    held = hold(study)
+    if held.accepts_answers:
+        raise CannotDelete(
+            f"“{held}” is {held.state_in_words}, and people may be answering: close "
+            "it first."
+        )
+    if " ".join(typed.split()) != " ".join(held.title.split()):
+        raise CannotDelete(f"Type the title as it is, “{held.title}”, to delete it.")
+    lost = answers_of(held)
+    held.participants.all().delete()
+    delete_study(held)
+    return lost
 
 
 def _plan(study: Study) -> None:

@@ -324,11 +324,13 @@ WRITERS = {
 
 WRITE_NOTHING_FROZEN = {
     "", "add/", "wizard/", "{study}/", "{study}/history/", "{study}/approvals/",
+    "{study}/archive/", "{study}/delete-with-answers/", "{study}/duplicate/",
     "{study}/invitations/", "{study}/poster/", "../stimulus/{stimulus}/",
     "../stimulus/add/", "../stimulus/{stimulus}/delete/",
     "../stimulus/{stimulus}/history/",
 }  # fmt: skip
-"""Pages of a study or a picture that make a new study, or write none of it."""
+"""Pages of a study or a picture that make a new study, delete one that is closed, or
+write none of it."""
 
 
 def page_of(route: str) -> str:

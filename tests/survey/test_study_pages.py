@@ -113,7 +113,8 @@ def test_a_study_with_participants_cannot_be_deleted(
     response = logged_in.post(
         f"/admin/survey/study/{study.pk}/delete/", {"post": "yes"}, follow=True
     )
-    assert response.status_code == 403
+    assert response.request["PATH_INFO"].endswith("/delete-with-answers/")
+    assert "close the study before" in response.content.decode()
     assert Study.objects.filter(pk=study.pk).exists()
 
 

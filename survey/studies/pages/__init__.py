@@ -7,7 +7,9 @@ from django.urls import URLPattern
 from nstlab.core.pages import Page, address
 from survey.studies.pages import (
     approvals,
+    archive,
     copying,
+    deletion,
     form_preset,
     invitations,
     poster,
@@ -27,6 +29,9 @@ def urls() -> list[URLPattern]:
         page("wizard/", wizard.begin, "wizard"),
         page("<int:pk>/wizard/<str:step>/", wizard.show_step, "step"),
         page("<int:pk>/version/", version.version, "version"),
+        page("<int:pk>/duplicate/", version.duplicate, "duplicate"),
+        page("<int:pk>/archive/", archive.archive, "archive"),
+        page("<int:pk>/delete-with-answers/", deletion.delete, "delete_with_answers"),
         page("<int:pk>/invitations/", invitations.invitations, "invitations"),
         page("<int:pk>/poster/", poster.poster, "poster"),
         page("<int:pk>/approvals/", approvals.approvals, "approvals"),
