@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -117,6 +117,8 @@ def expand(
             f"The grid has {count:,} renders; at most {MOST_RENDERS:,} are possible. "
             "Take levels or pairs away."
         )
+    # Few conditions meet many pairs of pictures of few sizes.
+    focused, check = cache(_focused), cache(_check_shape)
     cells: dict[str, Cell] = {}
     shared: list[RenderSettings] | None = None
     for pair, own in zip(pairs, per_pair, strict=True):
@@ -125,16 +127,16 @@ def expand(
         else:
             conditions = shared = shared or _conditions(axes, fixed)
         told = {name for name in _FOCUSES if name in own or name in fixed}
-        asked = {
-            name: focuses.get(getattr(pair, role), CENTRE)
+        asked = tuple(
+            (name, focuses.get(getattr(pair, role), CENTRE))
             for name, role in _FOCUSES.items()
             if name not in told
-        }
+        )
         for condition in conditions:
-            settings = _focused(condition, asked)
+            settings = focused(condition, asked)
             for role in _FOCUSES.values():
                 if size := sizes.get(getattr(pair, role)):
-                    _check_shape(settings, size, role)
+                    check(condition, size, role)
             digest = request_digest(
                 settings,
                 content_sha256=pixel_digests[pair.content],
@@ -144,11 +146,13 @@ def expand(
     return list(cells.values())
 
 
-def _focused(settings: RenderSettings, asked: Mapping[str, str]) -> RenderSettings:
+def _focused(
+    settings: RenderSettings, asked: tuple[tuple[str, str], ...]
+) -> RenderSettings:
     """The settings with the pictures' focus, where it makes a difference."""
     changed: dict[str, Any] = {
         name: focus
-        for name, focus in asked.items()
+        for name, focus in asked
         if focus != getattr(settings, name) and FACTORS[name].matters(settings)
     }
     return replace(settings, **changed) if changed else settings
