@@ -59,7 +59,7 @@ GRID: dict[str, Any] = {
     # size, layer and objective: much of the style; the photo with less of it.
     "alpha_beta": [0.04, 0.4],
     "tv_weight": [0.0],
-    "size": 192,
+    "size": 240,  # of the long side: 240 × 160, as many pixels as 196 × 196
     "evaluations": 45,
     "start": "content",
     "seed": SEED,
