@@ -5,7 +5,8 @@
 - `rated`: the seven pictures that people rated, A–G;
 - `controls`: three of them once more from other noise, and once in a wrong style;
 - `experiment-1`: Experiment 1, smaller;
-- `figure-4.1`: the same grid of a free photo and a style drawn here, for the documents.
+- `figure-4.1`: the same grid for the documents, of a free photo and a style drawn here,
+  with the lab's own defaults and balances instead of α/β.
 
 `table` compares what was painted with the published pictures; `sheet` lays it out. The
 paper's pictures are other people's: --images is a folder that has them under the names
@@ -43,6 +44,7 @@ from generation.engine.networks.vgg import Network
 from generation.engine.painter import Painter
 from generation.engine.pictures.canvas import resized, to_tensor
 from generation.engine.pictures.files import pixel_sha256
+from generation.engine.provenance import read_story
 from generation.engine.request import Painted, Progress
 from generation.engine.settings import (
     ENGINE_VERSION,
@@ -70,9 +72,10 @@ WRONG_STYLES = {
 }
 EVALUATIONS = 240  # the most that the published code takes: 12 times 20
 FEWER = 120  # of other seeds and wrong styles, beside A–G's best until then
-SMALL, SMALL_EVALUATIONS = 160, 80  # the grids
+SMALL, SMALL_EVALUATIONS = 160, 50  # the grids
+BALANCES = [0.01, 0.03, 0.1, 0.3, 1.0]
 GRIDS = {"experiment-1": "1-", "figure-4.1": "free-"}  # the names of their cells
-QUALITY = 75  # of the published JPEGs, whose quantisation is Pillow's at 75
+SIDE, QUALITY = 300, 75  # of the published JPEGs, whose quantisation is Pillow's at 75
 
 
 def _astronaut() -> Image.Image:
@@ -126,13 +129,18 @@ def cells(group: str, folder: Path | None, weights: str) -> dict[str, Cell]:
             planned[f"{letter}-seed"] = Cell(cell.pair, replace(fewer, seed=1))
             planned[f"{letter}-wrong"] = Cell(pair, fewer)
         return planned
-    [pair] = PRESETS["1"].pairs if group == "experiment-1" else [FREE_PAIR]
     small = {"size": SMALL, "evaluations": SMALL_EVALUATIONS, "weights": weights}
-    made = _expanded(pair, PRESETS["1"].axes, folder, small)
+    if group == "experiment-1":
+        [pair] = PRESETS["1"].pairs
+        axes = PRESETS["1"].axes
+        small = published_settings("notebook") | small
+    else:
+        pair = FREE_PAIR
+        axes = {"content_layer": PAPER_STYLE_LAYERS, "balance": BALANCES}
+    made = _expanded(pair, axes, folder, small)
     return {
-        f"{GRIDS[group]}{each.settings.content_layer[0][0]}-{each.settings.alpha:g}": (
-            each
-        )
+        f"{GRIDS[group]}{each.settings.content_layer[0][0]}"
+        f"-{each.settings.content_weight:g}": each
         for each in made
     }
 
@@ -140,7 +148,10 @@ def cells(group: str, folder: Path | None, weights: str) -> dict[str, Cell]:
 def _rated(letter: str, folder: Path | None, weights: str) -> Cell:
     preset = PRESETS[f"3{letter}"]
     [pair] = preset.pairs
-    fixed = {"evaluations": EVALUATIONS, "weights": weights}
+    fixed = published_settings("notebook") | {
+        "evaluations": EVALUATIONS,
+        "weights": weights,
+    }
     [cell] = _expanded(pair, overridden(preset.axes, pair.axes), folder, fixed)
     return cell
 
@@ -148,7 +159,7 @@ def _rated(letter: str, folder: Path | None, weights: str) -> Cell:
 def _expanded(
     pair: PicturePair, axes: Any, folder: Path | None, fixed: dict[str, Any]
 ) -> list[Cell]:
-    """The conditions of one pair under the published code."""
+    """The conditions of one pair."""
     made = expand(
         pairs=[PicturePair(pair.content, pair.style)],
         pixel_digests={
@@ -156,7 +167,7 @@ def _expanded(
             for name in (pair.content, pair.style)
         },
         axes=axes,
-        fixed=published_settings("notebook") | fixed,
+        fixed=fixed,
     )
     return [Cell(PicturePair(each.content, each.style), each.settings) for each in made]
 
@@ -353,10 +364,25 @@ def table(options: argparse.Namespace) -> None:
     """Print what was painted beside the published pictures, in numbers."""
     with Painter() as painter:
         weights = _weights(painter, options.weights)
-        rated = cells("rated", options.images, weights)
-        network = painter.network(rated["A"].settings)
-        print(f"Engine {ENGINE_VERSION}, weights {network.weights_sha256[:12]}…\n")
+        planned = cells("rated", options.images, weights)
+        rated = {
+            name: cell
+            for name, cell in planned.items()
+            if (options.out / _file(options.out, name)).is_file()
+        }
+        if missing := planned.keys() - rated.keys():
+            print(f"Not painted yet: {', '.join(sorted(missing))}.")
+        network = painter.network(planned["A"].settings)
+        stories = [
+            read_story(options.out / f"{letter}.png")
+            for letter in rated
+            if is_painted(options.out / f"{letter}.png")
+        ]
+        engines = {str(story["environment"]["engine"]) for story in stories}
+        print(f"Painted by engine {', '.join(sorted(engines))}, compared by", end=" ")
+        print(f"{ENGINE_VERSION}, weights {network.weights_sha256[:12]}…\n")
         _print_rated(rated, network, options)
+        _print_crossed(rated, network, options)
         _print_controls(rated, network, options)
         _print_outcomes(rated, painter, options)
 
@@ -376,25 +402,62 @@ def _print_rated(
             for each in (_there(options.out, letter), photo)
         )
         both = zip(one, other, strict=True)
-        print(f"| {letter} |", " | ".join(f"{a:.3g}, {b:.3g}" for a, b in both), "|")
+        print(
+            f"| {_named(options.out, letter)} |",
+            " | ".join(f"{a:.3g}, {b:.3g}" for a, b in both),
+            "|",
+        )
+
+
+def _print_crossed(
+    rated: dict[str, Cell], network: Network, options: argparse.Namespace
+) -> None:
+    """Gram distances of every painted picture from every published one."""
+    published = {
+        letter: _read(picture(options.images, file), rated[letter].settings, network)[1]
+        for letter, file in PUBLISHED.items()
+        if letter in rated
+    }
+    print("\n| painted |", " | ".join(f"published {it}" for it in published), "|")
+    print("| --- " * (1 + len(published)) + "|")
+    for letter, cell in rated.items():
+        saved = as_saved(_there(options.out, letter), (SIDE, SIDE))
+        _, grams = _read(saved, cell.settings, network)
+        apart = (_apart(grams, theirs) for theirs in published.values())
+        print(f"| {letter} |", " | ".join(f"{value:.2g}" for value in apart), "|")
 
 
 def _print_controls(
     rated: dict[str, Cell], network: Network, options: argparse.Namespace
 ) -> None:
-    print("\n| picture | painted | difference | SSIM | content | Gram |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for letter in WRONG_STYLES:
+    print(
+        "\n| picture | judged | difference | SSIM | content distance | Gram distance |"
+    )
+    print("| --- " * 6 + "|")
+    for letter in sorted(WRONG_STYLES.keys() & rated.keys()):
+        cell = rated[letter]
         published = picture(options.images, PUBLISHED[letter])
-        for what, name in (
-            (f"{EVALUATIONS} evaluations", letter),
-            (f"{FEWER} evaluations", f"{letter}-{FEWER}"),
-            ("from other noise", f"{letter}-seed"),
-            ("in a wrong style", f"{letter}-wrong"),
-        ):
-            settings = rated[letter].settings
-            shown = _there(options.out, name)
-            like = astuple(likeness(shown, published, settings, network))
+        painted = {
+            f"painted, {EVALUATIONS} evaluations": letter,
+            f"painted, {FEWER} evaluations": f"{letter}-{FEWER}",
+            f"from other noise, {FEWER} evaluations": f"{letter}-seed",
+            f"in a wrong style, {FEWER} evaluations": f"{letter}-wrong",
+        }
+        shown = {
+            "published, saved once more": published,
+            **{
+                what: _there(options.out, name)
+                for what, name in painted.items()
+                if (options.out / f"{name}.png").is_file()
+            },
+            "the style picture": resized(
+                picture(options.images, cell.pair.style),
+                published.size,
+                cell.settings.resample,
+            ),
+        }
+        for what, each in shown.items():
+            like = astuple(likeness(each, published, cell.settings, network))
             said = " | ".join(f"{value:.3g}" for value in like)
             print(f"| {letter} | {what} | {said} |")
 
@@ -402,21 +465,39 @@ def _print_controls(
 def _print_outcomes(
     rated: dict[str, Cell], painter: Painter, options: argparse.Namespace
 ) -> None:
-    print("\n| picture | s: painted, published | c: painted, published | objective |")
-    print("| --- | --- | --- | --- |")
+    """s, c and the objective: painted, published, published and saved once more."""
+    print("\n| picture | s | c | objective over the published one's |")
+    print("| --- " * 4 + "|")
     for letter, cell in rated.items():
         published = picture(options.images, PUBLISHED[letter])
-        painted = as_saved(_there(options.out, letter), published.size)
-        one, other = outcomes([painted, published], cell, painter, options.images)
-        print(
-            f"| {letter} | {one.style:.3g}, {other.style:.3g} "
-            f"| {one.content:.3g}, {other.content:.3g} "
-            f"| {one.total / other.total:.3g} |"
+        shown = [
+            as_saved(_there(options.out, letter), published.size),
+            published,
+            as_saved(published, published.size),
+        ]
+        found = outcomes(shown, cell, painter, options.images)
+        columns = (
+            [each.style for each in found],
+            [each.content for each in found],
+            [each.total / found[1].total for each in (found[0], found[2])],
         )
+        said = " | ".join(", ".join(f"{it:.3g}" for it in each) for each in columns)
+        print(f"| {letter} | {said} |")
+
+
+def _file(out: Path, name: str) -> str:
+    """The file of a picture; of a rated one that is half done, its first half."""
+    whole, half = f"{name}.png", f"{name}-{FEWER}.png"
+    return whole if (out / whole).is_file() or name not in PUBLISHED else half
+
+
+def _named(out: Path, name: str) -> str:
+    """A rated picture's letter, with its evaluations where it is not done yet."""
+    return name if _file(out, name) == f"{name}.png" else f"{name}, {FEWER} evaluations"
 
 
 def _there(out: Path, name: str) -> Image.Image:
-    path = out / f"{name}.png"
+    path = out / _file(out, name)
     if not path.is_file():
         raise SystemExit(f"{path} is not there: paint {name} first.")
     return Image.open(path).convert("RGB")
@@ -443,7 +524,7 @@ def _beside(options: argparse.Namespace) -> Figure:
     def row(letter: str, pair: PicturePair) -> Iterator[Shown]:
         for name in (pair.content, pair.style, PUBLISHED[letter]):
             found = picture(options.images, name)
-            yield Shown(resized(found, (300, 300), "lanczos").copy)
+            yield Shown(resized(found, (SIDE, SIDE), "lanczos").copy)
         yield Shown(_there(options.out, letter).copy)
 
     pairs = {letter: PRESETS[f"3{letter}"].pairs[0] for letter in PUBLISHED}
@@ -455,31 +536,36 @@ def _beside(options: argparse.Namespace) -> Figure:
         columns=["content", "style", "published", "painted"],
         cells=[list(row(letter, pair)) for letter, pair in pairs.items()],
     )
-    return Figure(title="Experiment 3", note="", panels=[panel], side=300)
+    return Figure(title="Experiment 3", note="", panels=[panel], side=SIDE)
 
 
 def _grid(group: str, options: argparse.Namespace) -> Figure:
     """Experiment 1's grid, as Figure 4.1 has it."""
-    ratios = [float(ratio) for ratio in PRESETS["1"].axes["alpha_beta"]]
+    free = group == "figure-4.1"
+    levels = BALANCES if free else PRESETS["1"].axes["alpha_beta"]
     rows = [
         [
-            Shown(_there(options.out, f"{GRIDS[group]}{layer}-{ratio:g}").copy)
-            for ratio in ratios
+            Shown(_there(options.out, f"{GRIDS[group]}{layer}-{level:g}").copy)
+            for level in levels
         ]
         for layer in PAPER_STYLE_LAYERS
     ]
+    across = "balance" if free else "α/β"
     panel = Panel(
         caption="",
         down="content layer",
-        across="α/β",
+        across=across,
         rows=PAPER_STYLE_LAYERS,
-        columns=[f"{ratio:g}" for ratio in ratios],
+        columns=[f"{level:g}" for level in levels],
         cells=rows,
     )
-    note = f"objective notebook · {SMALL} px · {SMALL_EVALUATIONS} evaluations"
-    if group == "figure-4.1":
-        note = f"{FREE_PAIR.content} × {FREE_PAIR.style} · {note}"
-    title = "Content layer × α/β"
+    [pair] = [FREE_PAIR] if free else PRESETS["1"].pairs
+    objective = RenderSettings.objective if free else "notebook"
+    note = (
+        f"{pair.content} × {pair.style} · objective {objective} · {SMALL} px · "
+        f"{SMALL_EVALUATIONS} evaluations"
+    )
+    title = f"Content layer × {across}"
     return Figure(title=title, note=note, panels=[panel], side=SMALL)
 
 
