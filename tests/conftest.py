@@ -6,10 +6,16 @@ import io
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+UNTRAINED = (
+    "The trained network is not at hand: `manage.py weights get` brings it to var/, or "
+    "NSTLAB_TEST_WEIGHTS names its folder"
+)
 
 
 def missing(what: str, how: str) -> None:
@@ -18,6 +24,19 @@ def missing(what: str, how: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def trained() -> Path:
+    """The folder that the trained network is found with, on this machine; skips where
+    it is not at hand, in CI as well: a clone must pass without a network."""
+    from generation.engine.networks.weights import imagenet_at_hand
+
+    here = Path(__file__).parents[1] / "var" / "weights"
+    folder = Path(os.environ.get("NSTLAB_TEST_WEIGHTS") or here)
+    if not imagenet_at_hand(folder):
+        pytest.skip(UNTRAINED)
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
