@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nstlab.core.access import Action, is_changeable_by
+from nstlab.core.access import Action, is_anybodys, is_changeable_by
 
 QUEUE = Action(
     ("generation.queue_experiment",),
@@ -11,3 +11,6 @@ QUEUE = Action(
 )
 """Queue, cancel and retry renders: with those of experiments that somebody may change,
 or with everybody's for whoever keeps the lab's renders going."""
+
+FETCH = Action(("generation.fetch_weights",), is_anybodys)
+"""Have the trained network fetched to a render host: whoever keeps the lab going."""

@@ -21,6 +21,7 @@ from generation.access import QUEUE
 from generation.contact_sheet.layout import level_text
 from generation.engine.factors import FACTORS, factor_label, fixed_asked, levels_asked
 from generation.engine.grid import ImpossibleGrid
+from generation.engine.networks.weights import describe
 from generation.experiments.forecast import (
     check_room,
     duration,
@@ -51,11 +52,11 @@ from generation.models import (
     RenderQuerySet,
     SourceImage,
 )
-from generation.pages.queue import cancel_renders, record_of_each
+from generation.pages.queue import cancel_renders, queue_again
 from generation.pages.render import about_render
 from generation.pictures.fields import PictureField
 from generation.pictures.source_images import add_source_image
-from generation.queueing.batches import Queued, queue_experiment, retry_renders
+from generation.queueing.batches import Queued, queue_experiment
 from nstlab.core import history
 from nstlab.core.access import (
     CHANGE,
@@ -415,7 +416,7 @@ class ExperimentAdmin(QueuesRendersMixin, DeletesWholeMixin):
 
     @admin.display(description="weights")
     def weights_note(self, experiment: Experiment) -> str:
-        return experiment.weights
+        return describe(experiment.weights)
 
     def save_model(
         self, request: HttpRequest, obj: Experiment, form: Any, change: bool
@@ -573,7 +574,7 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
     random_weights = Q(weights__startswith="random:")
     list_display = [
         "thumb", "pair",
-        *("weight" if name == "alpha" else name
+        *({"alpha": "weight", "weights": "weights_shown"}.get(name, name)
           for name, each in FACTORS.items() if each.listed and each.is_setting),
         "state", "evaluations_shown", "seconds_shown",
     ]  # fmt: skip
@@ -632,6 +633,10 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
     def weight(self, row: Render) -> str:
         return "–" if row.alpha is None else f"{row.alpha:g}"
 
+    @admin.display(description="weights", ordering="weights")
+    def weights_shown(self, row: Render) -> str:
+        return describe(row.weights)
+
     @admin.display(description="state", ordering="status")
     def state(self, row: Render) -> SafeString:
         return format_html(
@@ -650,7 +655,8 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
 
     @admin.display(description="settings")
     def settings_shown(self, row: Render) -> SafeString:
-        return listed(row.settings)
+        named = f"{describe(row.weights)} · {row.weights}"
+        return listed({**row.settings, "weights": named})
 
     @admin.display(description="environment")
     def environment_shown(self, row: Render) -> SafeString | str:
@@ -669,12 +675,10 @@ class RenderAdmin(QueuesRendersMixin, SaysRandomWeightsMixin):
 
     @admin.action(description="Retry", permissions=["queue"])
     def retry(self, request: HttpRequest, queryset: RenderQuerySet) -> None:
-        retried = queryset.retriable()
-        record_of_each(request.user, retried, "{} queued again.")
-        count = retry_renders(queryset)
+        count = queue_again(request, queryset)
         if count:
             messages.success(request, f"{renders_are(count)} queued again.")
-        else:
+        elif count == 0:
             messages.info(request, "None of them ended without a picture.")
 
 

@@ -17,8 +17,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from analysis.models import Report
+from generation.engine.networks.weights import IMAGENET
 from generation.experiments.forecast import free_bytes, megabytes, number_of_renders
-from generation.models import Experiment, Render, SourceImage
+from generation.models import Experiment, Render, SourceImage, WeightsAtHost
 from generation.queueing.dispatch import RENDER_QUEUES
 from nstlab.core.access import ADD, VIEW, may, visible
 from nstlab.health import workers_by_queue
@@ -47,6 +48,7 @@ class Home:
     grids: list[Line] | None
     studies: list[Line] | None
     next_step: Line | None
+    hosts: list[Line]
 
 
 def home(request: HttpRequest) -> Home:
@@ -60,6 +62,11 @@ def home(request: HttpRequest) -> Home:
         if may(user, VIEW, Report):
             reports = Report.objects.filter(study__in=studies.values("pk"))
     alerts = [*_machines(user)]
+    hosts = []
+    if may(user, VIEW, Experiment):
+        known = list(WeightsAtHost.objects.all())
+        hosts = list(_hosts(known))
+        alerts += _without_weights(known)
     if experiments is not None:
         alerts += _failed(experiments)
     if studies is not None:
@@ -71,6 +78,7 @@ def home(request: HttpRequest) -> Home:
         grids=None if experiments is None else list(_grids(experiments)),
         studies=None if studies is None else list(_open(studies)),
         next_step=_next_step(user, experiments, studies),
+        hosts=hosts,
     )
 
 
@@ -99,6 +107,15 @@ def _machines(user: Any) -> Iterator[Line]:
         text = f"The disk of the pictures has {megabytes(free)} left"
         more = f"at {megabytes(reserve)} nothing more is painted"
         yield Line("disk", text, link, more)
+
+
+def _without_weights(hosts: list[WeightsAtHost]) -> Iterator[Line]:
+    """That no host has the trained network, before anything is queued with it."""
+    hosts = [row for row in hosts if row.is_present] or hosts
+    if hosts and not any(row.has(IMAGENET) for row in hosts):
+        link = reverse("admin:generation_experiment_hosts")
+        more = "renders with ImageNet's weights would be refused"
+        yield Line("weights", "No render host has the trained network", link, more)
 
 
 def _failed(experiments: QuerySet[Experiment]) -> Iterator[Line]:
@@ -164,6 +181,15 @@ def _grids(experiments: QuerySet[Experiment]) -> Iterator[Line]:
         link = reverse("admin:generation_experiment_sheet", args=[pk])
         more = f"{now} being painted" if now else "waiting"
         yield Line(f"grid-{pk}", name, link, more, done, wanted)
+
+
+def _hosts(hosts: list[WeightsAtHost]) -> Iterator[Line]:
+    """Render hosts and what each has to paint with."""
+    for row in hosts[:MOST]:
+        has = "; ".join(row.in_short()) or "random weights only"
+        there = "" if row.is_present else "no worker there now; "
+        link = reverse("admin:generation_experiment_hosts")
+        yield Line(f"host-{row.pk}", row.host, link, there + has)
 
 
 def _open(studies: QuerySet[Study]) -> Iterator[Line]:

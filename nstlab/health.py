@@ -14,6 +14,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from generation.models import WeightsAtHost
 from nstlab.core import broker, jobs
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ def live(request: HttpRequest) -> JsonResponse:
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
     """Whether database, broker and the pictures' store work, and how many workers
-    each queue has; 503 if one of the three does not."""
+    each queue has, which weights each of their hosts; 503 if one of the three does
+    not."""
     workers = workers_by_queue()
     checks = {
         "database": database_answers(),
@@ -43,7 +45,12 @@ def ready(request: HttpRequest) -> JsonResponse:
     }
     is_ready = all(checks.values())
     return JsonResponse(
-        {"ready": is_ready, **checks, "workers": workers or {}},
+        {
+            "ready": is_ready,
+            **checks,
+            "workers": workers or {},
+            "weights": weights_by_host() if checks["database"] else {},
+        },
         status=200 if is_ready else 503,
     )
 
@@ -63,6 +70,14 @@ def workers_by_queue() -> dict[str, int] | None:
     if not broker.answers(settings.BROKER):
         return None
     return jobs.workers_by_queue(settings.RQ_QUEUES)
+
+
+def weights_by_host() -> dict[str, list[str]]:
+    """The names of the weights that each host with a render worker has."""
+    try:
+        return {row.host: list(row.weights) for row in WeightsAtHost.objects.present()}
+    except Error:  # a database that is not migrated yet
+        return {}
 
 
 def storage_is_writable() -> bool:

@@ -64,6 +64,7 @@ OPERATOR: Rights = {
         "sourceimage": ("view",),
         "experiment": ("view", "queue"),
         "experiments": ("see_all", "queue_all"),
+        "weights": ("fetch",),
         "pair": ("view",),
         "render": ("view",),
         "batch": ("view",),

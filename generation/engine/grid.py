@@ -40,6 +40,7 @@ MOST_RENDERS = 20_000
 WEIGHING_AXES = (*WEIGHINGS, RATIO)
 
 Axes = Mapping[str, Sequence[Any]]
+NameWeights = Callable[[str, str], str]
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 # The settings that say where a picture is cut, by the picture's role in a pair.
@@ -97,13 +98,15 @@ def expand(
     fixed: Mapping[str, Any],
     focuses: Mapping[Any, str] = _NOTHING,
     sizes: Mapping[Any, Size] = _NOTHING,
+    weights: NameWeights = lambda name, network: name,
 ) -> list[Cell]:
     """Every combination, ordered by pair, then by axis; the last axis varies fastest.
 
     Equal cells appear once, where they appear first; so do cells that differ only in
     a setting that does nothing there, as the seed without noise. `pixel_digests` gives
     each picture's pixel sha256; `fixed` the settings that no axis names; `focuses`
-    where pictures are cut, unless an axis or `fixed` says so; `sizes` their pixels.
+    where pictures are cut, unless an axis or `fixed` says so; `sizes` their pixels;
+    `weights` the name under which weights of a network are painted with.
 
     Raises ImpossibleGrid for an empty or unknown axis, for more than MOST_RENDERS
     cells (counted before any is made), for an axis that changes nothing and for a
@@ -123,9 +126,9 @@ def expand(
     shared: list[RenderSettings] | None = None
     for pair, own in zip(pairs, per_pair, strict=True):
         if pair.axes:
-            conditions = _conditions(own, fixed)
+            conditions = _conditions(own, fixed, weights)
         else:
-            conditions = shared = shared or _conditions(axes, fixed)
+            conditions = shared = shared or _conditions(axes, fixed, weights)
         told = {name for name in _FOCUSES if name in own or name in fixed}
         asked = tuple(
             (name, focuses.get(getattr(pair, role), CENTRE))
@@ -208,7 +211,9 @@ def _size(axes: Axes) -> int:
     return count
 
 
-def _conditions(axes: Axes, fixed: Mapping[str, Any]) -> list[RenderSettings]:
+def _conditions(
+    axes: Axes, fixed: Mapping[str, Any], weights: NameWeights
+) -> list[RenderSettings]:
     """The settings of every combination of levels, each once."""
     # Each level of a setting that does nothing would paint the same picture again.
     varied = [
@@ -228,6 +233,9 @@ def _conditions(axes: Axes, fixed: Mapping[str, Any]) -> list[RenderSettings]:
                 elif name in COMMON:
                     first = _settings({**values, name: axes[name][0]})
                     settings = replace(settings, **{name: getattr(first, name)})
+            named = weights(settings.weights, settings.network)
+            if named != settings.weights:
+                settings = replace(settings, weights=named)
             conditions.setdefault(settings)
     except SettingsError as refused:
         raise ImpossibleGrid(str(refused)) from refused

@@ -17,7 +17,7 @@ from django.db.models.functions import Cast, Greatest, Least
 from django.utils.translation import ngettext
 
 from generation.engine.grid import Cell, ImpossibleGrid
-from generation.engine.networks.weights import describe
+from generation.engine.networks.weights import brought_by, describe, is_imagenet
 from generation.engine.settings import RenderSettings
 from generation.engine.shapes import Size, fitted
 from generation.models import (
@@ -38,6 +38,10 @@ ALIKE = 0.1
 MB = 10**6
 # Of the pictures that are cut or squashed.
 MOST_NAMED = 6
+
+
+class NoWeights(ImpossibleGrid):
+    """Weights that no render host has; the text says which and what brings them."""
 
 
 class NoRoom(ImpossibleGrid):
@@ -307,15 +311,16 @@ def missing_weights(names: Iterable[str]) -> str:
     missing = WeightsAtHost.objects.missing(names)
     if not missing:
         return ""
-    commands = [
-        "weights add FILE" if name.startswith("file:") else "weights get"
-        for name in missing
-    ]
+    lacking = "; ".join(map(describe, missing))
     return (
-        f"No render host has {', '.join(map(describe, missing))}: renders with them "
-        "would be refused. "
-        + " and ".join(f"`manage.py {each}`" for each in dict.fromkeys(commands))
-        + " on the host of a worker brings them."
+        f"No render host has {lacking}: nothing can be painted with it. "
+        + " and ".join(f"`{each}`" for each in dict.fromkeys(map(brought_by, missing)))
+        + " on the host of a worker brings it."
+        + (
+            " Or a duplicate of the experiment takes what the hosts have."
+            if any(is_imagenet(name) and ":" in name for name in missing)
+            else ""
+        )
     )
 
 

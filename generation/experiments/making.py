@@ -74,7 +74,7 @@ def duplicate_experiment(experiment: Experiment, *, owner: Any) -> Experiment:
     kept = {
         field.name: getattr(experiment, field.name)
         for field in Experiment._meta.concrete_fields
-        if field.name not in ("id", "name", "owner", "created_at", "queued_imagenet")
+        if field.name not in ("id", "name", "owner", "created_at", "queued_weights")
     }
     copy = Experiment.objects.create(name=name, owner=owner, **kept)
     copy.contents.set(experiment.contents.all())

@@ -28,6 +28,7 @@ from generation.models.source_images import (
     thumbnail_path,
 )
 from generation.models.weights_at_hosts import WeightsAtHost
+from generation.models.weights_fetches import WeightsFetch
 
 __all__ = [
     "RANDOM_FEATURES",
@@ -39,6 +40,7 @@ __all__ = [
     "Reproduction",
     "SourceImage",
     "WeightsAtHost",
+    "WeightsFetch",
     "default_alpha_beta",
     "default_content_layers",
     "default_tv_weights",

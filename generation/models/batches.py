@@ -105,11 +105,19 @@ class Batch(models.Model):
         """Let go of a batch whose every row has ended."""
         move(self, Q(token=token), over=True)
 
+    def leave(self, seen: int) -> bool:
+        """Open the attempt after `seen`, which nobody has claimed; False if somebody
+        has, or already did."""
+        return self._next_attempt(Q(attempt=seen, over=False, token=None))
+
     def next_attempt(self, seen: int) -> bool:
         """Open the attempt after `seen`; False if somebody else already did."""
+        return self._next_attempt(Q(attempt=seen, over=False))
+
+    def _next_attempt(self, leaving: Q) -> bool:
         return move(
             self,
-            Q(attempt=seen, over=False),
+            leaving,
             attempt=F("attempt") + 1,
             token=None,
             lease_until=None,

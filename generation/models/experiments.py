@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from generation.engine.grid import (
     expand,
     overridden,
 )
-from generation.engine.networks.weights import IMAGENET
+from generation.engine.networks.weights import IMAGENETS
 from generation.level_fields import levels_field
 from generation.models.source_images import SourceImage, start_picture
 from generation.models.weights_at_hosts import WeightsAtHost
@@ -89,8 +89,9 @@ class Experiment(Owned):
 
     The fields hold what most grids vary and fix; `more_axes` maps any other setting
     of the engine to its levels, and takes the place of the field of the same name.
-    `queued_imagenet` is what `imagenet` became when renders were first queued, with the
-    sha256 of its values: every worker paints with these, or refuses.
+    `queued_weights` is what ImageNet's weights became when renders were first queued,
+    with the sha256 of their values, by network and name: every worker paints with these
+    or not at all.
     """
 
     sees_all = "generation.see_all_experiments"
@@ -130,7 +131,7 @@ class Experiment(Owned):
         help_text="Where another experiment has painted the very same request, show "
         "its picture instead of painting it again.",
     )
-    queued_imagenet = models.CharField(max_length=80, blank=True, editable=False)
+    queued_weights = models.JSONField(default=dict, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -179,14 +180,6 @@ class Experiment(Owned):
         styles: Sequence[SourceImage],
     ) -> list[Cell]:
         """As `cells`, for pairs and pictures that need not be saved."""
-        imagenet = cache(self.imagenet)
-
-        def named(axes: Mapping[str, Any]) -> dict[str, Any]:
-            return {
-                name: _named(value, imagenet) if name == "weights" else value
-                for name, value in axes.items()
-            }
-
         pictures = {
             picture.pk: picture
             for picture in (
@@ -198,17 +191,15 @@ class Experiment(Owned):
         }
         cells = expand(
             pairs=[
-                *(
-                    PicturePair(it.content_id, it.style_id, named(it.axes))
-                    for it in listed
-                ),
+                *(PicturePair(it.content_id, it.style_id, it.axes) for it in listed),
                 *crossed([it.pk for it in contents], [it.pk for it in styles]),
             ],
             pixel_digests={key: it.pixel_sha256 for key, it in pictures.items()},
-            axes=named(self.axes()),
-            fixed=named(self.fixed_settings()),
+            axes=self.axes(),
+            fixed=self.fixed_settings(),
             focuses={key: it.focus for key, it in pictures.items()},
             sizes={key: it.size for key, it in pictures.items()},
+            weights=cache(self.name_weights),
         )
         for start in {cell.settings.start for cell in cells}:
             if start.startswith("picture:") and start_picture(start) is None:
@@ -218,26 +209,23 @@ class Experiment(Owned):
                 )
         return cells
 
-    def imagenet(self) -> str:
-        """What `imagenet` names in this experiment: what it was first queued with, else
-        what most render hosts have, else whatever a worker will have."""
-        if self.queued_imagenet:
-            return self.queued_imagenet
-        if self.pk and self.renders.filter(weights=IMAGENET).exists():
-            return IMAGENET  # queued before values stood behind it
-        return WeightsAtHost.objects.imagenet() or IMAGENET
+    def name_weights(self, name: str, network: str) -> str:
+        """What a name of weights stands for in this experiment. ImageNet's are those
+        that it was first queued with, else what most render hosts have, else whatever
+        a worker will have."""
+        if (name, network) not in IMAGENETS:
+            return name
+        if queued := self.queued_weights.get(f"{network} {name}"):
+            return str(queued)
+        same = self.renders.filter(weights=name, network=network) if self.pk else None
+        if same is not None and same.exists():
+            return name  # queued before values stood behind it
+        return WeightsAtHost.objects.with_values(name, network) or name
 
     @property
     def random_weights(self) -> bool:
         levels = self.axes().get("weights", [self.weights])
         return any(str(level).startswith("random:") for level in levels)
-
-
-def _named(value: Any, imagenet: Callable[[], str]) -> Any:
-    """A name of weights or a list of them, with the values of ImageNet's."""
-    if isinstance(value, list | tuple):
-        return [_named(each, imagenet) for each in value]
-    return imagenet() if value == IMAGENET else value
 
 
 class Pair(models.Model):

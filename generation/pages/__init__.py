@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern
 
-from generation.pages import compare, form, new, queue, render, sheet
+from generation.pages import compare, form, hosts, new, queue, render, sheet
 from nstlab.core.pages import Page, address
 
 
@@ -16,6 +16,8 @@ def urls() -> list[URLPattern]:
 
     return [
         page("preset/", new.preset, "preset"),
+        page("hosts/", hosts.show, "hosts"),
+        page("hosts/<int:pk>/", hosts.fetch, "fetch"),
         page("pictures/", form.find_pictures, "pictures"),
         page("forecast/", form.live_forecast, "forecast_new"),
         page("<int:pk>/forecast/", form.live_forecast, "forecast"),

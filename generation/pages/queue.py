@@ -12,7 +12,11 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from generation.access import QUEUE
-from generation.experiments.forecast import number_of_renders, renders_are
+from generation.experiments.forecast import (
+    missing_weights,
+    number_of_renders,
+    renders_are,
+)
 from generation.models import Experiment, Render, RenderQuerySet
 from generation.pages.sheet import ticked, to_sheet
 from generation.queueing.batches import retry_renders
@@ -29,9 +33,7 @@ def again(request: HttpRequest, experiment: Experiment) -> HttpResponse:
     if "all" not in request.POST:
         renders = renders.filter(pk__in=ticked(request.POST))
     there = renders.ready().count() if "all" not in request.POST else 0
-    ended = renders.retriable()
-    record_of_each(request.user, ended, "{} queued again.")
-    queued = retry_renders(renders)
+    queued = queue_again(request, renders)
     if queued:
         messages.success(request, f"{renders_are(queued)} queued again.")
     if there:
@@ -41,7 +43,7 @@ def again(request: HttpRequest, experiment: Experiment) -> HttpResponse:
             "picture, which a render's own page can show; for another one change its "
             "seed or a setting in an experiment of its own.",
         )
-    elif not queued:
+    elif queued == 0:
         messages.warning(
             request, "Tick renders that failed, were refused or were cancelled first."
         )
@@ -67,6 +69,18 @@ def record_of_each(user: Any, renders: QuerySet[Render], sentence: str) -> None:
     for experiment in Experiment.objects.filter(pk__in=numbers):
         said = sentence.format(number_of_renders(numbers[experiment.pk]))
         history.record(user, experiment, said)
+
+
+def queue_again(request: HttpRequest, renders: RenderQuerySet) -> int | None:
+    """Queue those of `renders` that ended without a picture once more; how many. None,
+    and a sentence, where no render host has the weights of some of them."""
+    ended = renders.retriable()
+    names = set(ended.order_by().values_list("weights", flat=True))
+    if missing := missing_weights(names):
+        messages.warning(request, f"{missing} Nothing was queued again.")
+        return None
+    record_of_each(request.user, ended, "{} queued again.")
+    return retry_renders(renders)
 
 
 def cancel_renders(request: HttpRequest, renders: RenderQuerySet) -> None:

@@ -9,9 +9,13 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from generation.engine.grid import Cell
+from generation.engine.networks.weights import IMAGENETS
 from generation.experiments.forecast import (
+    NoWeights,
     Rates,
     check_room,
+    missing_weights,
     most_bytes,
     pixels,
     sizes_of,
@@ -44,21 +48,22 @@ def queue_experiment(experiment: Experiment) -> Queued:
     """Make the rows of the experiment's grid that are missing and queue them.
 
     Asking again queues nothing twice: a render is named by its request. Raises
-    ImpossibleGrid, or NoRoom when the pictures would not fit, before anything is
-    written.
+    ImpossibleGrid, NoWeights where no render host has those asked for, or NoRoom when
+    the pictures would not fit, before anything is written.
     """
     # Whoever asks at the same time waits here and then finds nothing new.
     held = Experiment.objects.select_for_update().get(pk=experiment.pk)
-    experiment.queued_imagenet = held.queued_imagenet or held.imagenet()
-    if experiment.queued_imagenet != held.queued_imagenet:
-        experiment.save(update_fields=["queued_imagenet"])
+    experiment.queued_weights = held.queued_weights
     cells = experiment.cells()
+    _keep_to_weights(experiment, cells)
     present = set(experiment.renders.values_list("digest", flat=True))
     new = [cell for cell in cells if cell.digest not in present]
     finished = {}
     if experiment.reuse:
         finished = Render.objects.finished([cell.digest for cell in new])
     left = [cell for cell in new if cell.digest not in finished]
+    if missing := missing_weights(cell.settings.weights for cell in left):
+        raise NoWeights(missing)
     sizes = sizes_of(cell.content for cell in left)
     wanted = sum(
         most_bytes(pixels(cell.settings, sizes[cell.content])) for cell in left
@@ -81,6 +86,19 @@ def queue_experiment(experiment: Experiment) -> Queued:
         batches=len(batches),
         seconds=sum(batch.expected_seconds for batch in batches),
     )
+
+
+def _keep_to_weights(experiment: Experiment, cells: Sequence[Cell]) -> None:
+    """Write down what ImageNet's weights are in this experiment from now on."""
+    used = {(cell.settings.weights.partition(":")[0], cell.settings.network)
+            for cell in cells}  # fmt: skip
+    named = {
+        f"{network} {kind}": experiment.name_weights(kind, network)
+        for kind, network in used.intersection(IMAGENETS)
+    }
+    if not named.items() <= experiment.queued_weights.items():
+        experiment.queued_weights = {**experiment.queued_weights, **named}
+        experiment.save(update_fields=["queued_weights"])
 
 
 def _into_batches(experiment: Experiment, renders: Sequence[Render]) -> list[Batch]:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from rq.job import Job
 
 from generation.models import Batch, Render, lease_end
+from generation.queueing import fetching
 from generation.queueing.batches import put_into_batches
 from generation.queueing.dispatch import RENDER_QUEUES, dispatch
 from generation.queueing.reproduction import end_lost
@@ -61,6 +62,7 @@ def reap() -> int:
             again += abandon(batch, "The queue had lost it.")
         forget_old_jobs(now)
         end_lost()
+        fetching.end_lost()
     except jobs.AWAY:
         log.warning("The broker is away; what it held waits for it.")
     for render in Render.objects.untidy():

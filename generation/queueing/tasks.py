@@ -45,6 +45,7 @@ from generation.queueing.checkpoints import (
 from generation.queueing.dispatch import dispatch
 from generation.queueing.leases import TICK_SECONDS, Lease
 from generation.queueing.reap import abandon
+from generation.queueing.weights import leave_to_others
 from nstlab.core.storage import StoreAway, patiently, read_stored
 
 log = logging.getLogger(__name__)
@@ -77,10 +78,13 @@ def device() -> str:
 def render_batch(pk: int, attempt: int) -> str:
     """Paint the queued renders of batch `pk`, each committed as it is done.
 
-    Delivered twice, or after another attempt has begun, it does nothing.
+    Delivered twice, or after another attempt has begun, it does nothing; nor on a host
+    without the weights while another one has them.
     """
     batch = Batch.objects.filter(pk=pk).first()
     token = uuid.uuid4()
+    if batch is not None and leave_to_others(batch, attempt):
+        return "left to others"
     if batch is None or not batch.claim(attempt=attempt, token=token):
         return "not ours"
     discard_old_checkpoints()

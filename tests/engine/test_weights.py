@@ -20,6 +20,7 @@ from generation.engine.networks.weights import (
     imagenet_at_hand,
     is_random,
     named_with_input,
+    names_at_hand,
     state_dict,
     with_values,
 )
@@ -102,9 +103,31 @@ def test_imagenet_with_values_behind_it_is_those_and_no_others(
     index = f"imagenet:{IMAGENET_WHEEL.values_sha256}"
     with pytest.raises(WeightsMissing, match=r"values 25d244c5fdb8… .*--from index`"):
         state_dict(index, network="vgg16", folder=folder)
-    assert "values 25d244c5fdb8…" in describe(index)
+    assert describe(index) == "ImageNet, original VGG training"
+    assert describe(theirs) == f"{describe(index)}, values {theirs[9:17]}…"
     assert expects(index) == "features"
     assert expects(f"imagenet-v1:{'0' * 64}") == "v1"
+
+
+def test_a_kept_file_of_torchvisions_is_what_they_call_so(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "weights"
+    known = {}
+    for seed, stands_for in enumerate(
+        [("imagenet", "vgg16"), ("imagenet-v1", "vgg16")]
+    ):
+        torch.save(random_state(seed), tmp_path / "file.pth")
+        kept = keep(tmp_path / "file.pth", folder)
+        known[kept.sha256[:8]] = stands_for
+    monkeypatch.setattr("generation.engine.networks.weights._TORCHVISIONS", known)
+    for seed, kind in enumerate(["imagenet", "imagenet-v1"]):
+        named = with_values(kind, network="vgg16", folder=folder)
+        assert named == f"{kind}:{values_sha256(random_state(seed), 'vgg16')}"
+        assert named in names_at_hand(folder)
+        assert imagenet_at_hand(folder, kind=kind).startswith("file:")
+    with pytest.raises(WeightsMissing, match="get imagenet-v1 --network vgg19"):
+        state_dict("imagenet-v1", network="vgg19", folder=folder)
 
 
 def test_it_says_which_command_brings_missing_weights(hub: Path) -> None:

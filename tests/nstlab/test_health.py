@@ -34,6 +34,7 @@ def test_it_is_ready_with_database_broker_and_store(
         "broker": True,
         "storage": True,
         "workers": dict.fromkeys(settings.RQ_QUEUES, 0),
+        "weights": {},
     }
 
 

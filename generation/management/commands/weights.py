@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,13 @@ from generation.engine.networks.weights import (
 from generation.models import Render, WeightsAtHost
 from generation.queueing.weights import tell_again
 from nstlab.core.commands import progress_bar, shown_by
+
+SHORT = 12  # digits of a sha256
+
+
+def cut_short(name: str) -> str:
+    """A name with the first digits of its sha256, which commands and forms take."""
+    return re.sub(r"(?<=:)[0-9a-f]{64}\b", lambda found: found[0][:SHORT], name)
 
 
 class Command(BaseCommand):
@@ -51,7 +59,9 @@ class Command(BaseCommand):
         )
         add = actions.add_parser("add", help="keep a VGG state dict (a .pth file)")
         add.add_argument("file", type=Path)
-        actions.add_parser("list", help="what is on this machine")
+        actions.add_parser(
+            "list", help="what is on this machine (weights -v 2 list: by whole names)"
+        )
         away = actions.add_parser("remove", help="remove a kept file")
         away.add_argument("name", help="file:SHA256, or its first 8 digits or more")
 
@@ -68,16 +78,21 @@ class Command(BaseCommand):
                         self.stdout.write(sentence)
                     if imagenet_at_hand(folder) == f"file:{kept.sha256}":
                         self.stdout.write("These are the weights that imagenet names.")
-                    self.stdout.write(f"Kept. Use it as weights {name}")
+                    shown = name if options["verbosity"] > 1 else cut_short(name)
+                    self.stdout.write(
+                        f"Kept: {words_for(kept)}. Forms offer it once a worker of "
+                        f"this host has told of it; its name is {shown}"
+                    )
                 case "remove":
                     self._remove(folder, options["name"])
                 case _:
-                    where = imagenet_at_hand(folder)
+                    where = cut_short(imagenet_at_hand(folder))
                     self.stdout.write(
                         f"imagenet: {f'here, {where}' if where else 'not here'}"
                     )
-                    for name, words in names_at_hand(folder).items():
-                        self.stdout.write(f"{name}  {words}")
+                    for name, each in names_at_hand(folder).items():
+                        shown = name if options["verbosity"] > 1 else cut_short(name)
+                        self.stdout.write(f"{shown}  {each.words}")
                     with suppress(OperationalError, ProgrammingError):
                         self._others()
             if options["action"] in ("get", "add", "remove"):
@@ -91,8 +106,9 @@ class Command(BaseCommand):
         """What the hosts of render workers told."""
         for row in WeightsAtHost.objects.all():
             at = f"{row.seen_at:%Y-%m-%d %H:%M} UTC"
-            has = ", ".join(row.names) or "no weights"
-            self.stdout.write(f"Render host {row.host} ({at}): {has}")
+            has = "; ".join(row.in_short()) or "no weights"
+            gone = "" if row.is_present else ", no worker there now"
+            self.stdout.write(f"Render host {row.host} ({at}{gone}): {has}")
 
     def _get(self, folder: Path, options: dict[str, Any]) -> None:
         kind, network = options["kind"], options["network"]
@@ -109,7 +125,9 @@ class Command(BaseCommand):
                 )
         except KeyboardInterrupt:
             raise CommandError("Stopped. Nothing was kept.") from None
-        self.stdout.write(f"The ImageNet weights are on this machine: {where}.")
+        self.stdout.write(
+            f"The ImageNet weights are on this machine: {cut_short(where)}."
+        )
 
     def _remove(self, folder: Path, name: str) -> None:
         asked = name.removeprefix("file:").partition(":")[0]
