@@ -20,6 +20,13 @@ from generation.engine.grid import (
     PicturePair,
     expand,
 )
+from generation.experiments.forecast import missing_weights
+from generation.experiments.weights import (
+    UnknownWeights,
+    full_name,
+    network_of,
+    weights_choices,
+)
 from generation.level_fields import AxesField
 from generation.models import Experiment, Pair, SourceImage
 from generation.pictures.fields import (
@@ -93,7 +100,34 @@ def _about_further_settings() -> str:
     )
 
 
+class WeightsField(forms.ChoiceField):
+    """Weights that render hosts have, in words; others may be sent by their names, or
+    by their first digits, which the grid checks."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            label="Weights",
+            initial=FACTORS["weights"].default,
+            help_text=FACTORS["weights"].form_help,
+            **options,
+        )
+
+    def offer(self, now: str) -> None:
+        """Offer what is at hand and what is chosen."""
+        self.choices = weights_choices(now)
+
+    def to_python(self, value: Any) -> str:
+        try:
+            return full_name(super().to_python(value))
+        except UnknownWeights as unknown:
+            raise forms.ValidationError(str(unknown)) from unknown
+
+    def valid_value(self, value: str) -> bool:
+        return True
+
+
 class ExperimentForm(forms.ModelForm):
+    weights = WeightsField()
     more_axes = AxesField(
         label="Further settings",
         help_text=lazy(_about_further_settings, str)(),
@@ -114,6 +148,11 @@ class ExperimentForm(forms.ModelForm):
         model = Experiment
         exclude = ["owner", "shared_with"]  # noqa: DJ006 - the admin's fieldsets name the fields
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(field := self.fields.get("weights"), WeightsField):
+            field.offer(str(self["weights"].value() or ""))
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}
         if self.errors:
@@ -125,6 +164,11 @@ class ExperimentForm(forms.ModelForm):
                 instead |= {*WEIGHING_AXES}
             if not cleaned[name] and instead.isdisjoint(named):
                 self.add_error(name, "This field is required.")
+        network = network_of(cleaned["weights"])
+        networks = named.get("network", [cleaned["network"]])
+        if network and "weights" not in named and network not in networks:
+            said = f"These weights are of {network.replace('vgg', 'VGG-')}: choose "
+            self.add_error("weights", f"{said}that network, or other weights.")
         if not self.errors:
             self._check_grid(cleaned)
         return cleaned
@@ -160,11 +204,7 @@ class PresetForm(forms.Form):
         choices=[it for it in choices_of("objective") if it[0] in PRESET_OBJECTIVES],
         help_text="The equations as printed, or the code that painted what was rated.",
     )
-    weights = forms.CharField(
-        initial=FACTORS["weights"].default,
-        max_length=80,
-        help_text="imagenet, file:SHA256 or random:SEED.",
-    )
+    weights = WeightsField()
     uploads = PicturesField(
         label="Pictures",
         required=False,
@@ -177,6 +217,10 @@ class PresetForm(forms.Form):
         """`images` are the source images that may be taken."""
         super().__init__(*args, **kwargs)
         self._images = images
+        now = str(self["weights"].value() or "")
+        field: Any = self.fields["weights"]
+        field.offer(now)
+        self.missing_weights = missing_weights([now])
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}

@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 
 from generation.engine.factors import FACTORS
+from generation.engine.networks.weights import readable
 from nstlab.core import history
 from nstlab.core.access import CHANGE, DELETE, VIEW, may
 from nstlab.core.admin import (
@@ -574,9 +575,9 @@ class StimulusAdmin(SaysRandomWeightsMixin):
     def made_by(self, stimulus: Stimulus) -> str:
         listed = [name for name, each in FACTORS.items() if each.listed]
         known = [name for name in listed if name in stimulus.parameters]
-        return ", ".join(str(stimulus.parameters[name]) for name in known) or ", ".join(
-            str(value) for value in list(stimulus.parameters.values())[:4]
-        )
+        shown = [stimulus.parameters[name] for name in known]
+        shown = shown or list(stimulus.parameters.values())[:4]
+        return ", ".join(readable(str(value)) for value in shown)
 
 
 class FormAnswerInline(admin.TabularInline):

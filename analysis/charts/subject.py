@@ -13,6 +13,7 @@ from PIL import Image
 from analysis.stats.report import Results
 from analysis.stats.tables import TABLES
 from generation.engine.factors import FACTORS, short_label
+from generation.engine.networks.weights import readable
 
 TITLE_IN_LABEL = 15
 
@@ -103,7 +104,7 @@ def level(value: Any) -> str:
     """A level as it is written on an axis."""
     if isinstance(value, float | np.floating):
         return f"{value:g}"
-    return str(value)
+    return readable(str(value))
 
 
 def factor_word(factor: str) -> str:

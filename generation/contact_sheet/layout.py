@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from generation.engine.factors import FACTORS, factor_label
+from generation.engine.networks.weights import readable
 
 PAIR = "pair"
 PICTURES = ("content", "style", PAIR)
@@ -41,7 +42,7 @@ def level_text(level: Any) -> str:
         plain = all(weight == 1 for _, weight in level)
         said = (layer if plain else f"{layer} {weight:.4g}" for layer, weight in level)
         return ", ".join(said) or "none"
-    return str(level).replace("|", ", ") or "none"
+    return readable(str(level)).replace("|", ", ") or "none"
 
 
 def factors(

@@ -318,8 +318,8 @@ _ROWS = (
         name="weights",
         meaning="Weights of the network",
         help="imagenet, imagenet-v1, random:SEED, or a file with a VGG state dict",
-        form_help="imagenet (VGG-16), imagenet-v1, file:SHA256 (manage.py weights add "
-        "FILE) or random:SEED.",
+        form_help="What the render hosts have. A file is brought to one by manage.py "
+        "weights add FILE.",
         column=True,
         form_place=(3, 1),
         listed=True,

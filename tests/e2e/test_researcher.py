@@ -78,7 +78,7 @@ def test_a_researcher_goes_the_whole_way_and_another_lab_finds_the_same_numbers(
     page.get_by_label("Evaluations").fill("2")
     page.get_by_label("Pooling").select_option("average")
     page.get_by_label("Start").select_option("content")
-    page.get_by_label("Weights:", exact=True).fill("random:0")
+    page.get_by_label("Weights:", exact=True).select_option("random:0")
     page.get_by_role("button", name="Save and queue the renders").click()
 
     # The sheet shows them finish without a reload.

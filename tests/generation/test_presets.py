@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from generation.engine.grid import PicturePair, expand
 from generation.engine.settings import RenderSettings
 from generation.experiments.making import experiment_from_preset
-from generation.models import Experiment, SourceImage
+from generation.models import Experiment, SourceImage, WeightsAtHost
 from generation.pictures.source_images import add_source_image
 from generation.presets import PRESET_OBJECTIVES, PRESETS, Preset, picture_title
 from tests.conftest import png
@@ -259,6 +259,44 @@ def test_an_upload_that_is_no_picture_is_refused(logged_in: Any) -> None:
     assert "not a picture in a supported format" in page
     assert not Experiment.objects.exists()
     assert not SourceImage.objects.exists()
+
+
+def test_missing_weights_are_said_before_anything_is_made_or_queued(
+    logged_in: Any,
+    folder: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings.NSTLAB_WEIGHTS = folder / "none"
+    monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
+    paper("2", "--images", str(folder), "--size", "32", "--name", "Before")
+    assert "no render worker has told what its host has" in capsys.readouterr().out
+    WeightsAtHost.objects.tell("gpu1", {})
+    text = logged_in.get(ADDRESS).content.decode()
+    assert "missing: ImageNet, original VGG training" in text
+    assert "No render host has ImageNet, original VGG training" in text
+    assert 'href="/admin/generation/experiment/hosts/"' in text
+    with pytest.raises(CommandError, match=r"No render host has .*Nothing was made"):
+        paper("2", "--images", str(folder), "--size", "32", "--queue")
+    assert [each.name for each in Experiment.objects.all()] == ["Before"]
+    paper("2", "--images", str(folder), "--size", "32")
+    assert "`manage.py weights get` on the host" in capsys.readouterr().out
+
+
+def test_a_file_is_named_by_its_first_digits(
+    logged_in: Any, folder: Path, settings: Any, tmp_path: Path
+) -> None:
+    settings.NSTLAB_WEIGHTS = tmp_path / "none"
+    told = {"network": "vgg16", "words": "VGG-16 · a file of weights · a drawer"}
+    name = f"file:{'c0ffee12' * 8}:v1"
+    WeightsAtHost.objects.tell("gpu1", {name: told})
+    assert "a drawer (c0ffee12…)" in logged_in.get(ADDRESS).content.decode()
+    images = ("--images", str(folder), "--size", "32")
+    paper("2", *images, "--weights", "file:c0ffee12")
+    assert Experiment.objects.get().weights == name
+    with pytest.raises(CommandError, match="they have: a file of weights, c0ffee12…"):
+        paper("2", *images, "--name", "Other", "--weights", "file:decaf123")
 
 
 def test_weights_that_cannot_be_are_refused_and_leave_nothing(logged_in: Any) -> None:

@@ -6,14 +6,18 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from generation.engine.errors import EngineError
 from generation.engine.grid import ImpossibleGrid
+from generation.engine.networks.weights import describe, is_random, names_at_hand
 from generation.experiments.forecast import forecast
 from generation.experiments.making import PresetRefused, experiment_from_preset
-from generation.models import SourceImage
+from generation.experiments.weights import full_name
+from generation.models import Experiment, SourceImage, WeightsAtHost
+from generation.models.weights_at_hosts import is_among
 from generation.pictures.source_images import add_source_image
 from generation.presets import PRESET_OBJECTIVES, PRESETS, picture_title
 from generation.queueing.batches import queue_experiment
@@ -32,7 +36,10 @@ class Command(BaseCommand):
         parser.add_argument("--images", type=Path, required=True, metavar="DIR")
         parser.add_argument("--objective", choices=PRESET_OBJECTIVES, default="paper")
         parser.add_argument(
-            "--weights", default="imagenet", help="imagenet, file:SHA256 or random:SEED"
+            "--weights",
+            default="imagenet",
+            help="imagenet, random:SEED, or the name of a file as `manage.py weights "
+            "list` has it",
         )
         parser.add_argument("--size", type=int, help="instead of 300 pixels")
         parser.add_argument("--evaluations", type=int, help="instead of 240")
@@ -54,20 +61,40 @@ class Command(BaseCommand):
                     preset=preset,
                     objective=options["objective"],
                     pictures=_pictures(preset.files, options["images"], owner),
-                    weights=options["weights"],
+                    weights=full_name(options["weights"], _names_here),
                     owner=owner,
                     **instead,
                 )
                 planned = forecast(experiment)
+                if options["queue"] and planned.missing:
+                    raise PresetRefused(f"{planned.missing} Nothing was made.")
         except (PresetRefused, ImpossibleGrid, EngineError) as refused:
             raise CommandError(str(refused)) from refused
         self.stdout.write(f"{experiment}: {planned}")
+        if not WeightsAtHost.objects.exists():
+            self._say_missing_here(experiment)
         if options["queue"]:
             try:
                 queue_experiment(experiment)
             except ImpossibleGrid as refused:
                 raise CommandError(str(refused)) from refused
             self.stdout.write("They are queued.")
+
+    def _say_missing_here(self, experiment: Experiment) -> None:
+        """Say what this machine lacks, while no render worker has told what it has."""
+        names = {cell.settings.weights for cell in experiment.cells()}
+        had = _names_here() if names else []
+        for name in sorted(names):
+            if not is_random(name) and not is_among(name, had):
+                self.stdout.write(
+                    f"This machine does not have {describe(name)}, and no render "
+                    "worker has told what its host has. `manage.py weights get` or "
+                    "`manage.py weights add FILE` on the host of a worker brings it."
+                )
+
+
+def _names_here() -> list[str]:
+    return list(names_at_hand(settings.NSTLAB_WEIGHTS))
 
 
 def _pictures(

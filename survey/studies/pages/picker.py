@@ -76,7 +76,7 @@ class Picker:
                 "pk": row["pk"],
                 "title": f"{row['content']} × {row['style']}",
                 "made": " · ".join(
-                    row[name]
+                    level_text(row[name])
                     if isinstance(row[name], str)
                     else f"{factor_label(name)} {level_text(row[name])}"
                     for name in varied
