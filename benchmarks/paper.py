@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from generation.contact_sheet.figure import Cell as Shown
@@ -507,15 +507,21 @@ def _there(out: Path, name: str) -> Image.Image:
 
 
 def sheet(options: argparse.Namespace) -> None:
-    """Lay a group out as one picture: rated or a grid."""
+    """Lay a group out as one picture: rated, a grid, or balances, the part of
+    figure-4.1 that README shows."""
     [group] = options.names
     if group == "rated":
         figure = _beside(options)
+    elif group == "balances":
+        figure = _balances(options)
     elif group in GRIDS:
         figure = _grid(group, options)
     else:
-        raise SystemExit(f"A sheet is of rated, {' or '.join(GRIDS)}; got {group}.")
-    figure.draw().save(options.out / f"{group}.jpg", quality=90, subsampling=0)
+        known = ", ".join(("rated", "balances", *GRIDS))
+        raise SystemExit(f"A sheet is of one of {known}; got {group}.")
+    drawn = figure.draw()
+    inked = ImageOps.invert(drawn.convert("L")).getbbox()
+    drawn.crop(inked).save(options.out / f"{group}.jpg", quality=90, subsampling=0)
 
 
 def _beside(options: argparse.Namespace) -> Figure:
@@ -537,6 +543,24 @@ def _beside(options: argparse.Namespace) -> Figure:
         cells=[list(row(letter, pair)) for letter, pair in pairs.items()],
     )
     return Figure(title="Experiment 3", note="", panels=[panel], side=SIDE)
+
+
+def _balances(options: argparse.Namespace) -> Figure:
+    """The free photo, the drawn style, and three balances at conv3_1."""
+    balances = BALANCES[1:4]
+    pictures = [
+        *(resized(FREE[name](), (SMALL, SMALL), "lanczos") for name in FREE),
+        *(_there(options.out, f"free-conv3_1-{level:g}") for level in balances),
+    ]
+    panel = Panel(
+        caption="",
+        down="",
+        across="",
+        rows=[""],
+        columns=["content", "style", *(f"balance {level:g}" for level in balances)],
+        cells=[[Shown(each.copy) for each in pictures]],
+    )
+    return Figure(title="", note="", panels=[panel], side=SMALL)
 
 
 def _grid(group: str, options: argparse.Namespace) -> Figure:
