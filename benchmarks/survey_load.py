@@ -4,6 +4,9 @@ gunicorn behind nginx, which sends the pictures, in a lab of its own; a process 
 it plays people who answer every five seconds. SQLite, or a new database on the
 PostgreSQL server of DATABASE_URL. Counts the rows afterwards. Prints figures; nothing
 is a test.
+
+With `--floor --against CHECKOUT` it measures instead what one answer costs, against
+that build and against the least there can be (`survey_floor.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
+from benchmarks import survey_floor  # noqa: E402
 from benchmarks.temporary import (  # noqa: E402
     database_name,
     free_port,
@@ -74,7 +78,14 @@ def main() -> None:
     parser.add_argument("--trials-each", type=int, help="the least rated come first")
     parser.add_argument("--workers", type=int, default=3, help="as deploy/ has them")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--floor", action="store_true", help="what one answer costs")
+    parser.add_argument("--against", help="--floor: another checkout, with a .venv")
+    parser.add_argument("--only", default="", help="--floor: cases with this in a name")
+    parser.add_argument("--stored", type=int, default=100_000, help="--floor: ratings")
     options = parser.parse_args()
+    if options.floor:
+        survey_floor.measure(options)
+        return
     if shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") is None:
         sys.exit("nginx is missing: apt-get install nginx")
     with temporary_lab(NSTLAB_ACCEL="/_pictures/", NSTLAB_BEHIND_PROXY="1"):
