@@ -19,6 +19,7 @@ from analysis.charts.drawing import (
     without,
 )
 from analysis.charts.subject import Subject, factor_word, level, records
+from analysis.stats.contrasts import AGAINST_REFERENCES
 
 MOST_CONTRASTS = 40
 
@@ -38,7 +39,8 @@ def contrasts(subject: Subject, table: pd.DataFrame, question: str = "") -> Draw
     # Levels of factors first: they are few, and what was asked.
     order = pd.DataFrame(
         {
-            "stimuli": known["family"].str.startswith("stimulus:"),
+            "stimuli": known["family"].str.startswith("stimulus:") * 2
+            + known["family"].str.startswith(f"{AGAINST_REFERENCES}:"),
             "size": -known["mean_diff"].abs(),
         }
     ).sort_values(["stimuli", "size"], kind="stable")
@@ -49,8 +51,8 @@ def contrasts(subject: Subject, table: pd.DataFrame, question: str = "") -> Draw
         chart = replace(
             chart,
             description=f"{chart.description} The levels of factors, then the "
-            f"largest: {MOST_CONTRASTS} of "
-            f"{len(known)}; contrasts.csv has all.",
+            f"hidden references, then the largest: {MOST_CONTRASTS} of {len(known)}; "
+            "contrasts.csv has all.",
         )
     by_code = {
         str(row["stimulus"]): subject.label(row, short=True)
@@ -59,7 +61,7 @@ def contrasts(subject: Subject, table: pd.DataFrame, question: str = "") -> Draw
     names = []
     for a, b, family in zip(kept["a"], kept["b"], kept["family"], strict=True):
         factor = family.split(":")[0]
-        if factor == "stimulus":
+        if factor in ("stimulus", AGAINST_REFERENCES):
             names.append(f"{by_code.get(str(a), a)}\n−  {by_code.get(str(b), b)}")
         else:
             names.append(f"{factor_word(factor)}: {level(a)}  −  {level(b)}")

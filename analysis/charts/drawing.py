@@ -38,6 +38,8 @@ MOST_POINTS = 12  # of a scale
 OF_A_FACTOR = 24
 OF_A_QUESTION = 30
 LABEL_LINE = 56  # characters
+# Columns of a table of MOS that a chart's own table has too, of hidden references.
+BESIDE = ("is_reference", "dmos", "dmos_n", "dmos_ci_low", "dmos_ci_high")
 STYLE: Any = {
     "svg.hashsalt": "nstlab",
     "svg.fonttype": "path",
@@ -104,6 +106,13 @@ def _file_word(name: str, most: int) -> str:
 def titled(title: str, question: str) -> str:
     """The title, with the question where several were asked."""
     return f"{title}: {question}" if question else title
+
+
+def said(chart: DrawnChart, sentence: str) -> DrawnChart:
+    """The chart with one more sentence in its caption; none if it is empty."""
+    if not sentence:
+        return chart
+    return replace(chart, description=f"{chart.description} {sentence}")
 
 
 def without(chart: DrawnChart, sentence: str) -> DrawnChart:
@@ -195,6 +204,29 @@ def whiskers(axes: Axes, table: pd.DataFrame, place: np.ndarray) -> None:
         place[known], table["ci_low"][known], table["ci_high"][known],
         color="#555", linewidth=1.2,
     )  # fmt: skip
+
+
+def cut_at_the_axis(axes: Axes, table: pd.DataFrame, place: np.ndarray) -> str:
+    """Mark by arrows where intervals of rows leave the axis; a sentence that says so,
+    empty if none does."""
+    left, right = axes.get_xlim()
+    cut = 0
+    for column, marker, end, beyond in (
+        ("ci_low", "<", left, table["ci_low"] < left),
+        ("ci_high", ">", right, table["ci_high"] > right),
+    ):
+        rows = (beyond & table[column].notna()).to_numpy()
+        cut += int(rows.sum())
+        axes.plot(
+            np.full(rows.sum(), end), place[rows], marker, color="#555", markersize=4,
+            clip_on=False,
+        )  # fmt: skip
+    if not cut:
+        return ""
+    return (
+        f"Arrows: {cut} end{'s' if cut > 1 else ''} of intervals lie beyond the scale "
+        "and are cut there; the numbers have them whole."
+    )
 
 
 def picture_beside(axes: Axes, thumbnail: Image.Image | None, at: float) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.charts.drawing import (
+    BESIDE,
     DPI,
     MARKERS,
     OKABE_ITO,
@@ -50,7 +51,7 @@ def heat_map(
         titled(f"MOS by {factor_word(a)} and {factor_word(b)}", question),
         f"Pooled MOS ± half of its {subject.interval}, clustered by participant, and "
         "the number of ratings. Grey: nothing was shown there. A cell holds its "
-        "picture, or the first of several.",
+        "picture, or the first of several." + _on_originals(subject, table),
     )
     cells = _cells(table, pair, subject.factors)
     if cells.empty:
@@ -76,6 +77,8 @@ def heat_map(
     for cell in records(cells):
         i, j = rows.index(cell[a]), columns.index(cell[b])
         grid[i, j] = cell["mos"]
+    # A second line below the picture for the DMOS.
+    below = 0.33 if _dmos_of(records(cells)[0]) else 0.38
     image = axes.imshow(grid, cmap=colours, vmin=low, vmax=high, aspect="auto")
     for cell in records(cells):
         if np.isnan(cell["mos"]):
@@ -87,8 +90,9 @@ def heat_map(
         if thumbnail is not None:
             picture_at(axes, thumbnail, (j, i - 0.12), 44)
         axes.text(
-            j, i + (0.38 if thumbnail is not None else 0),
-            f"{text} (n {cell['n_ratings']:g})", ha="center", va="center", fontsize=6.5,
+            j, i + (below if thumbnail is not None else 0),
+            f"{text} (n {cell['n_ratings']:g}){_dmos_of(cell)}",
+            ha="center", va="center", fontsize=6.5,
             color=readable_on(colours((cell["mos"] - low) / (high - low))),
         )  # fmt: skip
     axes.set_xticks(range(len(columns)), [level(value) for value in columns])
@@ -119,7 +123,9 @@ def interaction(
         file_stem("lines", question, *pair),
         titled(f"Interplay of {factor_word(line)} and {factor_word(along)}", question),
         f"Pooled MOS with its {subject.interval}, clustered by participant. Parallel "
-        "lines: the two factors work independently.",
+        "lines: the two factors work independently."
+        + (" Dashed: the hidden references." if _originals(table) else "")
+        + _on_originals(subject, table),
     )
     if cells.empty:
         return without(
@@ -147,6 +153,10 @@ def interaction(
             marker=MARKERS[k], color=OKABE_ITO[k], capsize=2, linewidth=1.2,
             markersize=4.5, label=level(value),
         )  # fmt: skip
+    if pooled := _originals(table):
+        axes.axhline(
+            pooled["mos"], color="#444", linewidth=1, linestyle="--", label="reference"
+        )
     axes.set_xticks(range(len(places)), [level(value) for value in places])
     axes.set_xlabel(factor_word(along))
     axes.set_ylabel("MOS")
@@ -154,6 +164,31 @@ def interaction(
     axes.set_ylim(low_end - 0.1, high_end + 0.1)
     axes.legend(title=factor_word(line), loc="center left", bbox_to_anchor=(1, 0.5))
     return finished(chart, figure, cells)
+
+
+def _originals(table: pd.DataFrame) -> dict[str, Any]:
+    """The row of all hidden references; empty where none are hidden."""
+    rows = table[references(table)]
+    return records(rows)[0] if len(rows) else {}
+
+
+def _on_originals(subject: Subject, table: pd.DataFrame) -> str:
+    """The sentence of a caption on the references' MOS and the cells' DMOS."""
+    row = _originals(table)
+    if not row:
+        return ""
+    ends = f"{row['ci_low']:.2f} to {row['ci_high']:.2f}"
+    interval = "" if np.isnan(row["ci_low"]) else f" ({subject.interval} {ends})"
+    return (
+        f" Hidden references: MOS {row['mos']:.2f}{interval}, n {row['n_ratings']:g}; "
+        "they are in no cell. DMOS: against them, paired within people."
+    )
+
+
+def _dmos_of(cell: dict[str, Any]) -> str:
+    """The line of a cell with its DMOS, where it has one."""
+    dmos = cell.get("dmos", np.nan)
+    return "" if np.isnan(dmos) else f"\nDMOS {dmos:.2f}"
 
 
 def _cells(
@@ -166,6 +201,8 @@ def _cells(
     others = [name for name in factors if name not in pair and name in table]
     chosen = table[a].notna() & table[b].notna() & table[others].isna().all(axis=1)
     columns = [a, b, "mos", "ci_low", "ci_high", "n_ratings", "n_stimuli"]
+    if "dmos" in table:
+        columns += [name for name in BESIDE if name.startswith("dmos")]
     return table.loc[chosen, columns].reset_index(drop=True)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from analysis.charts.drawing import (
+    BESIDE,
     MOST_WITH_LABELS,
     MOST_WITH_THUMBNAILS,
     OKABE_ITO,
     DrawnChart,
+    cut_at_the_axis,
     file_stem,
     finished,
     on_references,
@@ -20,6 +23,7 @@ from analysis.charts.drawing import (
     references,
     row_axis,
     row_figure,
+    said,
     score_axis,
     titled,
     whiskers,
@@ -39,6 +43,14 @@ def caterpillar(
         f"Mean opinion score with its {subject.interval}, best first; n beside it. "
         "An interval that could not be computed is not drawn." + on_references(table),
     )
+    compared = "dmos" in table and bool(table["dmos"].notna().any())
+    if compared:
+        top = f"{subject.scale[1]:g}"
+        chart = said(
+            chart,
+            f"Beside it the DMOS against the hidden reference, paired within people: "
+            f"at {top} it is rated as the reference is, above it better.",
+        )
     rated = table[table["n"] > 0] if "n" in table else table
     if rated.empty:
         return without(chart, "No stimulus has a rating yet.")
@@ -46,9 +58,16 @@ def caterpillar(
     labels = [subject.label(row) for row in records(rated)]
     names = [subject.label(row, short=True) for row in records(rated)]
     shown = rated[["stimulus", "mos", "ci_low", "ci_high", "n"]].assign(label=labels)
+    shown = shown.join(rated[[name for name in BESIDE if compared and name in rated]])
     count = len(rated)
     pictures = count <= MOST_WITH_THUMBNAILS and bool(subject.thumbnails)
     figure, axes = row_figure(names, picture=pictures)
+    beside = None
+    if compared:
+        figure.clear()
+        axes, beside = figure.subplots(
+            1, 2, sharey=True, gridspec_kw={"width_ratios": (3, 2)}
+        )
     place = np.arange(count)
     whiskers(axes, rated, place)
     originals = references(rated)
@@ -58,7 +77,10 @@ def caterpillar(
     )  # fmt: skip
     plot_references(axes, rated["mos"][originals], place[originals])
     score_axis(axes, subject, "MOS")
+    chart = said(chart, cut_at_the_axis(axes, rated, place))
     row_axis(axes, names, "stimuli by MOS", picture=pictures)
+    if beside is not None:
+        _dmos_beside(beside, subject, rated, place)
     if count <= MOST_WITH_LABELS:
         for at, n in zip(place, rated["n"], strict=True):
             axes.annotate(
@@ -69,6 +91,24 @@ def caterpillar(
         for at, stimulus in zip(place, rated["stimulus"], strict=True):
             picture_beside(axes, subject.thumbnails.get(str(stimulus)), float(at))
     return finished(chart, figure, shown[::-1])
+
+
+def _dmos_beside(
+    axes: Axes, subject: Subject, rated: pd.DataFrame, place: np.ndarray
+) -> None:
+    """The DMOS of each row with its interval, on an axis that holds them all."""
+    ends = rated[["dmos_ci_low", "dmos_ci_high"]].set_axis(
+        ["ci_low", "ci_high"], axis=1
+    )
+    whiskers(axes, ends, place)
+    axes.plot(
+        rated["dmos"], place, "D", markersize=3.5, markerfacecolor=OKABE_ITO[2],
+        markeredgecolor=OKABE_ITO[2],
+    )  # fmt: skip
+    axes.axvline(subject.scale[1], color="#444", linewidth=0.8)
+    axes.set_xlabel("DMOS")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
 
 
 def rating_bars(
@@ -127,5 +167,13 @@ def rating_bars(
         loc="outside upper right", title="rating", handlelength=1, columnspacing=1,
     )  # fmt: skip
     return finished(
-        chart, figure, rated[["stimulus", *columns]].assign(label=labels)[::-1]
+        chart,
+        figure,
+        rated[
+            [
+                "stimulus",
+                *(["is_reference"] if references(rated).any() else []),
+                *columns,
+            ]
+        ].assign(label=labels)[::-1],
     )

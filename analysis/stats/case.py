@@ -156,6 +156,11 @@ class Case:
         return self.kept.without_references
 
     @cached_property
+    def differences(self) -> Votes:
+        """Differences from hidden references, of those who are kept; maybe none."""
+        return mos.differential(self.kept)
+
+    @cached_property
     def recovered(self) -> tuple[dict[str | None, dict[str, Recovered]],
                                  dict[str | None, str]]:  # fmt: skip
         """The models of those who are kept, and the refusals, by question."""

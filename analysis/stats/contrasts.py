@@ -21,6 +21,9 @@ from analysis.stats.mos import join_flags
 from analysis.stats.ranks import ranks, without_dust
 
 MAX_PAIRS = 500
+# The family of stimuli against the hidden references of their contents. A space: no
+# column of a file that is read as a factor is called so by chance.
+AGAINST_REFERENCES = "hidden reference"
 
 
 class TooManyPairs(ValueError):

@@ -31,6 +31,7 @@ def by_factor(
     ci_method: str = "cluster_t",
     resamples: int = intervals.RESAMPLES,
     seed: int = intervals.SEED,
+    differences: Votes | None = None,
 ) -> pd.DataFrame:
     """Pooled MOS of every combination of the factors' levels, in order of appearance.
 
@@ -38,7 +39,10 @@ def by_factor(
     (sandwich SE, t with participants - 1) or cluster_bootstrap (percentile, whole
     participants). Columns as `mos_by_condition.csv`; `marginal_mos` weights the
     combinations of the crossed factors in `marginal_over` equally, empty where none is
-    crossed. Raises ValueError for a factor that the ratings do not have.
+    crossed. `differences` from hidden references, as `mos.differential` gives them, add
+    the columns of a DMOS pooled and clustered alike, its `dmos_n` that of people. No
+    factors: one row of all. Raises ValueError for a factor that the ratings do not
+    have.
     """
     if ci_method not in ("cluster_t", "cluster_bootstrap"):
         raise ValueError(f"cluster_t or cluster_bootstrap, not {ci_method!r}")
@@ -57,6 +61,9 @@ def by_factor(
     equal = marginal(votes, group, table.drop(columns=list(factors)))
     ends = intervals.student(equal.mos, equal.se, clusters - 1, level)
     bootstrapped = ci_method == "cluster_bootstrap"
+    dmos = {}
+    if differences is not None and len(differences.rating):
+        dmos = _pooled_dmos(differences, ratings.votes.items, group, levels, level)
     return levels.assign(
         n_ratings=n,
         n_participants=clusters,
@@ -72,6 +79,7 @@ def by_factor(
         marginal_ci_low=ends[0],
         marginal_ci_high=ends[1],
         marginal_over="|".join(equal.over),
+        **dmos,
         bootstrap_seed=seed if bootstrapped else None,
         bootstrap_n=resamples if bootstrapped else None,
         flags=np.select(
@@ -80,6 +88,29 @@ def by_factor(
             "",
         ),
     )
+
+
+def _pooled_dmos(
+    differences: Votes,
+    items: pd.Index,
+    group: np.ndarray,
+    levels: pd.DataFrame,
+    level: float,
+) -> dict[str, np.ndarray]:
+    """The columns of the DMOS by level; `group` is that of each of the `items`."""
+    place = items.get_indexer(differences.items)
+    of_item = np.where(place >= 0, group[place], -1)[differences.item]
+    known = differences.take(of_item >= 0)
+    pooled = replace(known, item=of_item[of_item >= 0], items=levels.index)
+    mean = divide(pooled.sum_by_item(pooled.rating), pooled.n_by_item)
+    se, people = clustered_se(pooled, mean)
+    low, high = intervals.student(mean, se, people - 1, level)
+    return {
+        "dmos": mean,
+        "dmos_n": np.where(people > 0, people, np.nan),
+        "dmos_ci_low": low,
+        "dmos_ci_high": high,
+    }
 
 
 def _grouped(
@@ -92,6 +123,9 @@ def _grouped(
     keys = ratings.votes.items.to_frame(index=False)
     table = ratings.factors[list(factors)]
     chosen = pd.concat([keys.drop(columns="stimulus"), table], axis=1)
+    if not len(chosen.columns):
+        everything = pd.DataFrame(index=range(min(len(chosen), 1)))
+        return everything, np.zeros(len(chosen), int), ratings.votes
     known = table.notna().all(axis=1).to_numpy()
     grouped = chosen[known].groupby(list(chosen.columns), sort=False, dropna=False)
     levels = chosen[known].drop_duplicates().reset_index(drop=True)

@@ -288,6 +288,12 @@ class Ratings:
         return replace(self, frame=self.frame[~marked].reset_index(drop=True))
 
     @cached_property
+    def of_references(self) -> Ratings:
+        """The rows of the hidden references alone."""
+        marked = self.frame["stimulus"].astype(str).isin(self.references)
+        return replace(self, frame=self.frame[marked].reset_index(drop=True))
+
+    @cached_property
     def rows(self) -> pd.DataFrame:
         """The rows that count: kind `rating`, answered or not."""
         if "kind" not in self.frame:

@@ -126,26 +126,13 @@ def dmos(
     and kept; `crush` applies 7·DV/(2 + DV) there (1–5 scales). By item: dmos, dmos_n,
     dmos_ci_low, dmos_ci_high; NaN for references and without a declared one.
     """
-    votes = ratings.votes
-    n_items = votes.n_items
-    n = np.zeros(n_items)
-    mean = sd = np.full(n_items, np.nan)
-    if "is_reference" in ratings.frame and ratings.rows["is_reference"].any():
-        group, is_reference = _reference_groups(ratings)
-        own = votes.rater * np.int64(group.max() + 1) + group[votes.item]
-        refers = is_reference[votes.item]
-        code, cells = pd.factorize(own[refers])
-        reference = pd.Series(
-            np.bincount(code, votes.rating[refers]) / np.bincount(code), cells
-        )
-        base = reference.reindex(own).to_numpy()
-        paired = ~refers & ~np.isnan(base)
-        value = (votes.rating - base + ratings.scale_max)[paired]
-        if crush:
-            value = np.where(value > ratings.scale_max, 7 * value / (2 + value), value)
-        differences = replace(votes.take(paired), rating=value)
-        n = differences.n_by_item.astype(float)
-        mean, sd = mean_and_sd(differences)
+    differences = differential(ratings)
+    if crush:
+        value, top = differences.rating, ratings.scale_max
+        crushed = np.where(value > top, 7 * value / (2 + value), value)
+        differences = replace(differences, rating=crushed)
+    n = differences.n_by_item.astype(float)
+    mean, sd = mean_and_sd(differences)
     low, high = intervals.student(mean, divide(sd, np.sqrt(n)), n - 1, level)
     return {
         "dmos": mean,
@@ -155,7 +142,27 @@ def dmos(
     }
 
 
-def _reference_groups(ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
+def differential(ratings: Ratings) -> Votes:
+    """The differences that a DMOS is the mean of, each as the vote of its rater about
+    the stimulus: own rating - own rating of the reference + top of the scale. None
+    where somebody did not rate both, and none without a declared reference."""
+    votes = ratings.votes
+    if not ratings.references or not ratings.rows["is_reference"].any():
+        return votes.take(np.zeros(len(votes.rating), bool))
+    group, is_reference = reference_groups(ratings)
+    own = votes.rater * np.int64(group.max() + 1) + group[votes.item]
+    refers = is_reference[votes.item]
+    code, cells = pd.factorize(own[refers])
+    reference = pd.Series(
+        np.bincount(code, votes.rating[refers]) / np.bincount(code), cells
+    )
+    base = reference.reindex(own).to_numpy()
+    paired = ~refers & ~np.isnan(base)
+    value = (votes.rating - base + ratings.scale_max)[paired]
+    return replace(votes.take(paired), rating=value)
+
+
+def reference_groups(ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
     """By item: the group (content and question) it is compared in, and if it refers."""
     rows = ratings.rows
     first = rows.drop_duplicates(ratings.votes.items.names)

@@ -7,7 +7,7 @@ seen in their table and in the codebook.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,6 +19,7 @@ from analysis.stats import (
     contrasts,
     factors,
     mixed,
+    mos,
     pairs,
     raters,
     reliability,
@@ -75,6 +76,7 @@ def mos_by_condition(case: Case) -> pd.DataFrame:
             ci_method=options.condition_ci,
             resamples=options.resamples or RESAMPLES,
             seed=options.seed,
+            differences=case.differences,
         )
         for names in chosen
     ]
@@ -82,9 +84,32 @@ def mos_by_condition(case: Case) -> pd.DataFrame:
         notes += factors.imbalance(ratings, names.split(","))
     if not tables:
         return pd.DataFrame(columns=["n_ratings", "n_participants", "n_stimuli", "mos"])
+    if case.kept.references:
+        tables = [table.assign(is_reference=False) for table in tables]
+        tables += references_by_condition(case, chosen)
     stacked = pd.concat(tables, ignore_index=True)
     first = list(dict.fromkeys(f for names in chosen for f in names.split(",")))
     return stacked[[*first, *stacked.columns.difference(first, sort=False)]]
+
+
+def references_by_condition(case: Case, chosen: Sequence[str]) -> list[pd.DataFrame]:
+    """The rows of the hidden references beside those of the levels: all of them, and
+    those of each content where contents are pooled."""
+    originals, options = case.kept.of_references, case.options
+    if originals.votes.n_items == 0:
+        return []
+    by_content = "content" in chosen and "content" in originals.factors
+    return [
+        factors.by_factor(
+            originals,
+            names,
+            level=options.level,
+            ci_method=options.condition_ci,
+            resamples=options.resamples or RESAMPLES,
+            seed=options.seed,
+        ).assign(is_reference=True)
+        for names in ([], *([["content"]] if by_content else []))
+    ]
 
 
 def all_raters(case: Case) -> pd.DataFrame:
@@ -118,7 +143,8 @@ def _excluded(by_hand: Ratings, options: Options) -> pd.DataFrame:
 
 
 def compared_pairs(case: Case) -> pd.DataFrame:
-    """Families: all stimuli, then the levels of every single factor asked for."""
+    """Families: all stimuli, then the levels of every single factor asked for, then
+    each stimulus against the hidden references of its content."""
     ratings, options, by, notes = case.compared, case.options, case.by, case.notes
     tables = []
     for question, votes in ratings.votes_by_question:
@@ -149,9 +175,54 @@ def compared_pairs(case: Case) -> pd.DataFrame:
             if question is not None:
                 table.insert(0, "question", question)
             tables.append(table)
+    tables += against_references(case)
     if not tables:
         return contrasts.contrasts(np.empty((0, 0)), [])
     return pd.concat(tables, ignore_index=True)
+
+
+def with_question(stimuli: pd.Index, question: str | None) -> pd.Index:
+    """The items of all questions that these stimuli are under one of them."""
+    if question is None:
+        return stimuli
+    names = ["stimulus", "question"]
+    return pd.MultiIndex.from_product([stimuli, [question]], names=names)
+
+
+def against_references(case: Case) -> list[pd.DataFrame]:
+    """Each stimulus against the hidden references of its content, by question: a family
+    of its own, whose differences are DMOS less the top of the scale."""
+    tables: list[pd.DataFrame] = []
+    kept = case.kept
+    if not kept.references:
+        return tables
+    every_group, every_mark = mos.reference_groups(kept)
+    for question, votes in kept.votes_by_question:
+        place = kept.votes.items.get_indexer(with_question(votes.items, question))
+        group, refers = every_group[place], every_mark[place]
+        pairs = [
+            (int(a), int(b))
+            for b in np.flatnonzero(refers)
+            for a in np.flatnonzero(~refers & (group == group[b]))
+        ]
+        if not pairs:
+            continue
+        try:
+            table = contrasts.contrasts(
+                votes.matrix(),
+                list(votes.items),
+                pairs=sorted(pairs),
+                level=case.options.level,
+                family=contrasts.AGAINST_REFERENCES,
+            )
+        except contrasts.TooManyPairs as refusal:
+            case.notes.append(f"{contrasts.AGAINST_REFERENCES}: {refusal}")
+            continue
+        table["p_nemenyi"] = np.nan
+        if question is not None:
+            table.insert(0, "question", question)
+        tables.append(table)
+    return tables
 
 
 def agreement(case: Case) -> pd.DataFrame:
@@ -163,23 +234,36 @@ def agreement(case: Case) -> pd.DataFrame:
 
 
 def sensitivity(ratings: Ratings) -> pd.DataFrame:
-    """MOS and n of every stimulus under every screening rule, side by side.
+    """MOS and n of every stimulus under every screening rule, side by side; DMOS too
+    where references are hidden.
 
     P.913's rounds and Spearman's ranks are left out above 200,000 ratings.
     """
     tables = []
+    differences = mos.differential(ratings) if ratings.references else None
     for question, votes in ratings.votes_by_question:
         table = votes.items.to_frame(index=False)
         if question is not None:
             table["question"] = question
+        if differences is not None:
+            stimuli = table["stimulus"].astype(str)
+            table["is_reference"] = stimuli.isin(ratings.references)
+            keys = with_question(votes.items, question)
+            theirs = differences.items.get_indexer(keys)
         for screen, rule in RULES.items():
             if not rule.quick and len(votes.rating) > LARGE:
                 continue
-            kept = votes.take(~rejected_by(votes, screen)[votes.rater])
+            rejected = rejected_by(votes, screen)
+            kept = votes.take(~rejected[votes.rater])
             n = kept.n_by_item
             name = column_part(screen)
             table[f"n_{name}"] = n
             table[f"mos_{name}"] = divide(kept.sum_by_item(kept.rating), n)
+            if differences is not None:
+                out = differences.raters.isin(votes.raters[rejected])
+                left = differences.take(~out[differences.rater])
+                mean = divide(left.sum_by_item(left.rating), left.n_by_item)
+                table[f"dmos_{name}"] = mean[theirs]
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
@@ -442,6 +526,7 @@ TABLES: dict[str, ReportTable] = {
                 "Ratings left after {name} screening",
             ),
             r"mos_(?P<name>\w+)": ("number", SCORE, "MOS after {name} screening"),
+            r"dmos_(?P<name>\w+)": ("number", SCORE, "DMOS after {name} screening"),
         },
     ),
     "order_effects.csv": ReportTable(

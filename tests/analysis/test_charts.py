@@ -120,6 +120,47 @@ def test_what_is_drawn_is_in_the_charts_own_table(
     )
 
 
+def with_originals() -> pd.DataFrame:
+    """The panel with a hidden reference that nearly everybody rates best."""
+    frame = panel().assign(is_reference=False)
+    original = frame[frame["stimulus"] == "s3"].assign(
+        stimulus="s9", content_layer=None, alpha=np.nan, is_reference=True, trial=9
+    )
+    original["rating"] = [5, 5, 5, 4, 5, 5, 5, 5]
+    return pd.concat([frame, original])
+
+
+def test_hidden_references_are_on_every_chart_of_a_mos_with_the_dmos() -> None:
+    of = subject(with_originals())
+    charts = {chart.name: chart for chart in registry.draw_all(of)}
+    mos = of.table("mos_by_stimulus.csv").set_index("stimulus")
+    for name in ("mos", "ratings", "sos", "screening"):
+        shown = charts[name].table.set_index("stimulus")
+        assert shown.index[shown["is_reference"]].tolist() == ["s9"]
+    shown = charts["mos"].table.set_index("stimulus")["dmos"]
+    assert shown.to_dict() == pytest.approx(mos["dmos"].to_dict(), nan_ok=True)
+    for name in ("heat_content_layer_alpha", "lines_content_layer_alpha"):
+        assert "Hidden references: MOS 4.88 (95 % interval" in charts[name].description
+        cells = charts[name].table
+        assert len(cells) == 4 and "s9" not in cells
+        assert cells["dmos"].tolist() == pytest.approx(mos["dmos"].dropna().tolist())
+    families = charts["contrasts"].table["family"].str.split(":").str[0].tolist()
+    assert families[2:6] == ["hidden reference"] * 4
+    assert charts["screening"].table["dmos_none"].notna().sum() == 4
+
+
+def test_a_chart_says_which_intervals_leave_its_axis(
+    drawn: dict[str, DrawnChart],
+) -> None:
+    assert "beyond the scale" not in drawn["mos"].description
+    ends = panel(people=2).assign(rating=lambda rows: 4 + (rows.index % 8 < 4))
+    found = {chart.name: chart for chart in registry.draw_all(subject(ends))}
+    table = found["mos"].table
+    beyond = (table["ci_low"] < 1).sum() + (table["ci_high"] > 5).sum()
+    assert beyond == 8
+    assert "Arrows: 8 ends of intervals lie beyond" in found["mos"].description
+
+
 def test_levels_of_factors_come_before_the_many_pairs_of_stimuli(
     drawn: dict[str, DrawnChart],
 ) -> None:

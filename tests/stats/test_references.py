@@ -1,4 +1,5 @@
-"""Hidden references have rows of their own, and are levels of no factor.
+"""Hidden references have rows of their own, and are levels of no factor; what is
+rated against them has a DMOS beside its MOS.
 
 The set is small enough to be worked out by hand: two originals in two styles each,
 three people. Whatever the originals would be pooled into comes out otherwise.
@@ -10,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -64,7 +66,7 @@ def table(folder: Path, name: str) -> pd.DataFrame:
 
 
 def test_no_reference_is_in_the_mean_of_a_factor(written: Path) -> None:
-    pooled = table(written, "mos_by_condition.csv")
+    pooled = table(written, "mos_by_condition.csv").query("~is_reference")
     by_content = pooled[pooled["style"].isna()].set_index("content")
     assert by_content["mos"].to_dict() == pytest.approx(
         {"lake": 14 / 6, "moor": 19 / 6}  # with the originals 28/9 and 34/9
@@ -75,16 +77,64 @@ def test_no_reference_is_in_the_mean_of_a_factor(written: Path) -> None:
     assert len(pooled) == 2 + 2 + 4
 
 
-def test_no_reference_is_in_a_contrast(written: Path) -> None:
+def test_references_have_rows_of_their_own_among_the_conditions(written: Path) -> None:
+    pooled = table(written, "mos_by_condition.csv").query("is_reference")
+    everyone, lake, moor = pooled.to_dict("records")
+    assert pooled["content"].isna().tolist() == [True, False, False]
+    assert (everyone["mos"], everyone["n_stimuli"]) == (pytest.approx(29 / 6), 2)
+    assert (lake["content"], lake["mos"]) == ("lake", pytest.approx(14 / 3))
+    assert (moor["content"], moor["mos"]) == ("moor", 5)
+    assert pooled["dmos"].isna().all()
+
+
+def test_a_condition_has_its_dmos_beside_its_mos(written: Path) -> None:
+    """By hand: 5 and the mean of each rating less its rater's of the original; and
+    the interval is that of a sandwich of three people."""
+    pooled = table(written, "mos_by_condition.csv").query("~is_reference")
+    by_content = pooled[pooled["style"].isna()].set_index("content")
+    means = by_content["dmos"].to_dict()
+    assert means == pytest.approx({"lake": 5 - 14 / 6, "moor": 5 - 11 / 6})
+    cells = pooled.dropna(subset=["content", "style"]).set_index(["content", "style"])
+    mos = table(written, "mos_by_stimulus.csv").set_index(["content", "style"])
+    assert cells["dmos"].to_dict() == pytest.approx(
+        mos.loc[cells.index, "dmos"].to_dict()
+    )
+    assert set(cells["dmos_n"]) == {3}
+    # The differences -2, -3 and 0 have a variance of 7/3.
+    half = (
+        cells.loc[("lake", "ink"), "dmos_ci_high"] - cells.loc[("lake", "ink"), "dmos"]
+    )
+    t, sd = 4.302652729911275, (7 / 3) ** 0.5
+    assert half == pytest.approx(t * sd / 3**0.5)
+
+
+def test_no_reference_is_in_a_contrast_of_stimuli_or_levels(written: Path) -> None:
     found = table(written, "contrasts.csv")
     assert set(found["family"]) == {
-        "stimulus: 6 pairs", "content: 1 pairs", "style: 1 pairs"
+        "stimulus: 6 pairs", "content: 1 pairs", "style: 1 pairs",
+        "hidden reference: 4 pairs",
     }  # fmt: skip
+    stimuli = found[found["family"] == "stimulus: 6 pairs"]
+    assert not {"lake", "moor"} & {*stimuli["a"], *stimuli["b"]}
     [content] = found[found["family"] == "content: 1 pairs"].to_dict("records")
     # Each person's lake minus moor: -1, -1, -1/2.
     assert content["mean_diff"] == pytest.approx(-5 / 6)
     assert content["t"] == pytest.approx(-5)
     assert content["p"] == pytest.approx(1 - 5 / 27**0.5)  # Student's t, 2 df
+
+
+def test_each_stimulus_is_compared_with_its_own_reference(written: Path) -> None:
+    """The differences are DMOS less the top, Holm's among these four alone."""
+    found = table(written, "contrasts.csv")
+    theirs = found[found["family"] == "hidden reference: 4 pairs"]
+    assert dict(zip(theirs["a"], theirs["b"], strict=True)) == {
+        name: content for name, (content, style, _) in SET.items() if style
+    }
+    mos = table(written, "mos_by_stimulus.csv").set_index("stimulus")
+    assert (theirs["mean_diff"] + 5).tolist() == pytest.approx(
+        mos.loc[theirs["a"], "dmos"].tolist()
+    )
+    assert theirs["p_holm"].min() == pytest.approx(4 * theirs["p"].min())
 
 
 def test_no_reference_is_in_a_model(written: Path) -> None:
@@ -116,6 +166,32 @@ def test_references_have_marked_rows_of_their_own(written: Path) -> None:
     assert {"alpha", "network", "size"} <= set(mos.columns)
     screening = table(written, "screening.csv").set_index("stimulus")
     assert screening["mos_none"].to_dict() == mos["mos"].to_dict()
+    assert screening["dmos_none"].dropna().to_dict() == pytest.approx(
+        mos["dmos"].dropna().to_dict()
+    )
+    assert screening["is_reference"].to_dict() == mos["is_reference"].to_dict()
+
+
+def test_a_rule_leaves_its_people_out_of_the_dmos_too() -> None:
+    """As `--screen` does in mos_by_stimulus.csv; question by question."""
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame(
+        {
+            "participant": f"p{person}", "stimulus": f"s{k}", "question": question,
+            "content": "lake", "is_reference": k == 0,
+            "rating": rng.integers(1, 6) if person == 7 else 1 + (k + asked) % 5,
+        }
+        for person in range(8) for asked, question in enumerate(("style", "whole"))
+        for k in range(12)
+    )  # fmt: skip
+    ratings = validate(frame)
+    every = build(ratings, Options(resamples=20)).tables["screening.csv"]
+    screened = build(ratings, Options(screen="pearson", resamples=20)).tables
+    keys = ["stimulus", "question"]
+    expected = screened["mos_by_stimulus.csv"].set_index(keys)["dmos"]
+    found = every.set_index(keys)["dmos_pearson"]
+    assert (every["dmos_pearson"] - every["dmos_none"]).abs().max() > 0.1
+    assert found.to_dict() == pytest.approx(expected.to_dict(), nan_ok=True)
 
 
 def test_without_references_nothing_is_marked_or_said() -> None:
