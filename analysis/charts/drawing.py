@@ -32,6 +32,7 @@ DPI = 200
 THUMBNAIL_SIDE = 96  # pixels
 MOST_WITH_THUMBNAILS = 60
 MOST_WITH_LABELS = 120
+TALL = 12  # rows
 MOST_POINTS = 12  # of a scale
 # Characters in the name of a file, which has two factors and a question at most: a row
 # holds 100.
@@ -70,6 +71,8 @@ class DrawnChart:
     svg: str = ""
     png: bytes = b""
     missing: str = ""
+    part: str = ""  # of the report's pages
+    question: str = ""  # that it is of; empty where one only was asked
 
     def files(self) -> dict[str, bytes]:
         """NAME.svg, NAME.png and `chart_NAME.csv`; none if nothing is drawn."""
@@ -159,6 +162,8 @@ def row_axis(
     count = len(labels)
     axes.set_ylim(-0.6, count - 0.4)
     axes.grid(axis="y", visible=False)
+    if count > TALL:  # so tall that one end is read without the other
+        axes.tick_params(axis="x", labeltop=True)
     if count <= MOST_WITH_LABELS:
         axes.set_yticks(range(count), [wrapped(text) for text in labels], fontsize=7)
         axes.tick_params(axis="y", length=0, pad=32 if picture else 3)

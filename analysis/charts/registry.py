@@ -26,12 +26,14 @@ class ChartKind:
 
     `draw` takes the subject, the table (of one question) and the question, "" where
     there is one only; `crosses` kinds take a pair of factors before the question. Kinds
-    beside each other of one table take turns, question by question.
+    beside each other of one table take turns, question by question. `part` of the
+    report is where it stands, by its name in `analysis.reports.parts`.
     """
 
     table: str
     draw: Callable[..., DrawnChart]
     crosses: bool = False
+    part: str = "stimuli"
 
     @property
     def answers(self) -> str:
@@ -43,12 +45,12 @@ KINDS: list[ChartKind] = [
     ChartKind("pair_scale.csv", pair_scale),
     ChartKind("mos_by_stimulus.csv", caterpillar),
     ChartKind("mos_by_stimulus.csv", rating_bars),
-    ChartKind("mos_by_condition.csv", heat_map, crosses=True),
-    ChartKind("mos_by_condition.csv", interaction, crosses=True),
-    ChartKind("contrasts.csv", contrasts),
-    ChartKind("raters.csv", raters),
-    ChartKind("mos_by_stimulus.csv", sos),
-    ChartKind("screening.csv", screening),
+    ChartKind("mos_by_condition.csv", heat_map, crosses=True, part="factors"),
+    ChartKind("mos_by_condition.csv", interaction, crosses=True, part="factors"),
+    ChartKind("contrasts.csv", contrasts, part="factors"),
+    ChartKind("raters.csv", raters, part="raters"),
+    ChartKind("mos_by_stimulus.csv", sos, part="agreement"),
+    ChartKind("screening.csv", screening, part="checks"),
 ]
 
 
@@ -64,7 +66,11 @@ def draw_all(subject: Subject) -> list[DrawnChart]:
             for question, table in subject.parts(name):
                 pairs = [(it,) for it in crossed(subject.factors)] if crosses else [()]
                 charts += [
-                    kind.draw(subject, table, *pair, question)
+                    replace(
+                        kind.draw(subject, table, *pair, question),
+                        part=kind.part,
+                        question=question,
+                    )
                     for pair in pairs
                     for kind in kinds
                 ]

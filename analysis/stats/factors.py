@@ -328,7 +328,7 @@ def _slopes(votes: Votes, trial: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _summary(
     effect: str, name: str, values: np.ndarray, level: float
 ) -> dict[str, object]:
-    values = values[~np.isnan(values)]
+    values = without_dust(values[~np.isnan(values)])
     n = len(values)
     mean = values.mean() if n else np.nan
     se = values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan

@@ -327,6 +327,25 @@ class Ratings:
         return list(self.rows["question"].unique())
 
     @cached_property
+    def by_question(self) -> list[tuple[str | None, Ratings]]:
+        """The ratings of each question alone; [(None, these)] if only one, unnamed."""
+        if "question" not in self.frame:
+            return [(None, self)]
+        asked = self.frame["question"]
+        return [
+            (
+                question,
+                replace(
+                    self,
+                    frame=self.frame[(asked == question).to_numpy()]
+                    .drop(columns="question")
+                    .reset_index(drop=True),
+                ),
+            )
+            for question in self.questions
+        ]
+
+    @cached_property
     def answers(self) -> Votes:
         """Every answered row of kind `rating`, repeats and all."""
         return self._coded[0]

@@ -27,9 +27,14 @@ def raters_table(
     inconsistency are shown; a question it lacks has them empty. `reading` is BT.500's.
     People who are not `compared`, not being a panel, have their own figures only.
     """
-    attention = screening.attention(ratings, fast_ms=fast_ms)
     tables = []
-    for question, votes in ratings.votes_by_question:
+    # A catch trial may belong to no question: whoever missed it missed it for all.
+    traps = screening.traps(ratings)
+    for (question, votes), (_, asked) in zip(
+        ratings.votes_by_question, ratings.by_question, strict=True
+    ):
+        attention = screening.attention(asked, fast_ms=fast_ms)
+        attention = attention.drop(columns=list(traps)).join(traps)
         n = votes.n_by_rater
         mean = divide(votes.sum_by_rater(votes.rating), n)
         squares = votes.sum_by_rater((votes.rating - mean[votes.rater]) ** 2)

@@ -586,7 +586,7 @@ def reliability_table(
     """
     averages = ratings.repeats == "mean" and ratings.has_repeats
     tables = []
-    for (question, votes), (_, first) in zip(
+    for (_, votes), (_, first) in zip(
         ratings.votes_by_question, ratings.first_answers_by_question, strict=True
     ):
         panel = Panel(
@@ -600,8 +600,12 @@ def reliability_table(
             seed=seed,
         )
         table = pd.DataFrame([row for rows in OF_PANELS for row in rows(panel)])
-        if question is not None:
-            table.insert(0, "question", question)
         tables.append(table)
-    tables.append(pd.DataFrame([retest(ratings)]))
-    return pd.concat(tables, ignore_index=True)
+    again = []
+    for (question, asked), table in zip(ratings.by_question, tables, strict=True):
+        row = pd.DataFrame([retest(asked)])
+        for each in (table, row):
+            if question is not None:
+                each.insert(0, "question", question)
+        again.append(row)
+    return pd.concat([*tables, *again], ignore_index=True)

@@ -230,7 +230,7 @@ def attention(ratings: Ratings, *, fast_ms: float = 600) -> pd.DataFrame:
             table[name] = by_rater.reindex(every).to_numpy()
     else:
         table["median_response_ms"] = table["share_fast"] = np.nan
-    return table.join(_traps(ratings)).join(_retest(ratings))
+    return table.join(traps(ratings)).join(_retest(ratings))
 
 
 def _longest_runs(ratings: Ratings) -> np.ndarray:
@@ -248,7 +248,7 @@ def _longest_runs(ratings: Ratings) -> np.ndarray:
     return np.where(longest > 0, longest, np.nan)
 
 
-def _traps(ratings: Ratings) -> pd.DataFrame:
+def traps(ratings: Ratings) -> pd.DataFrame:
     """traps_passed and traps_total; empty where no catch trial was shown."""
     frame = ratings.frame
     columns = ["traps_passed", "traps_total"]

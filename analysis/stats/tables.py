@@ -21,6 +21,7 @@ from analysis.stats import (
     mixed,
     mos,
     pairs,
+    questions,
     raters,
     reliability,
 )
@@ -280,10 +281,45 @@ def factor_effects(case: Case) -> pd.DataFrame | None:
 
 
 def two_factors(case: Case) -> pd.DataFrame | None:
-    """The ANOVA of the model's two factors, of one question."""
-    if len(case.model) != 2 or len(case.compared.questions) != 1:
+    """The ANOVA of the model's two factors, question by question."""
+    if len(case.model) != 2:
         return None
-    return anova.anova_table(case.compared, *case.model)
+    return _question_by_question(
+        case.compared, lambda ratings: anova.anova_table(ratings, *case.model)
+    )
+
+
+def order_effects(case: Case) -> pd.DataFrame:
+    """What order and time of day did to the answers to each question."""
+    level = case.options.level
+    return _question_by_question(
+        case.kept, lambda ratings: factors.order_effects(ratings, level=level)
+    )
+
+
+def _question_by_question(
+    ratings: Ratings, compute: Callable[[Ratings], pd.DataFrame]
+) -> pd.DataFrame:
+    """The tables of all questions, one below the other."""
+    tables = []
+    for question, asked in ratings.by_question:
+        table = compute(asked)
+        if question is not None:
+            table.insert(0, "question", question)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def between_questions(case: Case) -> pd.DataFrame | None:
+    """How far the questions measured the same, where there are several."""
+    if len(case.compared.questions) < 2:
+        return None
+    return questions.correlations(
+        case.compared,
+        level=case.options.level,
+        resamples=case.resamples,
+        seed=case.options.seed,
+    )
 
 
 def pair_scale(case: Case) -> pd.DataFrame:
@@ -529,8 +565,19 @@ TABLES: dict[str, ReportTable] = {
             r"dmos_(?P<name>\w+)": ("number", SCORE, "DMOS after {name} screening"),
         },
     ),
+    "question_correlations.csv": ReportTable(
+        between_questions,
+        columns={
+            "people_high": ("number", "-1–1", "Upper end of that interval"),
+            "people_low": (
+                "number",
+                "-1–1",
+                "Lower end of the interval from resampling people (percentile)",
+            ),
+        },
+    ),
     "order_effects.csv": ReportTable(
-        lambda case: factors.order_effects(case.kept, level=case.options.level),
+        order_effects,
         columns={
             "level": ("text", "", "Level of the effect"),
         },

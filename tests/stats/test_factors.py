@@ -100,3 +100,10 @@ def test_it_groups_by_six_hours_of_the_day(panel) -> None:
         "12–18 UTC": 0,
         "18–24 UTC": 0,
     }
+
+
+def test_what_is_nothing_but_rounding_has_no_p(panel) -> None:
+    """Where all answers are of one time of day its residuals are nought on paper."""
+    table = factors.order_effects(validate(panel.assign(rated_at="2026-01-01T07:30Z")))
+    day = table.query("effect == 'time_of_day' and n_participants > 0")
+    assert day["estimate"].tolist() == [0] and day["p"].isna().all()
