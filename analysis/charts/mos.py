@@ -12,6 +12,7 @@ from analysis.charts.drawing import (
     MOST_WITH_LABELS,
     MOST_WITH_THUMBNAILS,
     OKABE_ITO,
+    TALL,
     DrawnChart,
     cut_at_the_axis,
     file_stem,
@@ -108,6 +109,8 @@ def _dmos_beside(
     axes.axvline(subject.scale[1], color="#444", linewidth=0.8)
     axes.set_xlabel("DMOS")
     axes.tick_params(axis="y", length=0)
+    if len(rated) > TALL:
+        axes.tick_params(axis="x", labeltop=True)
     axes.grid(axis="y", visible=False)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, register_converter
+from django.urls.converters import StringConverter
 
 from analysis.pages import (
     bundles,
@@ -12,7 +13,17 @@ from analysis.pages import (
     ratings,
     report,
 )
+from analysis.reports.parts import NAMES
 from nstlab.core.pages import Page, address
+
+
+class PartConverter(StringConverter):
+    """The name of a part of the report in an address."""
+
+    regex = "|".join(NAMES)
+
+
+register_converter(PartConverter, "part")
 
 
 def urls() -> list[URLPattern]:
@@ -23,10 +34,12 @@ def urls() -> list[URLPattern]:
 
     return [
         page("", report.show, "report_study"),
+        page("<part:part>/", report.show, "report_part"),
         page("again/", report.compute_again, "report_again"),
         page("awaited/<int:report>/", report.awaited, "awaited"),
         page("monitor/", monitor.show, "monitor"),
         page("monitor/suspects/", monitor.suspects, "suspects"),
+        page("participants.csv", participants.as_csv, "participants_csv"),
         page("participants/", participants.everybody, "participants"),
         page("participants/<str:code>/", participants.one, "participant"),
         page("share/", bundles.show, "share"),

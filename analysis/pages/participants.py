@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 
-from analysis import exclusions, monitor
+from analysis import exclusions, monitor, sample
 from analysis.access import EXCLUDE
-from analysis.pages.around import about_study, study_page
+from analysis.exports import csv_lines
+from analysis.pages.around import about_study, download, study_page
 from analysis.reports import page_data
 from survey.models import Participant, Study
 
@@ -38,6 +39,13 @@ def everybody(request: HttpRequest, study: Study) -> HttpResponse:
         notes=list(notes),
         log=exclusions.history(study.participants.all())[:PEOPLE_PER_PAGE],
     )
+
+
+@about_study()
+def as_csv(request: HttpRequest, study: Study) -> StreamingHttpResponse:
+    """A row a person: what forms, checks and browsers said. Not for publication."""
+    columns, rows = sample.rows(study)
+    return download(csv_lines(columns, rows), "participants.csv")
 
 
 @about_study(to_post=EXCLUDE)

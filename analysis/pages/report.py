@@ -8,13 +8,16 @@ from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import content_disposition_header
+from django.utils.http import content_disposition_header, urlencode
 
 from analysis.access import RECOMPUTE
 from analysis.answer_kinds import kind_of
 from analysis.models import Report, ReportFile
 from analysis.pages.around import CONTENT_TYPES, about_study, study_page
-from analysis.reports import page_data, snapshot
+from analysis.reports import snapshot
+from analysis.reports.contents import report_context
+from analysis.reports.page_data import Kept, file_stem, of_question
+from analysis.reports.parts import find_part
 from analysis.reports.request import (
     again,
     answers_since,
@@ -30,16 +33,18 @@ from survey.models import Participant, Study
 
 
 @about_study()
-def show(request: HttpRequest, study: Study) -> HttpResponse:
-    """The report on the study's present data; asks for it if there is none, and
-    shows the last one until it is there."""
+def show(request: HttpRequest, study: Study, part: str = "") -> HttpResponse:
+    """A part of the report on the study's present data; asks for it if there is none,
+    and shows the last one until it is there."""
     asked = request_report(
         study,
         include_simulated=request.GET.get("simulated") == "1",
         by=request.user,
     )
+    context = _report_context(
+        study, asked, part, request.GET.get("question", ""), just_found=True
+    )
     title = f"Report on {study}"
-    context = _report_context(study, asked, just_found=True)
     return study_page(request, study, "report", title, **context)
 
 
@@ -50,11 +55,15 @@ def awaited(request: HttpRequest, study: Study, report: int) -> HttpResponse:
     asked = Report.objects.filter(study=study, pk=report).first()
     if asked is None:  # a withdrawal took it, or another has the same data
         return HttpResponse(headers={"HX-Refresh": "true"})
+    part, question = request.GET.get("part", ""), request.GET.get("question", "")
     if asked.state == Report.State.QUEUED:
         carry(asked)
         context = _awaited_context(study, asked)
-        return render(request, "analysis/_awaited.html", context)
-    context = _report_context(study, asked, just_found=False)
+        where = {"part": find_part(part), "question": question}
+        return render(request, "analysis/_awaited.html", context | where)
+    context = _report_context(
+        study, asked, find_part(part).name, question, just_found=False
+    )
     response = study_page(request, study, "_report", f"Report on {study}", **context)
     response["HX-Retarget"] = "#report"
     return response
@@ -69,7 +78,9 @@ def _awaited_context(study: Study, asked: Report) -> dict[str, Any]:
     }
 
 
-def _report_context(study: Study, asked: Report, *, just_found: bool) -> dict[str, Any]:
+def _report_context(
+    study: Study, asked: Report, part: str, question: str, *, just_found: bool
+) -> dict[str, Any]:
     """`just_found`: it is known to be on the present data, if it is done."""
     include_simulated = asked.include_simulated
     report: Report | None = asked
@@ -84,6 +95,9 @@ def _report_context(study: Study, asked: Report, *, just_found: bool) -> dict[st
         simulated=Count("pk", filter=Q(simulated=True)),
     )
     context: dict[str, Any] = {
+        "part": find_part(part),
+        "question": question,
+        "query": _query(include_simulated, question),
         "asked": asked,
         "report": report,
         "people": counts,
@@ -94,7 +108,14 @@ def _report_context(study: Study, asked: Report, *, just_found: bool) -> dict[st
     if asked.state == Report.State.QUEUED:
         context |= _awaited_context(study, asked)
     if report is not None:
-        context |= page_data.report_context(study, report)
+        kept = Kept(report, question)
+        context |= report_context(kept, part, study)
+        context["query"] = _query(include_simulated, kept.question)
+        context["of_question"] = _query(False, kept.question)
+        context["question_links"] = [
+            {"name": name, "query": _query(include_simulated, name)}
+            for name in kept.questions
+        ]
         fresh = just_found and report is asked
         if not fresh and report.fingerprint != snapshot.fingerprint(study):
             context |= {
@@ -102,6 +123,13 @@ def _report_context(study: Study, asked: Report, *, just_found: bool) -> dict[st
                 "answers_since": answers_since(report),
             }
     return context
+
+
+def _query(include_simulated: bool, question: str) -> str:
+    """The part of an address that keeps to the same people and question."""
+    said = {"simulated": "1"} if include_simulated else {}
+    said |= {"question": question} if question else {}
+    return f"?{urlencode(said)}" if said else ""
 
 
 @about_study(to_post=RECOMPUTE)
@@ -124,25 +152,32 @@ def file_of_present(request: HttpRequest, study: Study, name: str) -> HttpRespon
     report = request_report(study, include_simulated=include_simulated, by=request.user)
     if report.state != Report.State.DONE:
         return redirect(_report_address(study, include_simulated))
-    return _file(report, name)
+    return _file(report, name, request.GET.get("question"))
 
 
 def kept_file(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """A file of one report, which never changes."""
     ask(request, Report, VIEW)
     report = find(request, Report.objects.all(), pk)
-    response = _file(report, name)
+    response = _file(report, name, request.GET.get("question"))
     response["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
 
 
-def _file(report: Report, name: str) -> HttpResponse:
+def _file(report: Report, name: str, question: str | None) -> HttpResponse:
+    """A file of the report, or its rows that are of one question."""
     file = ReportFile.objects.filter(report=report, name=name).first()
     if file is None:
         raise Http404(f"The report has no file {name}.")
+    data, kind = bytes(file.data), name.rpartition(".")[2]
+    if question is not None:
+        rows = of_question(data.decode(), question) if kind == "csv" else None
+        if rows is None:
+            raise Http404(f"{name} has no rows of the question {question!r}.")
+        data, name = rows.encode(), f"{file_stem(name, question)}.csv"
     return HttpResponse(
-        bytes(file.data),
-        content_type=CONTENT_TYPES[name.rpartition(".")[2]],
+        data,
+        content_type=CONTENT_TYPES[kind],
         # As a page of its own an SVG could run; beside an <img> this is ignored.
         headers={"Content-Disposition": content_disposition_header(True, name)},
     )

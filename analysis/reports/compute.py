@@ -22,6 +22,7 @@ from analysis.preregistration import freezing, record
 from analysis.preregistration.plan import options_of, pairs_of
 from analysis.scales import scale_of
 from generation.engine.factors import as_levels
+from nstlab.core.csv_cells import csv_cell
 from nstlab.core.factor_names import notes_of
 from nstlab.core.storage import read_stored
 from survey.methods import Answers, method_of
@@ -271,6 +272,8 @@ def _computed(
                 "title": chart.title,
                 "description": chart.description,
                 "missing": chart.missing,
+                "part": chart.part,
+                "question": csv_cell(chart.question),
             }
             for chart in drawn
         ],
@@ -297,11 +300,22 @@ def _computed(
             "n_given": ratings.n_given,
             "too_many_refused": ratings.too_many_refused,
             "simulated": include_simulated,
+            "answered": _answered_between(counted),
             "notes": report.summary.get("notes", []),
             "preregistration": plan and record.statement(plan),
             "versions": stats.versions() | {"matplotlib": version("matplotlib")},
         },
     }
+
+
+def _answered_between(counted: pd.DataFrame) -> list[str]:
+    """The days (ISO, UTC) of the first and the last answer; none without times."""
+    import pandas as pd
+
+    times = pd.to_datetime(counted.get("rated_at"), utc=True, errors="coerce")
+    if times is None or (times := times.dropna()).empty:
+        return []
+    return [f"{end:%Y-%m-%d}" for end in (times.min(), times.max())]
 
 
 def report_files(report: stats.Results) -> dict[str, bytes]:

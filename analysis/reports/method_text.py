@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.utils.translation import ngettext
-
 from analysis.preregistration import record
 from analysis.scales import scale_of
 from survey.methods import method_of
@@ -50,14 +48,17 @@ def sampling_sentence(study: Study) -> str:
 
 def counts_sentence(method: Mapping[str, Any]) -> str:
     """How many answers about how many stimuli, by how many people."""
-    counted = f"{method['n_ratings']} {method.get('answers', 'ratings')}"
-    shown = [f"{method['n_stimuli']} stimuli"]
+    answers = method.get("answers", "ratings")
+    counted = _so_many(method["n_ratings"], answers.removesuffix("s"), answers)
+    shown = [_so_many(method["n_stimuli"], "stimulus", "stimuli")]
     if references := method.get("n_references"):
-        shown.append(
-            f"{references} hidden {ngettext('reference', 'references', references)}"
-        )
-    people = f"{method['n_participants']} participants"
+        shown.append(_so_many(references, "hidden reference", "hidden references"))
+    people = _so_many(method["n_participants"], "participant", "participants")
     return f"{counted} of {' and '.join(shown)} by {people}."
+
+
+def _so_many(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def method_sentences(method: Mapping[str, Any]) -> Iterable[str]:

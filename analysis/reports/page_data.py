@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -15,15 +16,16 @@ from django.utils.safestring import SafeString, mark_safe
 
 from analysis.models import Report
 from analysis.monitor import words
-from analysis.reports.method_text import method_sentences
 from analysis.stats.flags import MEANINGS
-from generation.engine.factors import FACTORS
+from generation.engine.factors import FACTORS, short_label
 from survey.models import Study
 
 MOST_ROWS = 500  # of a table on a page; its CSV has all
 MOST_CATEGORIES = 13
 COUNT = re.compile(r"n_(-?\d+)")
 MOST_CHART_ROWS = 120
+OF_ALL_STIMULI = ("mos_by_stimulus.csv", "pair_scale.csv")
+AGAINST_REFERENCES = "hidden reference"  # a family of contrasts.csv
 
 
 @dataclass
@@ -82,53 +84,88 @@ def _cells(
     return mark_safe("".join(cells))  # noqa: S308 - every text is escaped
 
 
-def report_context(study: Study, report: Report) -> dict[str, Any]:
-    """The rows, charts and notes of a computed report, for its template."""
-    names = list(report.files.values_list("name", flat=True))
-    wanted = ["mos_by_stimulus.csv", "raters.csv", "reliability.csv", "pair_scale.csv",
-              "planned_contrasts.csv"]  # fmt: skip
-    wanted += [name for name in names if name.startswith("chart_")]
-    texts = {
-        name: bytes(data).decode()
-        for name, data in report.files.filter(name__in=wanted).values_list(
-            "name", "data"
-        )
-    }
-    notes = Notes()
-    mos = _dictionaries(texts.get("mos_by_stimulus.csv", ""))
-    pictured = set(study.stimuli.exclude(picture="").values_list("code", flat=True))
-    has_dmos = any(row.get("dmos") for row in mos)
-    raters = _dictionaries(texts.get("raters.csv", ""))
-    return {
-        "method": list(method_sentences(report.method)),
-        "rows": [_mos_row(row, pictured, has_dmos, notes) for row in mos[:MOST_ROWS]],
-        "more_rows": max(0, len(mos) - MOST_ROWS),
-        "categories": _categories(mos),
-        "has_dmos": has_dmos,
-        "several_questions": len({row.get("question") for row in mos}) > 1,
-        "raters": [_rater_row(row, notes) for row in raters[:MOST_ROWS]],
-        "more_raters": max(0, len(raters) - MOST_ROWS),
-        "reliability": [
-            {
-                **row,
-                "name": statistic_name(row["statistic"]),
-                "value": _fixed(row["value"], 3),
-                "interval": between(row["ci_low"], row["ci_high"]),
-            }
-            for row in _dictionaries(texts.get("reliability.csv", ""))
-        ],
-        "planned": [
-            _planned_row(row, notes)
-            for row in _dictionaries(texts.get("planned_contrasts.csv", ""))
-        ],
-        "charts": [_chart(each, texts) for each in report.charts],
-        "tables": [
-            name
-            for name in names
-            if name.endswith((".csv", ".json")) and not name.startswith("chart_")
-        ],
-        "notes": list(notes),
-    }
+class Kept:
+    """The files of a report as a page reads them: of one question at a time.
+
+    `questions` are those that were asked, [] where one only was; `question` the one
+    that the page is about, "" where one only was asked.
+    """
+
+    def __init__(self, report: Report, question: str = "") -> None:
+        self.report = report
+        self.names = list(report.files.values_list("name", flat=True))
+        self._tables: dict[str, list[dict[str, str]]] = {}
+        first = next((name for name in OF_ALL_STIMULI if name in self.names), "")
+        asked = {row.get("question", ""): None for row in self.every_row(first)}
+        self.questions = list(asked) if len(asked) > 1 else []
+        chosen = question in self.questions
+        self.question = question if chosen else next(iter(self.questions), "")
+
+    def every_row(self, name: str) -> list[dict[str, str]]:
+        """The rows of a table, of all questions; none if there is no such file."""
+        if name not in self._tables:
+            has = name in self.names
+            self._tables[name] = _dictionaries(self.report.text(name)) if has else []
+        return self._tables[name]
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """The rows of a table that are about the question, or about none."""
+        rows = self.every_row(name)
+        if not self.questions:
+            return rows
+        return [row for row in rows if row.get("question", "") in (self.question, "")]
+
+    def charts(self, part: str) -> list[dict[str, Any]]:
+        """The charts of a part of the report, with their numbers."""
+        mine = [
+            chart
+            for chart in self.report.charts
+            if chart.get("part", "stimuli") == part
+            and chart.get("question", "") == self.question
+        ]
+        return [
+            {**chart, "table": ShownTable.of(text) if text else None}
+            for chart in mine
+            for text in [self.report.text(f"chart_{chart['name']}.csv")]
+        ]
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """What tells a stimulus from the others, as the charts say it."""
+        found = {}
+        for chart in self.report.charts:
+            stem = chart["name"].split("_")[0]
+            if chart.get("question", "") == self.question and stem in ("mos", "pair"):
+                for row in _dictionaries(
+                    self.report.text(f"chart_{chart['name']}.csv")
+                ):
+                    found[row["stimulus"]] = row.get("label", "")
+        return found
+
+
+# Tables ----------------------------------------------------------------------------
+
+
+def pictured_in(study: Study) -> set[str]:
+    return set(study.stimuli.exclude(picture="").values_list("code", flat=True))
+
+
+def file_stem(name: str, question: str) -> str:
+    """The stem of a table's file, with the question that its rows are of."""
+    plain = re.sub(r"[^\w-]+", "_", question).strip("_")
+    return f"{name.rpartition('.')[0]}_{plain}"
+
+
+def of_question(text: str, question: str) -> str | None:
+    """The rows of a CSV that are of one question; None if it has none of it."""
+    header, *rows = csv.reader(io.StringIO(text))
+    if "question" not in header:
+        return None
+    place = header.index("question")
+    chosen = [row for row in rows if row[place] == question]
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([header, *chosen])
+    return lines.getvalue() if chosen else None
 
 
 def sentences(person: dict[str, Any] | None) -> list[str]:
@@ -151,7 +188,7 @@ def _dictionaries(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def _categories(rows: list[dict[str, str]]) -> list[int]:
+def categories_of(rows: list[dict[str, str]]) -> list[int]:
     """The scale's categories, by the columns n_1, n_2, …; none of too many."""
     if not rows:
         return []
@@ -179,20 +216,19 @@ def statistic_name(column: str) -> str:
     return NAMES.get(column, column.replace("_", " "))
 
 
-def _mos_row(
+def mos_row(
     row: Mapping[str, str], pictured: Collection[str], has_dmos: bool, notes: Notes
 ) -> dict[str, Any]:
-    mos = _fixed(row["mos"])
+    mos = fixed(row["mos"])
     numbers = [
-        _fixed(row["sd"]),
+        fixed(row["sd"]),
         between(row["ci_low"], row["ci_high"]),
-        *([_fixed(row.get("dmos", ""))] if has_dmos else []),
-        *(row[f"n_{value}"] for value in _categories([dict(row)])),
+        *(_dmos_cells(row) if has_dmos else []),
+        *(row[f"n_{value}"] for value in categories_of([dict(row)])),
     ]
     return {
         "pictured": row["stimulus"] in pictured,
         "code": row["stimulus"],
-        "question": row.get("question", ""),
         "made": made(row),
         "pair": " × ".join(filter(None, (row.get("content"), row.get("style")))),
         "is_reference": row.get("is_reference") == "true",
@@ -201,6 +237,11 @@ def _mos_row(
         + _cells(numbers),
         "notes": notes.of(row["flags"]),
     }
+
+
+def _dmos_cells(row: Mapping[str, str]) -> list[str]:
+    ends = between(row["dmos_ci_low"], row["dmos_ci_high"])
+    return [fixed(row["dmos"]), ends, row["dmos_n"]]
 
 
 def made(row: Mapping[str, str]) -> str:
@@ -220,41 +261,114 @@ def short(cell: str) -> str:
         return cell
 
 
-def _rater_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
+def score_row(
+    row: Mapping[str, str], pictured: Collection[str], notes: Notes
+) -> dict[str, Any]:
+    numbers = [row["comparisons"], rounded(row["wins"], 1)]
+    error = row.get("se_bootstrap") or row.get("se", "")
+    return {
+        "pictured": row["stimulus"] in pictured,
+        "code": row["stimulus"],
+        "made": made(row),
+        "pair": " × ".join(filter(None, (row.get("content"), row.get("style")))),
+        "cells": _cells([*numbers, fixed(row["score"]), fixed(error), row["group"]]),
+        "notes": notes.of(row.get("flags", "")),
+    }
+
+
+def condition_row(
+    row: Mapping[str, str], factors: Iterable[str], notes: Notes
+) -> dict[str, Any]:
+    level = next((name for name in factors if row[name]), "")
+    interval = between(row["ci_low"], row["ci_high"])
+    return {
+        "factor": factor_word(level) if level else "all factors",
+        "level": short(row[level]) if level else "all",
+        "is_reference": row.get("is_reference") == "true",
+        "numbers": _cells([row["n_stimuli"], row["n_ratings"], row["n_participants"]]),
+        "mos": fixed(row["mos"]),
+        "interval": interval,
+        "marginal": fixed(row.get("marginal_mos", "")),
+        "dmos": fixed(row.get("dmos", "")),
+        "dmos_interval": between(
+            row.get("dmos_ci_low", ""), row.get("dmos_ci_high", "")
+        ),
+        "notes": notes.of(row["flags"]),
+    }
+
+
+def contrast_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
+    return {
+        "factor": factor_word(row["family"].rpartition(":")[0]),
+        "a": short(row["a"]),
+        "b": short(row["b"]),
+        "n": row["n_pairs"],
+        "mean_diff": signed(row["mean_diff"]) if row["mean_diff"] else "",
+        "interval": between(row["ci_low"], row["ci_high"]),
+        "p": p_value(row["p_holm"]),
+        "planned": row.get("planned") == "true",
+        "notes": notes.of(row["flags"]),
+    }
+
+
+def factor_word(factor: str) -> str:
+    """A factor as a table says it."""
+    return short_label(factor).replace("_", " ")
+
+
+def reliability_row(row: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        **row,
+        "name": statistic_name(row["statistic"]),
+        "value": fixed(row["value"], 3),
+        "interval": between(row["ci_low"], row["ci_high"]),
+    }
+
+
+def rater_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
     shown = ("mean", "bias", "inconsistency", "r_loo")
     numbers = [
         row["n"],
-        *(_fixed(row[name]) for name in shown),
-        _fixed(row["median_response_ms"], 0),
+        *(fixed(row[name]) for name in shown),
+        fixed(row["median_response_ms"], 0),
     ]
     return {
         "participant": row["participant"],
-        "question": row.get("question", ""),
+        "excluded": row.get("excluded") == "true",
         "cells": _cells(numbers),
         "notes": notes.of(row["flags"]),
     }
 
 
-def _planned_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
+def planned_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
     return {
         **row,
-        "mean_diff": _fixed(row["mean_diff"]),
+        "mean_diff": fixed(row["mean_diff"]),
         "interval": between(row["ci_low"], row["ci_high"]),
         "p": rounded(row["p_planned"]),
-        "dz": _fixed(row["dz"]),
+        "dz": fixed(row["dz"]),
         "notes": notes.of(row["flags"]),
     }
 
 
-def _chart(chart: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, Any]:
-    table = texts.get(f"chart_{chart['name']}.csv")
-    return {**chart, "table": ShownTable.of(table) if table else None}
+def fixed(cell: str, digits: int = 2) -> str:
+    """A number of a CSV to so many decimals; empty as it is."""
+    return f"{float(cell):.{digits}f}".replace("-", "−") if cell else ""
 
 
-def _fixed(cell: str, digits: int = 2) -> str:
-    return f"{float(cell):.{digits}f}" if cell else ""
+def p_value(cell: str) -> str:
+    """A p as a page shows it."""
+    return "< 0.001" if cell and float(cell) < 0.001 else fixed(cell, 3)
 
 
-def between(low: str, high: str) -> str:
+def signed(cell: str) -> str:
+    """A difference as a page shows it."""
+    return f"{float(cell):+.2f}".replace("-", "−")
+
+
+def between(low: str, high: str, digits: int = 2) -> str:
     """An interval as a page shows it; empty without ends."""
-    return f"{float(low):.2f} – {float(high):.2f}" if low and high else ""
+    if not low or not high:
+        return ""
+    ends = (f"{float(end):.{digits}f}".replace("-", "−") for end in (low, high))
+    return " to ".join(ends)

@@ -16,7 +16,8 @@ from analysis.charts.drawing import DrawnChart, file_stem, finished
 from analysis.charts.subject import Subject
 from analysis.models import Report
 from analysis.reports import compute
-from analysis.reports.page_data import report_context
+from analysis.reports.contents import report_context
+from analysis.reports.page_data import Kept
 from tests.analysis.test_exports import people_answer
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +41,7 @@ def test_a_chart_from_outside_is_on_the_page_and_in_the_bundle(
     report = Report.objects.create(study=study, fingerprint="x")
     assert report.finish(**compute.compute(study, include_simulated=False))
     report.refresh_from_db()
-    (shown,) = report_context(study, report)["charts"]
+    (shown,) = report_context(Kept(report), "stimuli", study)["charts"]
     assert (shown["name"], shown["title"]) == ("dots", "MOS by n")
     assert shown["table"].header == ["stimulus", "n", "mos"]
     with (tmp_path / "a.zip").open("wb") as file:

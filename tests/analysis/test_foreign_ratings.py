@@ -334,8 +334,8 @@ def test_any_scale_is_kept_exactly(
 
 def test_a_scale_below_zero_has_its_categories_on_the_page() -> None:
     header = dict.fromkeys(["stimulus", "n", "n_missing", "n_-1", "n_0", "n_1"], "2")
-    assert page_data._categories([header]) == [-1, 0, 1]
-    assert page_data._categories([{f"n_{k}": "2" for k in range(101)}]) == []
+    assert page_data.categories_of([header]) == [-1, 0, 1]
+    assert page_data.categories_of([{f"n_{k}": "2" for k in range(101)}]) == []
 
 
 def test_halves_come_back_from_a_bundle(imports: Imports, tmp_path: Path) -> None:

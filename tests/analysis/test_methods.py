@@ -23,8 +23,9 @@ from analysis.monitor import people, suspicious, watch, words
 from analysis.preregistration import freezing
 from analysis.preregistration.form import PlanForm
 from analysis.reports import compute, method_text
+from analysis.reports.contents import report_context
 from analysis.reports.method_text import method_sentences
-from analysis.reports.page_data import report_context
+from analysis.reports.page_data import Kept
 from analysis.stats.reading import read_ratings
 from nstlab.core.version import VERSION, commit, software
 from survey.models import Item, Participant, Question, Rating, Stimulus, Study, Trial
@@ -177,7 +178,7 @@ def test_references_are_named_wherever_they_are_shown(
     done = Report.objects.create(study=hidden, fingerprint="x")
     assert done.finish(**computed)
     base = f"/admin/analysis/report/study/{hidden.pk}/"
-    page = report_context(hidden, done)
+    page = report_context(Kept(done), "stimuli", hidden)
     assert [row["code"] for row in page["rows"] if row["is_reference"]] == [
         "lake", "moor"
     ]  # fmt: skip
@@ -389,7 +390,7 @@ def test_pairs_offer_no_matrix_of_ratings(compared: Study, admin_client: Any) ->
     done = Report.objects.create(study=compared, fingerprint=computed["fingerprint"])
     assert done.finish(**computed)
     base = f"/admin/analysis/report/study/{compared.pk}/"
-    page = admin_client.get(base).content.decode()
+    page = admin_client.get(f"{base}files/").content.decode()
     assert "ratings_long.csv" in page and "ratings_matrix" not in page
     assert admin_client.get(f"{base}ratings_matrix.csv").status_code == 404
 

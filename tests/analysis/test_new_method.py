@@ -135,8 +135,10 @@ def test_a_new_method_goes_from_the_wizard_to_the_bundle(
     done = Report.objects.create(study=study, fingerprint=made["fingerprint"])
     assert done.finish(**made)
     base = f"/admin/analysis/report/study/{study.pk}/"
-    page = admin_client.get(base).content.decode()
-    assert twofold.label in page and "ratings_matrix.csv" in page
+    page = admin_client.get(f"{base}checks/").content.decode()
+    assert twofold.label in page
+    page = admin_client.get(f"{base}files/").content.decode()
+    assert "ratings_matrix.csv" in page
     page = admin_client.get(f"{base}preregistration/").content.decode()
     assert "Too fast" in page and " against " in page
 

@@ -257,8 +257,9 @@ def test_a_page_that_waits_asks_for_nothing_new(
     assert newer.state == "queued" and LogEntry.objects.count() == 2
     assert "Being computed" in text and f"awaited/{newer.pk}/" in text
     assert "3 answers came since" in text and "View current report" not in text
-    assert f"/file/{asked.pk}/mos_by_stimulus.csv" in text
     assert "9 ratings of 3 stimuli by 3 participants" in text
+    text = logged_in.get(f"{page}files/").content.decode()
+    assert f"/file/{asked.pk}/mos_by_stimulus.csv" in text
 
 
 def test_below_a_failure_stands_the_last_report(
@@ -269,7 +270,8 @@ def test_below_a_failure_stands_the_last_report(
     compute_report(done.pk)
     people_answer(study, 5)
     request_report(study).fail("Out of ink.", "")
-    text = logged_in.get(f"/admin/analysis/report/study/{study.pk}/").content.decode()
+    page = f"/admin/analysis/report/study/{study.pk}/files/"
+    text = logged_in.get(page).content.decode()
     assert "Out of ink." in text and "Compute again" in text
     assert f"/file/{done.pk}/mos_by_stimulus.csv" in text
 
@@ -370,8 +372,10 @@ def test_the_page_and_its_files_are_for_those_with_the_right(
     assert report.finish(**computed)
     base = f"/admin/analysis/report/study/{study.pk}/"
     page = logged_in.get(base).content.decode()
-    assert "3.00" in page and "Student t" in page
+    assert "3.00" in page and "6 ratings of 3 stimuli by 2 participants" in page
     assert "random features" in page
+    assert "Student t" in logged_in.get(f"{base}checks/").content.decode()
+    page = logged_in.get(f"{base}files/").content.decode()
     ratings = logged_in.get(f"{base}ratings_long.csv")
     assert b"".join(ratings.streaming_content).startswith(b"study,study_version,")
     kept = f"/admin/analysis/report/file/{report.pk}/mos_by_stimulus.csv"
@@ -382,6 +386,7 @@ def test_the_page_and_its_files_are_for_those_with_the_right(
     client.force_login(stranger)
     for address in (
         base,
+        f"{base}stimuli/",
         f"{base}ratings_long.csv",
         f"{base}mos_by_stimulus.csv",
         f"{base}awaited/{report.pk}/",
@@ -523,4 +528,4 @@ def test_above_the_tables_stands_how_much_of_the_data_they_leave_out(
     html = admin_client.get(page).content.decode()
     n = Rating.objects.count()
     banner = f"{n // 3} of {n} rows cannot be used and count nowhere"
-    assert html.index(banner) < html.index("<table")
+    assert html.index(banner) < html.index("<ol")

@@ -67,7 +67,25 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
     page.goto(root)
     for asked in Report.objects.filter(state="queued"):
         compute_report(asked.pk)
+    tiles = page.locator(".nst-ranked li")
+    expect(tiles).to_have_count(5)
+    expect(tiles.first.locator("img")).to_have_js_property("naturalWidth", 32)
+    scores = [float(it) for it in page.locator(".nst-ranked strong").all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+    expect(
+        page.get_by_text("15 ratings of 5 stimuli by 3 participants")
+    ).to_be_visible()
+    check("report")
+    for part in ("Factors", "Raters", "Agreement", "Method and checks", "Files"):
+        page.get_by_role("link", name=part, exact=True).press("Enter")
+        heading = page.get_by_role("heading", level=2).first
+        expect(heading).to_be_visible()
+        check(f"report, {part}")
+
+    page.get_by_role("link", name="Stimuli", exact=True).click()
     expect(page.get_by_role("heading", name="MOS of every stimulus")).to_be_visible()
+    for chart in page.locator(".nst-chart > summary").all()[1:]:
+        chart.press("Enter")
     for chart in page.locator(".nst-chart img").all():
         chart.scroll_into_view_if_needed()
         expect(chart).not_to_have_js_property("naturalWidth", 0)
@@ -79,7 +97,7 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
     # On paper: no header, no links to files, no forms.
     page.emulate_media(media="print")
     expect(page.locator("#header")).to_be_hidden()
-    expect(page.get_by_role("heading", name="Files")).to_be_hidden()
+    expect(page.get_by_role("link", name="CSV of MOS by stimulus")).to_be_hidden()
     expect(page.get_by_role("table", name="MOS by stimulus")).to_be_visible()
     page.emulate_media(media="screen")
 

@@ -161,13 +161,16 @@ def test_from_finished_renders_to_an_open_study_and_its_first_rating(
     assert counted.counts and counted.trials.filter(answered_at=None).count() == 3
 
     # The report says what was planned.
-    page.goto(f"{fresh_lab.base}/admin/analysis/report/study/{study.pk}/")
+    page.goto(f"{fresh_lab.base}/admin/analysis/report/study/{study.pk}/factors/")
     expect(page.get_by_text("Being computed since")).to_be_visible()
     compute_report(Report.objects.get().pk)
     planned = page.get_by_role("table", name="Planned contrasts")
     expect(planned.get_by_role("row", name="content_layer")).to_have_count(2)
-    expect(page.get_by_text("before the first rating")).to_be_visible()
     check("report with planned contrasts")
+    page.get_by_role("link", name="Overview", exact=True).click()
+    expect(page.get_by_text("Planned: content_layer")).to_have_count(2)
+    page.get_by_role("link", name="Method and checks").click()
+    expect(page.get_by_text("before the first rating")).to_be_visible()
     assert not check.found, "\n".join(check.found)
 
 

@@ -32,6 +32,11 @@ from tests.same_as_before.browser import Browser, Reply, forms_of, pictures_of
 
 STEADY = Path(__file__).with_name("steady.py").resolve()
 PAGES = Path(__file__).resolve().parents[1] / "nstlab" / "who_gets_what.txt"
+# Of a report's page; a checkout from before them has none of these.
+PARTS = (
+    "stimuli", "factors", "raters", "agreement", "questions", "sample", "checks",
+    "files",
+)  # fmt: skip
 HOST = "lab.example"
 PASSWORD = "correct horse battery"
 ACCOUNTS = f"""
@@ -607,8 +612,10 @@ def ask_reports(lab: Recorder, ada: Browser) -> None:
     lab.work("report")
     for study in range(1, 5):
         address = f"/admin/analysis/report/study/{study}/"
-        page = ada.get(address, quiet=True)
-        for link in sorted(set(re.findall(r'(?:href|src)="([^"]+)"', page.text))):
+        pages = [ada.get(address, quiet=True).text]
+        pages += [ada.get(f"{address}{part}/", quiet=True).text for part in PARTS]
+        links = re.findall(r'(?:href|src)="([^"]+)"', "".join(pages))
+        for link in sorted(set(links)):
             if re.fullmatch(rf"{address}[\w.-]+\.\w+|.*/report/file/.*", link):
                 ada.get(link)
 
