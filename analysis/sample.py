@@ -62,7 +62,7 @@ def rows(study: Study) -> tuple[list[str], Iterator[dict[str, Any]]]:
         *(f"form_{name}" for name in asked),
     ]
     platforms = _platforms(study)
-    timed = _timed(study)
+    timed = has_dates(study)
 
     def each() -> Iterator[dict[str, Any]]:
         for person in found:
@@ -137,7 +137,7 @@ def sample(
         by_rule = (("left out by the rule of screening", screened_out),)
         steps.append(Step("not excluded by hand", len(kept), by_rule))
     steps.append(Step("are in the tables", len(kept) - screened_out))
-    timed = _timed(study)
+    timed = has_dates(study)
     durations = sorted(
         minutes
         for person in kept
@@ -188,7 +188,7 @@ def _minutes(person: Participant) -> float | None:
     return (person.finished_at - person.started_at).total_seconds() / 60
 
 
-def _timed(study: Study) -> bool:
+def has_dates(study: Study) -> bool:
     """False where the times of an imported study are no dates."""
     return not Import.objects.filter(study=study, timed=False).exists()
 

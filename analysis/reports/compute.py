@@ -20,6 +20,7 @@ from analysis.exports import own_factors
 from analysis.models import Preregistration
 from analysis.preregistration import freezing, record
 from analysis.preregistration.plan import options_of, pairs_of
+from analysis.sample import has_dates
 from analysis.scales import scale_of
 from generation.engine.factors import as_levels
 from nstlab.core.csv_cells import csv_cell
@@ -300,7 +301,10 @@ def _computed(
             "n_given": ratings.n_given,
             "too_many_refused": ratings.too_many_refused,
             "simulated": include_simulated,
-            "answered": _answered_between(counted),
+            # What is shared dates nobody.
+            "answered": _answered_between(counted)
+            if not shared and has_dates(study)
+            else [],
             "notes": report.summary.get("notes", []),
             "preregistration": plan and record.statement(plan),
             "versions": stats.versions() | {"matplotlib": version("matplotlib")},

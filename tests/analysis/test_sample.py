@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analysis import exclusions
+from analysis.reports import compute
 from analysis.reports.contents import report_context
 from analysis.reports.page_data import Kept
 from analysis.sample import rows, sample
@@ -102,6 +103,16 @@ def test_the_page_shows_it_and_the_csv_has_a_row_a_person(
     assert {row["participant"] for row in table} == {
         person.code for person in Participant.objects.exclude(status="withdrawn")
     }
+
+
+def test_what_is_shared_has_no_dates(taken: Study) -> None:
+    alone = compute.compute(taken, include_simulated=False, resamples=20)["method"]
+    day = f"{Participant.objects.order_by('pk')[0].started_at:%Y-%m-%d}"
+    assert alone["answered"] == [day, day]
+    shared = compute.compute(
+        taken, include_simulated=False, shared=True, resamples=20
+    )["method"]  # fmt: skip
+    assert shared["answered"] == []
 
 
 def test_nobody_makes_a_sample_too(study: Study) -> None:
