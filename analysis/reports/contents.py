@@ -29,6 +29,7 @@ from analysis.reports.page_data import (
 )
 from analysis.reports.parts import parts_of
 from analysis.sample import sample
+from nstlab.core import csv_files
 from survey.models import Study
 
 # Which statistic of agreement a table of MOS asks for, the first that there is.
@@ -105,10 +106,8 @@ def _place_of_level(
     """Where a level stands in its table: references last, numbers in their order."""
     at = next((k for k, name in enumerate(factors) if row[name]), -1)
     level = row[factors[at]] if at >= 0 else ""
-    try:
-        number = float(level)
-    except ValueError:
-        number = math.inf
+    number = csv_files.number(level)
+    number = math.inf if number is None else number
     return row.get("is_reference") == "true", at, number, level
 
 

@@ -14,10 +14,10 @@ from analysis.reports.page_data import (
     between,
     factor_word,
     fixed,
+    level_word,
     made,
     p_value,
     pictured_in,
-    short,
     signed,
 )
 from survey.models import Study
@@ -54,6 +54,7 @@ def overview(kept: Kept, notes: Notes, study: Study) -> dict[str, Any]:
         "first_of_worst": len(pictures) - MOST_TILES // 2 + 1,
         "worst": pictures[-(MOST_TILES // 2) :] if between_ends else [],
         "findings": findings(kept)[:MOST_FINDINGS],
+        "more_planned": max(0, len(kept.rows("planned_contrasts.csv")) - MOST_FINDINGS),
         "warnings": [
             sentence
             for sentence in weightiest_first(kept.report.method.get("notes", []))
@@ -107,8 +108,15 @@ def ranked(kept: Kept, study: Study) -> list[dict[str, Any]]:
         ]
         scale = (min(ends, default=0), max(ends, default=1))
     pictured = pictured_in(study)
-    rows = sorted(rows, key=lambda row: -float(row[score] or "-inf"))
-    return [_tile(row, score, scale, kept.labels, pictured) for row in rows]
+    # Scores compare within a group only: groups that never met have a zero each.
+    rows = sorted(
+        rows,
+        key=lambda row: (int(row.get("group") or 0), -float(row[score] or "-inf")),
+    )
+    several_groups = len({row.get("group") for row in rows}) > 1
+    return [
+        _tile(row, score, scale, kept.labels, pictured, several_groups) for row in rows
+    ]
 
 
 def _tile(
@@ -117,6 +125,7 @@ def _tile(
     scale: tuple[float, float],
     labels: Mapping[str, str],
     pictured: Collection[str],
+    several_groups: bool,
 ) -> dict[str, Any]:
     low, high = scale
     width = (high - low) or 1
@@ -139,6 +148,7 @@ def _tile(
         "code": code,
         "pictured": code in pictured,
         "label": labels.get(code) or made(row) or code,
+        "group": row.get("group", "") if several_groups else "",
         "is_reference": row.get("is_reference") == "true",
         "score": fixed(row[score]),
         "n": row.get("n") or row.get("comparisons", ""),
@@ -243,7 +253,7 @@ def _against_references(kept: Kept) -> Iterator[str]:
 
 
 def _largest_difference(kept: Kept) -> Iterator[str]:
-    """The largest difference between levels that was not planned, if it lasts."""
+    """The largest difference between levels that was not planned, and its p."""
     rows = [
         row
         for row in kept.rows("contrasts.csv")
@@ -257,7 +267,8 @@ def _largest_difference(kept: Kept) -> Iterator[str]:
     factor = largest["family"].rpartition(":")[0]
     yield (
         f"Largest exploratory difference between levels: {factor_word(factor)}, "
-        f"{short(largest['a'])} against {short(largest['b'])}: "
+        f"{level_word(factor, largest['a'])} against "
+        f"{level_word(factor, largest['b'])}: "
         f"{signed(largest['mean_diff'])}{_interval_of(largest)}, "
         f"Holm p {_p(largest['p_holm'])}."
     )

@@ -121,7 +121,7 @@ class Kept:
             chart
             for chart in self.report.charts
             if chart.get("part", "stimuli") == part
-            and chart.get("question", "") == self.question
+            and chart.get("question", self.question) == self.question
         ]
         return [
             {**chart, "table": ShownTable.of(text) if text else None}
@@ -135,7 +135,8 @@ class Kept:
         found = {}
         for chart in self.report.charts:
             stem = chart["name"].split("_")[0]
-            if chart.get("question", "") == self.question and stem in ("mos", "pair"):
+            mine = chart.get("question", self.question) == self.question
+            if mine and stem in ("mos", "pair"):
                 for row in _dictionaries(
                     self.report.text(f"chart_{chart['name']}.csv")
                 ):
@@ -147,6 +148,7 @@ class Kept:
 
 
 def pictured_in(study: Study) -> set[str]:
+    """The stimuli of which the lab has a picture."""
     return set(study.stimuli.exclude(picture="").values_list("code", flat=True))
 
 
@@ -219,6 +221,7 @@ def statistic_name(column: str) -> str:
 def mos_row(
     row: Mapping[str, str], pictured: Collection[str], has_dmos: bool, notes: Notes
 ) -> dict[str, Any]:
+    """A stimulus with its MOS, for a table."""
     mos = fixed(row["mos"])
     numbers = [
         fixed(row["sd"]),
@@ -261,9 +264,16 @@ def short(cell: str) -> str:
         return cell
 
 
+def level_word(factor: str, cell: str) -> str:
+    """A level as a table says it: a number shortly, any other text as it was given."""
+    is_number = factor in FACTORS and FACTORS[factor].kind == "number"
+    return short(cell) if is_number else cell
+
+
 def score_row(
     row: Mapping[str, str], pictured: Collection[str], notes: Notes
 ) -> dict[str, Any]:
+    """A stimulus on the scale of choices, for a table."""
     numbers = [row["comparisons"], rounded(row["wins"], 1)]
     error = row.get("se_bootstrap") or row.get("se", "")
     return {
@@ -279,11 +289,12 @@ def score_row(
 def condition_row(
     row: Mapping[str, str], factors: Iterable[str], notes: Notes
 ) -> dict[str, Any]:
+    """A level of a factor, for a table."""
     level = next((name for name in factors if row[name]), "")
     interval = between(row["ci_low"], row["ci_high"])
     return {
         "factor": factor_word(level) if level else "all factors",
-        "level": short(row[level]) if level else "all",
+        "level": level_word(level, row[level]) if level else "all",
         "is_reference": row.get("is_reference") == "true",
         "numbers": _cells([row["n_stimuli"], row["n_ratings"], row["n_participants"]]),
         "mos": fixed(row["mos"]),
@@ -298,10 +309,12 @@ def condition_row(
 
 
 def contrast_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
+    """A difference between two levels, for a table."""
+    factor = row["family"].rpartition(":")[0]
     return {
-        "factor": factor_word(row["family"].rpartition(":")[0]),
-        "a": short(row["a"]),
-        "b": short(row["b"]),
+        "factor": factor_word(factor),
+        "a": level_word(factor, row["a"]),
+        "b": level_word(factor, row["b"]),
         "n": row["n_pairs"],
         "mean_diff": signed(row["mean_diff"]) if row["mean_diff"] else "",
         "interval": between(row["ci_low"], row["ci_high"]),
@@ -317,6 +330,7 @@ def factor_word(factor: str) -> str:
 
 
 def reliability_row(row: Mapping[str, str]) -> dict[str, Any]:
+    """A statistic of agreement, for a table."""
     return {
         **row,
         "name": statistic_name(row["statistic"]),
@@ -326,6 +340,7 @@ def reliability_row(row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def rater_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
+    """A person, for a table."""
     shown = ("mean", "bias", "inconsistency", "r_loo")
     numbers = [
         row["n"],
@@ -341,6 +356,7 @@ def rater_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
 
 
 def planned_row(row: Mapping[str, str], notes: Notes) -> dict[str, Any]:
+    """A planned contrast, for a table."""
     return {
         **row,
         "mean_diff": fixed(row["mean_diff"]),

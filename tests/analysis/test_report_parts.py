@@ -14,7 +14,7 @@ from analysis.preregistration import freezing
 from analysis.reports import compute
 from analysis.reports.contents import report_context
 from analysis.reports.first_page import MOST_TILES, weightiest_first
-from analysis.reports.page_data import Kept
+from analysis.reports.page_data import Kept, level_word
 from analysis.reports.parts import NAMES, PARTS
 from survey.models import Question, Rating, Study
 from tests.analysis.test_exports import people_answer
@@ -110,6 +110,12 @@ def test_of_many_pictures_the_first_page_has_both_ends() -> None:
     assert page["first_of_worst"] == MOST_TILES + 6 - MOST_TILES // 2 + 1
     assert {tile["score"] for tile in page["best"][:6]} == {"5.00"}
     assert page["worst"][-1]["score"] == "1.00"
+
+
+def test_a_level_that_is_text_stays_as_it_was_written() -> None:
+    assert level_word("alpha", "0.0100") == "0.01"
+    for text in ("007", "1.10", "2_1", "3e5"):
+        assert level_word("strength", text) == level_word("style", text) == text
 
 
 def test_warnings_are_counted_and_the_weightiest_is_named(admin_client: Any) -> None:
