@@ -226,11 +226,14 @@ def cut_at_the_axis(axes: Axes, table: pd.DataFrame, place: np.ndarray) -> str:
             np.full(rows.sum(), end), place[rows], marker, color="#555", markersize=4,
             clip_on=False,
         )  # fmt: skip
-    if not cut:
-        return ""
+    return f"Arrows: {beyond_the_scale(cut)}" if cut else ""
+
+
+def beyond_the_scale(ends: int) -> str:
+    """The sentence on so many ends of intervals that lie beyond the axis."""
     return (
-        f"Arrows: {cut} end{'s' if cut > 1 else ''} of intervals lie beyond the scale "
-        "and are cut there; the numbers have them whole."
+        f"{ends} end{'s' if ends > 1 else ''} of intervals lie beyond the scale and "
+        "are cut there; the numbers have them whole."
     )
 
 

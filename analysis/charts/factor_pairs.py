@@ -18,11 +18,13 @@ from analysis.charts.drawing import (
     OKABE_ITO,
     WIDTH,
     DrawnChart,
+    beyond_the_scale,
     file_stem,
     finished,
     picture_at,
     readable_on,
     references,
+    said,
     titled,
     without,
 )
@@ -161,7 +163,10 @@ def interaction(
     axes.set_xlabel(factor_word(along))
     axes.set_ylabel("MOS")
     low_end, high_end = subject.scale
-    axes.set_ylim(low_end - 0.1, high_end + 0.1)
+    bottom, top = axes.set_ylim(low_end - 0.1, high_end + 0.1)
+    beyond = int((cells["ci_low"] < bottom).sum() + (cells["ci_high"] > top).sum())
+    if beyond:
+        chart = said(chart, beyond_the_scale(beyond))
     axes.legend(title=factor_word(line), loc="center left", bbox_to_anchor=(1, 0.5))
     return finished(chart, figure, cells)
 

@@ -85,7 +85,7 @@ def caterpillar(
     if count <= MOST_WITH_LABELS:
         for at, n in zip(place, rated["n"], strict=True):
             axes.annotate(
-                f"n {n:g}", (1.01, at), xycoords=axes.get_yaxis_transform(),
+                f"n {n:g}", (1.025, at), xycoords=axes.get_yaxis_transform(),
                 va="center", fontsize=6.5, color="#444",
             )  # fmt: skip
     if pictures:

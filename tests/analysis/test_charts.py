@@ -159,6 +159,10 @@ def test_a_chart_says_which_intervals_leave_its_axis(
     beyond = (table["ci_low"] < 1).sum() + (table["ci_high"] > 5).sum()
     assert beyond == 8
     assert "Arrows: 8 ends of intervals lie beyond" in found["mos"].description
+    lines = found["lines_content_layer_alpha"]
+    table = lines.table
+    beyond = (table["ci_low"] < 0.9).sum() + (table["ci_high"] > 5.1).sum()
+    assert beyond and f"{beyond} ends of intervals lie beyond" in lines.description
 
 
 def test_levels_of_factors_come_before_the_many_pairs_of_stimuli(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from tests.e2e.browser import DESKTOP
 from tests.e2e.live import LiveLab
 from tests.e2e.readable import Readable
 from tests.e2e.test_researcher import log_in
@@ -111,3 +113,56 @@ def test_the_pages_of_a_studys_data_can_be_read_and_used_by_everybody(
         page.get_by_role("link", name=".zip").click()
     assert download.value.suggested_filename.startswith("study-")
     assert not check.found, "\n".join(check.found)
+
+
+def test_a_report_on_25_pictures_is_three_screens_a_part_and_six_sheets(
+    fresh_lab: LiveLab,
+    visit: Callable[..., BrowserContext],
+    researcher: Any,
+    make_study: Callable[..., Any],
+) -> None:
+    """The answer on the first screen; each of its parts no longer than three of them,
+    and printed on six sheets of A4 at most."""
+    from analysis.reports.request import request_report
+    from analysis.reports.tasks import compute_report
+    from survey.models import Participant, Rating, Stimulus, Study
+
+    study = make_study(pictures=25)
+    Study.objects.filter(pk=study.pk).update(method="acr-hr")
+    stimuli = list(study.stimuli.order_by("pk"))
+    for place, stimulus in enumerate(stimuli):
+        made = {"content": f"Photo {place // 5 + 1}"}
+        if place % 5:
+            made |= {"style": "ab"[place % 2], "content_layer": f"conv{place % 5}_1"}
+        Stimulus.objects.filter(pk=stimulus.pk).update(
+            parameters=made, is_reference=not place % 5
+        )
+    for number in range(12):
+        person = Participant.objects.create(
+            study=study, code=f"p{number}", token_sha256=f"{number}", study_version=1,
+            seed=0, consent_sha256="", status="finished",
+        )  # fmt: skip
+        for place, stimulus in enumerate(stimuli):
+            trial = person.trials.create(index=place + 1, stimulus=stimulus)
+            rating = 1 + (place + number * number) % 5
+            Rating.objects.create(trial=trial, rating=rating)
+    study.refresh_from_db()
+    compute_report(request_report(study).pk)
+    page = visit().new_page()
+    log_in(page, fresh_lab)
+    page.goto(f"{fresh_lab.base}/admin/analysis/report/study/{study.pk}/")
+    tiles = page.locator(".nst-ranked li")
+    expect(tiles).to_have_count(25)
+    expect(page.locator(".nst-reference")).to_have_count(5)
+    expect(page.locator(".nst-findings li")).to_have_count(3)
+    parts = [it.get_attribute("href") for it in page.locator(".nst-parts a").all()]
+    assert len(parts) == 8
+    for part in parts:
+        page.goto(f"{fresh_lab.base}{part}")
+        for picture in page.locator(".nst-chart[open] img").all():
+            picture.scroll_into_view_if_needed()
+            expect(picture).not_to_have_js_property("naturalWidth", 0)
+        height = page.evaluate("() => document.documentElement.scrollHeight")
+        assert height <= 3 * DESKTOP["height"], part
+        printed = page.pdf(prefer_css_page_size=True)
+        assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 6, part
