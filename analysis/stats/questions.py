@@ -114,7 +114,7 @@ def _of_mos(
     x, y = mean[first], mean[second]
     r, rho = float(_pearson(x, y)), float(_pearson(ranks(x), ranks(y)))
     errors = 1 / np.sqrt(n - 3), np.sqrt((1 + rho**2 / 2) / (n - 3))
-    people = (nothing, nothing)
+    people: list[tuple[float, float]] = [nothing, nothing]
     if resamples and votes.n_raters > 1:
         sums = intervals.ItemSums(votes)
 
@@ -133,9 +133,10 @@ def _of_mos(
             both, votes.raters, resamples=resamples, seed=seed
         )
         low, high = intervals.middle(drawn_again, level)
-        people = (low[0], high[0]), (low[1], high[1])
-    if np.isnan(r):
-        people = (nothing, nothing)
+        people = [
+            (low[k], high[k]) if abs(value) < 1 - 1e-12 else nothing  # NaN too
+            for k, value in enumerate((r, rho))
+        ]
     return [
         (name, value, _fisher(value, error, level), theirs)
         for name, value, error, theirs in zip(
