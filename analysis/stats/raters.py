@@ -34,7 +34,7 @@ def raters_table(
         ratings.votes_by_question, ratings.by_question, strict=True
     ):
         attention = screening.attention(asked, fast_ms=fast_ms)
-        attention = attention.drop(columns=list(traps)).join(traps)
+        attention[list(traps)] = traps.reindex(attention.index)
         n = votes.n_by_rater
         mean = divide(votes.sum_by_rater(votes.rating), n)
         squares = votes.sum_by_rater((votes.rating - mean[votes.rater]) ** 2)
