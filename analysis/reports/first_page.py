@@ -212,11 +212,13 @@ def _ends_of_the_order(kept: Kept) -> Iterator[str]:
         for row in kept.rows("contrasts.csv")
         if row["family"].startswith("stimulus:")
         and best["stimulus"] in (row["a"], row["b"])
-        and row["p_holm"]
     ]
     if compared:
         alpha = round(1 - float(best["ci_level"]), 6)
-        alike = sum(float(row["p_holm"]) >= alpha for row in compared)
+        # Whom no test could tell apart, as where all differ alike, is not told apart.
+        alike = sum(
+            not row["p_holm"] or float(row["p_holm"]) >= alpha for row in compared
+        )
         said += (
             f" {alike} of {len(compared)} others are not told apart from the best "
             f"(paired t, Holm, {alpha:g})."
@@ -229,7 +231,7 @@ def _against_references(kept: Kept) -> Iterator[str]:
     family = [
         row
         for row in kept.rows("contrasts.csv")
-        if row["family"].startswith(f"{AGAINST_REFERENCES}:") and row["p_holm"]
+        if row["family"].startswith(f"{AGAINST_REFERENCES}:")
     ]
     if not rows:
         return
@@ -244,6 +246,7 @@ def _against_references(kept: Kept) -> Iterator[str]:
         below = sum(
             float(row["p_holm"]) < alpha and float(row["mean_diff"]) < 0
             for row in family
+            if row["p_holm"]
         )
         said += (
             f" {below} of {len(family)} are rated below their reference (Holm, "
