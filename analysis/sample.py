@@ -212,7 +212,8 @@ def _paragraph(
     first, last = steps[0], steps[-1]
     said = [f"{first.n} {'person' if first.n == 1 else 'people'} consented"]
     if dates:
-        said[0] += f" from {dates[0]} to {dates[1]}"
+        one_day = dates[0] == dates[1]
+        said[0] += f" on {dates[0]}" if one_day else f" from {dates[0]} to {dates[1]}"
     lost = [f"{n} {what}" for step in steps for what, n in step.gone if n]
     if lost:
         said[0] += f"; {'; '.join(lost)}"

@@ -71,7 +71,7 @@ def test_the_flow_leads_from_consent_to_the_tables_and_loses_nobody(
 def test_the_paragraph_says_what_a_paper_must(taken: Study) -> None:
     day = f"{Participant.objects.order_by('pk')[0].started_at:%Y-%m-%d}"
     text = sample(taken)["paragraph"]
-    assert text.startswith(f"6 people consented from {day} to {day}; 1 withdrew, ")
+    assert text.startswith(f"6 people consented on {day}; 1 withdrew, ")
     assert "1 left before the first answer; 1 asleep." in text
     assert "The answers of 3 are analysed, 1 of whom did not finish." in text
     assert "Those who finished took " in text and " minutes in the median" in text
