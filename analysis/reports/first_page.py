@@ -69,6 +69,8 @@ def overview(kept: Kept, notes: Notes, study: Study) -> dict[str, Any]:
 def _counted(kept: Kept) -> str:
     """How many answers about how many stimuli, by how many people: on the question."""
     method = kept.report.method
+    if not method:
+        return ""
     if not kept.questions:
         return counts_sentence(method)
     rows = kept.rows("mos_by_stimulus.csv")
