@@ -142,13 +142,15 @@ def test_hidden_references_are_no_level_in_the_lab(hidden: Study) -> None:
     _, report = compute.build(hidden, include_simulated=False, resamples=50)
     pooled = report.tables["mos_by_condition.csv"]
     assert set(pooled.columns[:2]) == {"content", "style"}  # constants are no factors
-    by_content = pooled[pooled["style"].isna()].set_index("content")
+    levels = pooled[~pooled["is_reference"].astype(bool)]
+    by_content = levels[levels["style"].isna()].set_index("content")
     assert by_content["mos"].to_dict() == pytest.approx(
         {"lake": 14 / 6, "moor": 19 / 6}
     )
     contrasts = report.tables["contrasts.csv"]
     assert set(contrasts["family"]) == {
-        "stimulus: 6 pairs", "content: 1 pairs", "style: 1 pairs"
+        "stimulus: 6 pairs", "content: 1 pairs", "style: 1 pairs",
+        "hidden reference: 4 pairs",
     }  # fmt: skip
     content = contrasts[contrasts["family"] == "content: 1 pairs"]
     assert content["mean_diff"].tolist() == pytest.approx([-5 / 6])

@@ -64,7 +64,7 @@ def test_the_first_page_has_the_pictures_best_to_worst_and_references_marked(
     assert by_code["moor"]["line"] is None and by_code["moor"]["interval"] == ""
     page = text_of(admin_client, hidden)
     assert page.count('class="nst-reference"') == 2
-    assert "12 ratings of 4 stimuli" in page or "18 ratings of 4 stimuli" in page
+    assert "18 ratings of 4 stimuli and 2 hidden references by 3 participants" in page
 
 
 def test_the_findings_are_three_at_most_and_what_was_planned_comes_first(
