@@ -6,7 +6,10 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.templatetags.static import static
 from django.utils.functional import lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from generation.engine.factors import (
     FACTORS,
@@ -100,6 +103,22 @@ def _about_further_settings() -> str:
     )
 
 
+def _with_style_scale() -> SafeString:
+    """The same, with a picture of what style scale does."""
+    return format_html(
+        '{} <details class="nst-explained"><summary>What style_scale does</summary>'
+        '<img src="{}" width="608" height="354" loading="lazy" alt="{}">'
+        "<span>{}</span></details>",
+        _about_further_settings(),
+        static("generation/style-scale.jpg"),
+        "Three times a photo of a cat beside a piece of a stained-glass window: with "
+        "small panes, middling panes, large panes.",
+        "Drawn, not painted. Above: the style picture as large as it is read, with "
+        "the outline of the render. Below: the photo as large as it is painted, and a "
+        "piece of the style picture at that size: so large its strokes become.",
+    )
+
+
 class WeightsField(forms.ChoiceField):
     """Weights that render hosts have, in words; others may be sent by their names, or
     by their first digits, which the grid checks."""
@@ -130,7 +149,7 @@ class ExperimentForm(forms.ModelForm):
     weights = WeightsField()
     more_axes = AxesField(
         label="Further settings",
-        help_text=lazy(_about_further_settings, str)(),
+        help_text=lazy(_with_style_scale, SafeString)(),
     )
 
     contents = TilesField(

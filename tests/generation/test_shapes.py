@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.staticfiles import finders
 from PIL import Image
 
 from generation.engine.grid import ImpossibleGrid
@@ -38,6 +39,16 @@ def test_nobody_asks_for_squares_and_aspect_is_kept(
     assert promised_bytes(waiting) == most_bytes(2 * 30 * 20) + 2 * 4096
     page = logged_in.get("/admin/generation/experiment/add/").content.decode()
     assert '<option value="aspect" selected>' in page
+
+
+def test_the_form_explains_style_scale_by_a_picture(logged_in: Any) -> None:
+    page = logged_in.get("/admin/generation/experiment/add/").content.decode()
+    explained = page[page.index("What style_scale does") :]
+    told = re.search(r'<img src="([^"]*)" width="(\d+)" height="(\d+)"', explained)
+    assert told
+    assert told[1].startswith("/static/generation/style-scale")
+    with Image.open(finders.find("generation/style-scale.jpg")) as picture:
+        assert picture.size == (int(told[2]), int(told[3]))
 
 
 @pytest.mark.parametrize(
