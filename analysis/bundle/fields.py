@@ -46,7 +46,7 @@ PRIVATE: dict[str, tuple[str, ...]] = {
         "id", "slug", "experiment", "all_renders", "chosen", "state", "source",
         "max_participants", "opens_at", "closes_at", "completion_code",
         "completion_url", "screenout_code", "screenout_url", "delete_on", "owner",
-        "created_at", "opened_at", "closed_at",
+        "created_at", "opened_at", "closed_at", "archived_at",
     ),
     "stimulus": ("id", "study", "render", "random_features"),  # in its parameters
     "participant": (
