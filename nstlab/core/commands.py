@@ -10,14 +10,31 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
 from tqdm import tqdm
 
+MOST_NAMED = 10
+"""Accounts that a sentence names."""
+
 
 def owner_of(username: str | None) -> Any:
-    """Who is called so; None for no name. Raises CommandError."""
-    if username is None:
+    """Whose a command's things will be: of the account with this name.
+
+    Without a name somebody at a terminal is asked for one; None where the lab has no
+    account yet, so that nobody can be meant. Raises CommandError.
+    """
+    accounts = get_user_model().objects.order_by("username")
+    names = list(accounts.values_list("username", flat=True)[: MOST_NAMED + 1])
+    if username is None and not names:
         return None
-    user = get_user_model().objects.filter(username=username).first()
+    known = ", ".join(names[:MOST_NAMED]) + (", …" if names[MOST_NAMED:] else "")
+    if username is None and sys.stdin is not None and sys.stdin.isatty():
+        username = input(f"Whose will it be ({known})? ").strip()
+    if username is None:
+        raise CommandError(
+            f"Say whose it will be, with --owner: {known}. What is nobody's only those "
+            "see who see everything."
+        )
+    user = accounts.filter(username=username).first()
     if user is None:
-        raise CommandError(f"Nobody is called {username!r}.")
+        raise CommandError(f"Nobody is called {username!r}; there is {known}.")
     return user
 
 

@@ -138,7 +138,7 @@ def test_an_empty_lab_computes_the_identical_tables(
     inside = members(path)
     everything_away()
 
-    call_command("import_bundle", path)
+    call_command("import_bundle", path, owner="ada")
     assert "Every table of its report is the same here." in capsys.readouterr().out
     study = Study.objects.get()
     assert (study.state, study.title, study.withdrawn_count) == ("closed", "=1+1", 1)

@@ -16,8 +16,10 @@ class Command(BaseCommand):
     help = "Writes the report on a study's present data: tables, charts, analysis.json."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("study", help="the study's address, the part after /s/")
-        parser.add_argument("--study-version", type=int, help="else the newest")
+        parser.add_argument("study", help="its address after /s/, or its page's number")
+        parser.add_argument(
+            "--study-version", type=int, help="else the newest, no draft"
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="DIR")
         parser.add_argument(
             "--simulated", action="store_true", help="count simulated participants too"

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("study", help="the study's address, the part after /s/")
+        parser.add_argument("study", help="its address after /s/, or its page's number")
         parser.add_argument("--participants", type=int, default=12)
         parser.add_argument("--seed", type=int, default=0)
 
