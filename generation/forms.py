@@ -177,12 +177,12 @@ class ExperimentForm(forms.ModelForm):
         if self.errors:
             return cleaned
         named = cleaned["more_axes"]
+        given = {*named, *(name for name in levels_asked() if cleaned[name])}
         for name in levels_asked():
-            instead = {name, FACTORS[name].stands_in}
-            if name in WEIGHING_AXES:
-                instead |= {*WEIGHING_AXES}
-            if not cleaned[name] and instead.isdisjoint(named):
+            if name not in given and name not in WEIGHING_AXES:
                 self.add_error(name, "This field is required.")
+        if given.isdisjoint(WEIGHING_AXES):
+            self.add_error("balance", "Give levels of balance, as 0.1, or of α/β.")
         network = network_of(cleaned["weights"])
         networks = named.get("network", [cleaned["network"]])
         if network and "weights" not in named and network not in networks:

@@ -236,6 +236,9 @@ _ROWS = (
         "picture): .01 is style alone, .1 both, .3 mostly content",
         help="content against style, the same in every objective, layer and size: "
         ".01 is style alone, .1 both, .3 mostly content",
+        form_help="Levels of content against style, as 0.03, 0.1, 0.3: .01 is style "
+        "alone, .1 both, .3 mostly content, under every objective, layer and size.",
+        levels_label="Balances",
         column=True,
         listed=True,
         told=True,
@@ -245,7 +248,8 @@ _ROWS = (
         level_type=float,
         label="α/β",
         meaning="Ratio of the weights: α is the level, β is 1",
-        form_help="Levels, as 0.001, 0.01, 0.1. β is 1, α the ratio.",
+        form_help="Instead of balances, as 0.001, 0.01, 0.1: β is 1, α the ratio. What "
+        "it paints depends on objective, layer, size and pictures.",
         levels_label="Ratio α/β",
         stands_in="alpha",
     ),
@@ -508,8 +512,12 @@ FACTORS = FactorTable(_ROWS)
 
 # Of several that vary, those that make the rows and columns of a contact sheet first,
 # and those that a reader of a report wants to see crossed first. All others follow.
-FIRST_ON_SHEETS = ("content", "style", "content_layer", "alpha", "beta", "tv_weight")
-FIRST_IN_CHARTS = ("content_layer", "alpha", "style_layers", "tv_weight", "objective")
+FIRST_ON_SHEETS = (
+    "content", "style", "content_layer", "balance", "alpha", "beta", "tv_weight",
+)  # fmt: skip
+FIRST_IN_CHARTS = (
+    "content_layer", "balance", "alpha", "style_layers", "tv_weight", "objective",
+)  # fmt: skip
 
 
 def column_names() -> tuple[str, ...]:

@@ -46,6 +46,8 @@ LEAN = 3.0
 MAX_EVALUATIONS = 100_000
 # Each says how much content weighs: exactly one is given.
 WEIGHINGS = ("balance", "alpha")
+# What forms and commands begin with: to the eye it is both (docs/reference/engine.md).
+USUAL_BALANCE = 0.1
 ONE_WEIGHING = "Give one of balance and alpha, which both say how much content weighs."
 # The part of a level's evaluations that `mixed` computes in bf16.
 COARSE_SHARE = 0.85

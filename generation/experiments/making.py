@@ -11,6 +11,7 @@ from django.db import transaction
 
 from generation.engine.factors import levels_asked
 from generation.engine.grid import overridden
+from generation.engine.settings import USUAL_BALANCE
 from generation.models import Experiment, Pair, SourceImage
 from generation.presets import Preset, published_settings
 
@@ -36,7 +37,9 @@ def experiment_from_preset(
     """
     if missing := [file for file in preset.files if file not in pictures]:
         raise PresetRefused(f"These pictures are missing: {', '.join(missing)}.")
-    axes = overridden(Experiment().axes(), preset.axes)
+    # Pairs with levels of their own leave those of the grid to pairs that are added.
+    usual = {**Experiment().axes(), "balance": [USUAL_BALANCE]}
+    axes = overridden(usual, preset.axes)
     fields: dict[str, Any] = {
         "name": f"{preset.title}, {objective}",
         "description": preset.description,

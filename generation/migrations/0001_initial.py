@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=120, unique=True)),
                 ('description', models.TextField(blank=True)),
                 ('content_layers', models.JSONField(blank=True, default=generation.models.default_content_layers)),
-                ('alpha_beta', models.JSONField(blank=True, default=generation.models.default_alpha_beta, verbose_name='α/β')),
+                ('alpha_beta', models.JSONField(blank=True, default=list, verbose_name='α/β')),
                 ('tv_weights', models.JSONField(blank=True, default=generation.models.default_tv_weights, verbose_name='TV weights')),
                 ('more_axes', models.JSONField(blank=True, default=dict, verbose_name='further settings')),
                 ('pooling', models.CharField(choices=functools.partial(generation.engine.factors.choices_of, "pooling"), default='max', max_length=10)),

@@ -9,7 +9,6 @@ from generation.models.batches import Batch, lease_end
 from generation.models.experiments import (
     Experiment,
     Pair,
-    default_alpha_beta,
     default_content_layers,
     default_tv_weights,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "SourceImage",
     "WeightsAtHost",
     "WeightsFetch",
-    "default_alpha_beta",
     "default_content_layers",
     "default_tv_weights",
     "lease_end",

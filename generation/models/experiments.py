@@ -16,6 +16,7 @@ from generation.engine.factors import (
     setting_names,
 )
 from generation.engine.grid import (
+    WEIGHING_AXES,
     Cell,
     ImpossibleGrid,
     PicturePair,
@@ -24,6 +25,7 @@ from generation.engine.grid import (
     overridden,
 )
 from generation.engine.networks.weights import IMAGENETS
+from generation.engine.settings import USUAL_BALANCE
 from generation.level_fields import levels_field
 from generation.models.source_images import SourceImage, start_picture
 from generation.models.weights_at_hosts import WeightsAtHost
@@ -32,10 +34,6 @@ from nstlab.core.access import Owned
 
 def default_content_layers() -> list[str]:
     return [layer for layer, _ in FACTORS["content_layer"].default]
-
-
-def default_alpha_beta() -> list[float]:
-    return [0.01]
 
 
 def default_tv_weights() -> list[float]:
@@ -55,10 +53,18 @@ def _asked(factor: str) -> dict[str, Any]:
 
 
 class LevelsField(models.JSONField):
-    """Levels of the factor that the field is called after, as a list."""
+    """Levels of the factor that the field is called after, as a list.
+
+    `offered` are those that a new form begins with, where they are not the default.
+    """
+
+    def __init__(self, *args: Any, offered: Sequence[Any] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.offered = offered
 
     def formfield(self, **options: Any) -> Any:
-        return levels_field(FACTORS[self.name], initial=self.default, **options)
+        initial = list(self.offered) or self.default
+        return levels_field(FACTORS[self.name], initial=initial, **options)
 
     def deconstruct(self) -> Any:
         name, _, args, kwargs = super().deconstruct()
@@ -101,7 +107,10 @@ class Experiment(Owned):
     content_layer = LevelsField(
         "content layers", default=default_content_layers, blank=True
     )
-    alpha_beta = LevelsField("α/β", default=default_alpha_beta, blank=True)
+    balance = LevelsField(
+        "balances", default=list, blank=True, offered=(USUAL_BALANCE,)
+    )
+    alpha_beta = LevelsField("α/β", default=list, blank=True)
     tv_weight = LevelsField("TV weights", default=default_tv_weights, blank=True)
     more_axes = AxesField("further settings", default=dict, blank=True)
     contents = models.ManyToManyField(
@@ -150,7 +159,11 @@ class Experiment(Owned):
 
     def axes(self) -> dict[str, Sequence[Any]]:
         """The settings that vary, in the order in which the grid varies them."""
-        usual = {name: getattr(self, name) for name in levels_asked()}
+        usual = {
+            name: levels
+            for name in levels_asked()
+            if (levels := getattr(self, name)) or name not in WEIGHING_AXES
+        }
         return overridden(usual, self.more_axes)
 
     def fixed_settings(self) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def take_experiment(logged_in: Page, running: Demo) -> None:
         ).check()
     for layer in ("conv2_1", "conv4_1"):
         logged_in.get_by_label(layer, exact=True).check()
-    logged_in.get_by_label("α/β").fill("0.001, 0.01, 0.1")
+    logged_in.get_by_label("Balances").fill("0.03, 0.1, 0.3")
     expect(logged_in.locator("#forecast")).to_contain_text("18")
     logged_in.set_viewport_size(TALL)
     photograph(logged_in, "experiment")

@@ -72,7 +72,8 @@ def test_a_researcher_goes_the_whole_way_and_another_lab_finds_the_same_numbers(
     for box in page.locator("input[name=content_layer]:checked").all():
         box.uncheck()
     page.get_by_label("conv2_1").check()
-    page.get_by_label("α/β").fill("0.01, 0.1")
+    expect(page.get_by_label("Balances")).to_have_value("0.1")
+    page.get_by_label("Balances").fill("0.03, 0.3")
     page.get_by_label("TV weights").fill("0")
     page.get_by_label("Size").fill("32")
     page.get_by_label("Evaluations").fill("2")
@@ -153,7 +154,9 @@ def test_a_researcher_goes_the_whole_way_and_another_lab_finds_the_same_numbers(
         code: pytest.approx(sum(values) / len(values)) for code, values in given.items()
     }
     assert (mos["n"] == 3).all()
-    assert sorted(mos["alpha"]) == [0.01, 0.1]
+    assert sorted(mos["balance"]) == [0.03, 0.3]
+    least, most = mos.sort_values("balance")["alpha"]
+    assert most == pytest.approx(10 * least), "what they came to"
 
     # What is published makes the same numbers in a lab that knows nothing of this one.
     page.get_by_role("link", name="Open data", exact=True).click()

@@ -68,7 +68,7 @@ def test_pictures_are_chosen_by_thumbnail_and_the_count_follows(
     tile(page, "Style images", "Photo 38").check()
     expect(fact(page, "renders")).to_have_text("1")
     page.get_by_label("conv1_1").check()
-    page.get_by_label("α/β").fill("0.01, 0.1, 1")
+    page.get_by_label("Balances").fill("0.03, 0.1, 0.3")
     expect(fact(page, "renders")).to_have_text("6")
     expect(fact(page, "pictures")).to_contain_text("MB")
 

@@ -20,7 +20,7 @@ from generation.engine.networks.weights import state_dict
 from generation.engine.painter import Painter
 from generation.engine.pictures.files import pixel_sha256
 from generation.engine.provenance import read_story, signed_png
-from generation.engine.settings import Layers, RenderSettings
+from generation.engine.settings import USUAL_BALANCE, Layers, RenderSettings
 from nstlab.core.version import software
 
 from .conftest import picture
@@ -105,10 +105,15 @@ def test_it_paints_without_further_numbers(
 ) -> None:
     pair = ["--content", "c.png", "--style", "s.png", "--out", "o.png"]
     assert main(["render", *pair, *QUICK]) == 0
-    assert read_story(folder / "o.png")["settings"]["alpha"] == 0.01
+    told = read_story(folder / "o.png")
+    assert told["settings"]["balance"] == USUAL_BALANCE
+    assert "alpha" not in told["settings"]
+    assert told["alpha"] > 0
     with pytest.raises(SystemExit):
         main(["render", "--help"])
-    assert "instead of a balance [0.01" in " ".join(capsys.readouterr().out.split())
+    assert f"mostly content [{USUAL_BALANCE:g}]" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_it_paints_a_picture_again_and_compares(
@@ -319,6 +324,22 @@ def test_a_grid_takes_starts_and_weights_from_files(
     spec = {"weights": "w.pth", "network": "vgg19"}
     assert grid(folder, {"seed": [0]}, **spec) == 2
     assert "network must be vgg16: w.pth holds" in capsys.readouterr().err
+
+
+def test_the_table_of_a_grid_of_balances_has_no_alpha_yet(folder: Path) -> None:
+    spec = {
+        "pairs": [["c.png", "s.png"]],
+        "settings": {"weights": "random:0", "size": 32, "evaluations": 2},
+        "factors": {"balance": [0.03, 0.3]},
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    assert main(["grid", "spec.json", "--out", "grid"]) == 0
+    rows = table(folder)
+    assert [(row["balance"], row["alpha"], row["beta"]) for row in rows] == [
+        ("0.03", "", "1.0"),
+        ("0.3", "", "1.0"),
+    ]
+    assert [read_story(folder / "grid" / it["picture"])["alpha"] > 0 for it in rows]
 
 
 def test_it_paints_a_grid_and_paints_nothing_twice(folder: Path) -> None:

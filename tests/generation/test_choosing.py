@@ -39,7 +39,7 @@ def said(page: Any) -> str:
         ({"more_axes": "start = noise\nseed = 0, 1, 2"}, "renders 18"),
         ({"pairs-0-axes": "alpha_beta = 1\ncontent_layer = conv3_1"}, "renders 1 "),
         ({"alpha_beta": "0.1, lots"}, "α/β: 'lots' is not a number"),
-        ({"alpha_beta": ""}, "This field is required"),
+        ({"alpha_beta": ""}, "Balances: Give levels of balance"),
         ({"more_axes": "sede = 1"}, "There is no setting"),
         ({"more_axes": "seed = 1, 2"}, "would paint the same picture"),
         ({"pairs-0-axes": "alpha_beta = few"}, "takes numbers"),

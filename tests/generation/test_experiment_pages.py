@@ -69,7 +69,8 @@ def test_save_and_queue_queues(logged_in: Any, experiment: Any, queues: None) ->
     [
         ({"alpha_beta": "0.1, lots"}, "is not a number"),
         ({"alpha_beta": "-1"}, "must be 0 or more"),
-        ({"alpha_beta": ""}, "required"),
+        ({"alpha_beta": ""}, "Give levels of balance, as 0.1, or of α/β."),
+        ({"balance": "0.1"}, "Give levels of one of balance, alpha and α/β"),
         ({"content_layer": []}, "required"),
         (
             {
@@ -119,10 +120,16 @@ def test_alpha_and_beta_take_the_place_of_their_ratio(
 def test_a_balance_takes_the_place_of_the_ratio(
     logged_in: Any, experiment: Any
 ) -> None:
-    changes = {"alpha_beta": "", "more_axes": "balance = 0.1"}
+    begun = logged_in.get(ADD).context["adminform"].form
+    assert (begun["balance"].value(), begun["alpha_beta"].value()) == ("0.1", "")
+    changes = {"alpha_beta": "", "balance": begun["balance"].value()}
     logged_in.post(ADD, form(experiment, **changes), follow=True)
     cell = Experiment.objects.get(name="New").cells()[0]
     assert (cell.settings.balance, cell.settings.alpha) == (0.1, None)
+    instead = {"alpha_beta": "", "more_axes": "balance = 0.2", "name": "Line"}
+    logged_in.post(ADD, form(experiment, **instead), follow=True)
+    cell = Experiment.objects.get(name="Line").cells()[0]
+    assert (cell.settings.balance, cell.settings.alpha) == (0.2, None)
 
     both = {"alpha_beta": "", "more_axes": "balance = 0.1\nalpha = 1", "name": "Two"}
     page = logged_in.post(ADD, form(experiment, **both), follow=True)

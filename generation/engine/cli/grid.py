@@ -31,7 +31,7 @@ from generation.engine.cli.options import (
     read_weights,
 )
 from generation.engine.errors import EngineError, SettingsError
-from generation.engine.factors import column_values
+from generation.engine.factors import FACTORS, column_values
 from generation.engine.grid import combinations, read_layers
 from generation.engine.judged import warning
 from generation.engine.pictures.files import pixel_sha256
@@ -49,7 +49,7 @@ EXAMPLES = """\
 spec.json, with paths relative to it; every factor is a setting and its levels:
   {"pairs": [["cat.jpg", "wave.jpg"]],
    "settings": {"weights": "imagenet", "size": 300},
-   "factors": {"alpha": [0.001, 0.01, 0.1],
+   "factors": {"balance": [0.03, 0.1, 0.3],
                "content_layer": ["conv1_1", "conv3_1"]}}
 "contents" and "styles" instead of "pairs" are crossed. weights and start may be paths
 too. DIR gets a PNG and a JSON per render and grid.csv; what is there already, whole and
@@ -160,7 +160,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write_table(path: Path, outs: Mapping[Path, _Cell], folder: Path) -> None:
-    """grid.csv: the usual columns, and every other setting in which cells differ."""
+    """grid.csv: the usual columns, and every other setting in which cells differ.
+
+    Where a balance is set, `alpha` is empty: what it comes to is in the stories.
+    """
     rows = []
     for out, cell in outs.items():
         settings = cell.settings
@@ -181,14 +184,19 @@ def _write_table(path: Path, outs: Mapping[Path, _Cell], folder: Path) -> None:
             inside = source.is_relative_to(folder)
             named[role] = str(source.relative_to(folder) if inside else source)
         rows.append((named | usual, others))
+    told = {name for usual, _ in rows for name in usual}
+    if "balance" in told:
+        told.add("alpha")
+    columns = [name for name in ("picture", *FACTORS) if name in told]
     varied = [
         name for name in rows[0][1] if len({others[name] for _, others in rows}) > 1
     ]
     with path.open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow([*rows[0][0], *varied])
+        table.writerow([*columns, *varied])
         for usual, others in rows:
-            table.writerow([*usual.values(), *(others[name] for name in varied)])
+            cells = [usual.get(name, "") for name in columns]
+            table.writerow([*cells, *(others[name] for name in varied)])
 
 
 def _spec(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_pictures(parser, required=True)
     parser.add_argument("--image", type=Path, required=True, help="the picture judged")
     parser.add_argument("--json", action="store_true", help="on one line")
-    add_settings(parser, alpha="1")
+    add_settings(parser, alpha=1)
 
 
 def run(options: argparse.Namespace) -> int:

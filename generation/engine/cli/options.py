@@ -42,13 +42,14 @@ def add_weights_input(parser: Any) -> None:
     )
 
 
-def add_settings(parser: argparse.ArgumentParser, *, alpha: str) -> None:
+def add_settings(parser: argparse.ArgumentParser, **defaults: object) -> None:
+    """Add an option for each setting; `defaults` are this command's own."""
     group = parser.add_argument_group("settings")
     for name in setting_names():
         factor = FACTORS[name]
         flag = "--" + name.replace("_", "-")
         flags = [flag.rstrip("s") + "s", flag.rstrip("s")] if name in LAYERS else [flag]
-        default = alpha if name == "alpha" else factor.default
+        default = defaults.get(name, factor.default)
         group.add_argument(
             *flags,
             dest=name,

@@ -16,23 +16,21 @@ from generation.engine.cli.options import (
     read_settings,
 )
 from generation.engine.errors import SettingsError
+from generation.engine.settings import USUAL_BALANCE
 
 TEXT = "Paint one picture."
 USAGE = "--content C --style S --out PNG"
 EXAMPLES = """\
 examples:
   python -m generation.engine render --content cat.jpg --style wave.jpg \\
-      --out cat.png --alpha 0.01 --tv-weight 1 --weights imagenet
+      --out cat.png --balance 0.1 --tv-weight 1 --weights imagenet
   python -m generation.engine render --content cat.jpg --style wave.jpg \\
       --out cat.png --alpha 0.01 --objective notebook --as-published
   without trained weights (colour and texture move, little more):
   python -m generation.engine render --content cat.jpg --style wave.jpg \\
-      --out cat.png --alpha 1e-4 --weights random:0 --pooling average \\
+      --out cat.png --weights random:0 --pooling average \\
       --start content --size 128 --evaluations 100
 """
-
-# What the paper mostly takes beside a beta of 1, under its own objective.
-ALPHA = 0.01
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,11 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, metavar="FILE", help="go on from here if it is there"
     )
     parser.add_argument("--checkpoint-seconds", type=float, default=60, metavar="S")
-    add_settings(
-        parser,
-        alpha=f"{ALPHA:g}: the paper's most frequent, for its own objective; the "
-        "other objectives want others",
-    )
+    add_settings(parser, balance=USUAL_BALANCE)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if options.start and is_picture(options.start):
         files["start"] = options.start
         start_picture, options.start = read_start(Path(options.start))
-    settings = read_settings(options, alpha=ALPHA)
+    settings = read_settings(options, balance=USUAL_BALANCE)
     content = opened(options.content, "content")
     style = opened(options.style, "style")
     with Bar() as bar:

@@ -55,9 +55,7 @@ CONTENTS = {
 PAIRS = [("Chelsea the cat", "Woodcut"), ("Coffee", "Stained glass")]
 GRID: dict[str, Any] = {
     "content_layer": ["conv4_2"],
-    # About .05 and .5 times S(content photo) / C(style picture) of both pairs at this
-    # size, layer and objective: much of the style; the photo with less of it.
-    "alpha_beta": [0.04, 0.4],
+    "balance": [0.05, 0.5],  # much of the style; the photo with less of it
     "tv_weight": [0.0],
     "size": 240,  # of the long side: 240 × 160, as many pixels as 196 × 196
     "evaluations": 45,
@@ -67,6 +65,7 @@ GRID: dict[str, Any] = {
 # Random features transfer colour and texture visibly only so; it is said.
 RANDOM: dict[str, Any] = {
     "content_layer": ["conv3_1"],
+    "balance": [],
     "alpha_beta": [0.0005, 0.02],
     "pooling": "average",
 }
@@ -289,8 +288,9 @@ class Command(BaseCommand):
         _, report = build(study, include_simulated=True)
         table = report.tables["mos_by_stimulus.csv"]
         table["truth"] = table["stimulus"].map(true_values(study, seed=SEED))
-        shown = ["stimulus", "content", "style", "alpha", "weights", "n", "mos", "sd",
-                 "ci_low", "ci_high", "truth"]  # fmt: skip
+        shown = ["stimulus", "content", "style", "balance", "alpha", "weights", "n",
+                 "mos", "sd", "ci_low", "ci_high", "truth"]  # fmt: skip
+        shown = [name for name in shown if name in table]
         self.stdout.write(
             f"\n{SIMULATED_PEOPLE} simulated participants (seed {SEED}): truth + bias "
             f"(SD {BIAS_SD}) + noise (SD {NOISE_SD}), rounded to 1–5.\n"
