@@ -34,11 +34,14 @@ from analysis.reports.request import (
     request_report,
 )
 from analysis.reports.tasks import compute_report
+from analysis.stats.codebook import codebook
 from analysis.workers import ReportWorker
 from survey.models import Participant, Rating, Study
 from survey.participant.leaving import withdraw
 from survey.simulation import simulate
+from survey.studies.lifecycle import open_study
 from tests.analysis.test_exports import people_answer
+from tests.conftest import put_on_wall
 from tests.survey.test_racing import race
 
 pytestmark = [pytest.mark.broker, pytest.mark.django_db]
@@ -529,3 +532,31 @@ def test_above_the_tables_stands_how_much_of_the_data_they_leave_out(
     n = Rating.objects.count()
     banner = f"{n // 3} of {n} rows cannot be used and count nowhere"
     assert html.index(banner) < html.index("<ol")
+
+
+def test_where_pictures_lie_between_their_ends_is_a_metric_of_the_report(
+    make_experiment: Any,
+) -> None:
+    """From a worker's row to metrics.csv and the codebook."""
+    balances = {"balance": [n / 50 for n in range(1, 13)]}
+    experiment = make_experiment(alpha_beta=[], more_axes=balances)
+    for number, render in enumerate(put_on_wall(experiment), start=1):
+        render.style_share, render.content_share = number / 12, 0.5 / number
+        render.save(update_fields=["style_share", "content_share"])
+    study = Study.objects.create(
+        title="S", experiment=experiment, owner=experiment.owner,
+        controller="x", contact="y", ethics_reference="z",
+    )  # fmt: skip
+    open_study(study)
+    study.refresh_from_db()
+    simulate(study, participants=3, seed=1)
+    ratings, report = compute.build(study, include_simulated=True)
+    metrics = report.tables["metrics.csv"].set_index("metric")
+    assert {"style_share", "content_share"} <= set(metrics.index)
+    assert metrics.loc["style_share", "srocc"] == pytest.approx(
+        -metrics.loc["content_share", "srocc"]
+    )
+    assert "balance" in ratings.frame.columns
+    described = codebook({"frame": list(ratings.frame.columns)}).set_index("column")
+    assert described.loc["style_share", "description"].startswith("Style loss of the")
+    assert described.loc["balance", "description"].startswith("Content weight as a")
