@@ -6,7 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -176,6 +176,19 @@ class Painter:
                     wave[painting] = index
             for painting in self._paint(list(wave)):
                 yield wave[painting], painting.settled()
+
+    def alpha_of_balance(
+        self, settings: RenderSettings, content: Image.Image, style: Image.Image
+    ) -> float:
+        """The α that a balance of 1 comes to, β being 1; nothing is painted.
+
+        Raises `SettingsError` where there is nothing to balance, `WeightsMissing` and
+        `WeightsRefused`.
+        """
+        settings = replace(settings, balance=1.0, alpha=None, beta=1.0)
+        network = self.network(settings)
+        pair = prepared(settings, content, style)
+        return alpha_of(settings, ends_of(settings, network, *pair, self.cell)) or 0.0
 
     def _paint(self, paintings: list[_Painting]) -> Iterator[_Painting]:
         """Drive paintings to their ends, evaluating together what can be; each one as

@@ -26,6 +26,7 @@ from generation.models.source_images import (
     start_picture,
     thumbnail_path,
 )
+from generation.models.weighings import Weighing
 from generation.models.weights_at_hosts import WeightsAtHost
 from generation.models.weights_fetches import WeightsFetch
 
@@ -38,6 +39,7 @@ __all__ = [
     "RenderQuerySet",
     "Reproduction",
     "SourceImage",
+    "Weighing",
     "WeightsAtHost",
     "WeightsFetch",
     "default_content_layers",

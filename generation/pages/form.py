@@ -23,6 +23,7 @@ from generation.experiments.forecast import (
 )
 from generation.models import Experiment, Pair, SourceImage
 from generation.pictures.fields import PictureTiles
+from generation.queueing.weighing import typed_alphas
 from nstlab.core.access import ADD, CHANGE, may, visible
 from nstlab.core.pages import ask, find
 
@@ -58,8 +59,16 @@ def live_forecast(request: HttpRequest, pk: int | None = None) -> HttpResponse:
     refused = _refusals(form, formsets)
     if not refused:
         try:
-            planned = forecast(form.instance, _cells(form, formsets[0]))
-            context |= {"planned": planned, "facts": _facts(planned)}
+            cells = _cells(form, formsets[0])
+            planned = forecast(form.instance, cells)
+            told, measuring = typed_alphas(cells)
+            context |= {
+                "planned": planned,
+                "facts": _facts(planned),
+                "typed": told,
+                # Nobody measures where no worker runs: then it is not asked again.
+                "measuring": measuring and planned.workers > 0,
+            }
             if planned.new:
                 check_room(planned.bytes, form.instance.owner or request.user)
         except NoRoom as full:

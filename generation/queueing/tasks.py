@@ -34,6 +34,7 @@ from generation.models import (
     Render,
     Reproduction,
     SourceImage,
+    Weighing,
     start_picture,
 )
 from generation.models.renders import RESULTS
@@ -164,6 +165,42 @@ def reproduce_render(pk: int) -> str:
         differences=differences(render.environment, painted.environment),
     )
     return "compared"
+
+
+def weigh_pair(pk: int) -> str:
+    """Measure which α a balance of 1 comes to for the two pictures of weighing `pk`.
+
+    Delivered twice, or of pictures that are gone, it does nothing.
+    """
+    waiting = Weighing.objects.select_related("content", "style")
+    weighing = waiting.filter(pk=pk, measured_at=None).first()
+    if weighing is None:
+        return "not ours"
+    try:
+        with Painter(
+            device=device(), weights_folder=settings.NSTLAB_WEIGHTS
+        ) as painter:
+            alpha = painter.alpha_of_balance(
+                weighing.render_settings(),
+                _pixels(weighing.content),
+                _pixels(weighing.style),
+            )
+    except (EngineError, StoreAway) as refused:
+        weighing.fail(f"Not measured: {refused}")
+        return "nothing to measure"
+    except JobTimeoutException:
+        weighing.fail("Not measured: it took longer than it was given.")
+        raise
+    except Exception as error:
+        full = memory.ran_out(error)
+        weighing.fail(
+            f"Not measured: {MEMORY_RAN_OUT}"
+            if full
+            else f"Not measured: {CRASHED.format(type(error).__name__)}"
+        )
+        raise
+    weighing.finish(alpha)
+    return "measured"
 
 
 class _Work:

@@ -19,8 +19,14 @@ from rq.job import Job
 
 import generation.queueing.tasks  # noqa: F401
 from generation.engine.errors import EngineError
-from generation.models import Batch, Reproduction, WeightsAtHost, WeightsFetch
-from generation.queueing import fetching
+from generation.models import (
+    Batch,
+    Reproduction,
+    Weighing,
+    WeightsAtHost,
+    WeightsFetch,
+)
+from generation.queueing import fetching, weighing
 from generation.queueing.dispatch import dispatch
 from generation.queueing.reap import abandon
 from generation.queueing.reproduction import KILLED, TASK
@@ -68,6 +74,8 @@ class RenderWorker(LabWorker):
             Reproduction(pk=job.args[0]).fail(KILLED)
         elif job.func_name == fetching.TASK:
             WeightsFetch(pk=job.args[0]).fail(fetching.KILLED)
+        elif job.func_name == weighing.TASK:
+            Weighing(pk=job.args[0]).fail(f"Not measured: {weighing.KILLED}")
         else:
             pk, attempt = job.args
             _abandon(pk, attempt)
