@@ -38,7 +38,13 @@ from generation.pictures.fields import (
     PictureTiles,
     TilesField,
 )
-from generation.presets import PRESET_OBJECTIVES, PRESETS, picture_title
+from generation.presets import (
+    ABOUT_RATIOS,
+    PRESET_OBJECTIVES,
+    PRESETS,
+    Preset,
+    picture_title,
+)
 
 
 class UploadForm(forms.ModelForm):
@@ -223,6 +229,14 @@ class PresetForm(forms.Form):
         choices=[it for it in choices_of("objective") if it[0] in PRESET_OBJECTIVES],
         help_text="The equations as printed, or the code that painted what was rated.",
     )
+    weighing = forms.ChoiceField(
+        label="Content against style",
+        choices=[
+            ("balance", "balances, which paint the same mixture everywhere"),
+            ("alpha_beta", "α/β as printed, which belong to notebook at 300 pixels"),
+        ],
+        help_text=ABOUT_RATIOS,
+    )
     weights = WeightsField()
     uploads = PicturesField(
         label="Pictures",
@@ -240,6 +254,12 @@ class PresetForm(forms.Form):
         field: Any = self.fields["weights"]
         field.offer(now)
         self.missing_weights = missing_weights([now])
+
+    def chosen(self) -> Preset:
+        """The experiment, with what weighs content as it was chosen."""
+        preset = PRESETS[self.cleaned_data["preset"]]
+        wanted = self.cleaned_data["weighing"] == "balance"
+        return preset.with_balances() if wanted else preset
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}

@@ -6,26 +6,64 @@ paper's five wherever no axis names them, with w_l = 1/5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
+from generation.engine.factors import RATIO
 from generation.engine.grid import Axes, PicturePair
 from generation.engine.methods.gatys.objectives import AS_PUBLISHED
-from generation.engine.settings import PAPER_STYLE_LAYERS
+from generation.engine.settings import PAPER_STYLE_LAYERS, USUAL_BALANCE
 
 # The paper's equations, and the code that its pictures came from.
 PRESET_OBJECTIVES = ("paper", "notebook")
+# What must be known before the printed ratios are painted under another objective.
+ABOUT_RATIOS = (
+    "The printed ratios belong to the objective notebook at 300 pixels: under paper "
+    "they paint the photo with little style. A balance paints the same mixture under "
+    "both."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One experiment of the paper: its pairs of picture files and its axes."""
+    """One experiment of the paper: its pairs of picture files and its axes.
+
+    `balances` are offered in place of its ratios: as many, or one for each pair.
+    """
 
     title: str
     description: str
     pairs: tuple[PicturePair, ...]
     axes: Axes = field(default_factory=dict)
+    balances: tuple[float, ...] = (USUAL_BALANCE,)
+
+    @property
+    def has_ratios(self) -> bool:
+        """Whether it was printed with ratios α/β."""
+        return any(
+            RATIO in axes for axes in (self.axes, *(it.axes for it in self.pairs))
+        )
+
+    def with_balances(self) -> Preset:
+        """The same with balances in place of the printed ratios; without ratios, as it
+        is."""
+        if not self.has_ratios:
+            return self
+        return replace(
+            self,
+            title=f"{self.title}, balances",
+            description=f"{self.description} Balances in place of the printed ratios.",
+            axes=_weighed(self.axes, self.balances),
+            pairs=tuple(
+                replace(pair, axes=_weighed(pair.axes, self.balances))
+                for pair in self.pairs
+            ),
+        )
+
+    def about_ratios(self, objective: str) -> str:
+        """A sentence on its ratios where they are another objective's; else none."""
+        return ABOUT_RATIOS if self.has_ratios and objective != "notebook" else ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -35,6 +73,16 @@ class Preset:
                 file for pair in self.pairs for file in (pair.content, pair.style)
             )
         )
+
+
+def _weighed(axes: Axes, balances: tuple[float, ...]) -> Axes:
+    """Axes with balances where the ratio was."""
+    return {
+        "balance" if name == RATIO else name: (
+            list(balances) if name == RATIO else levels
+        )
+        for name, levels in axes.items()
+    }
 
 
 def picture_title(file: str) -> str:
@@ -93,6 +141,7 @@ PRESETS: dict[str, Preset] = {
             "alpha_beta": [0.001, 0.01, 0.1, 0.25, 0.5],
             "tv_weight": [0.0],
         },
+        balances=(0.01, 0.03, 0.1, 0.3, 1.0),
     ),
     "2": Preset(
         title="Experiment 2",

@@ -40,9 +40,10 @@ def experiment_from_preset(
     # Pairs with levels of their own leave those of the grid to pairs that are added.
     usual = {**Experiment().axes(), "balance": [USUAL_BALANCE]}
     axes = overridden(usual, preset.axes)
+    told = f"{preset.description} {preset.about_ratios(objective)}".strip()
     fields: dict[str, Any] = {
         "name": f"{preset.title}, {objective}",
-        "description": preset.description,
+        "description": told,
         **{name: axes.pop(name, []) for name in levels_asked()},
         "weights": weights,
         "owner": owner,

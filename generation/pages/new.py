@@ -59,7 +59,7 @@ def _from_preset(request: HttpRequest, form: PresetForm) -> Experiment:
         for file, data in form.brought.items()
     }
     experiment = experiment_from_preset(
-        preset=PRESETS[form.cleaned_data["preset"]],
+        preset=form.chosen(),
         objective=form.cleaned_data["objective"],
         pictures=form.here | uploaded,
         weights=form.cleaned_data["weights"],

@@ -145,6 +145,29 @@ def test_the_same_settings_by_hand_have_the_same_digests(
     )
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_balances_take_the_place_of_the_printed_ratios(
+    name: str, wall: Callable[[Preset], dict[str, SourceImage]]
+) -> None:
+    printed = PRESETS[name]
+    assert printed.about_ratios("notebook") == ""
+    if name.startswith("3.2"):  # reconstructions have no ratio
+        assert printed.with_balances() is printed
+        assert printed.about_ratios("paper") == ""
+        return
+    pictures = wall(printed)
+    ratios, balances = (
+        experiment_from_preset(preset=preset, objective="paper", pictures=pictures)
+        for preset in (printed, printed.with_balances())
+    )
+    cells = list(zip(ratios.cells(), balances.cells(), strict=True))
+    for ratio, balance in cells:
+        assert balance.settings.balance and balance.settings.alpha is None
+        assert balance.settings.changed(alpha=ratio.settings.alpha) == ratio.settings
+    assert "belong to the objective notebook" in ratios.description
+    assert "in place of the printed ratios" in balances.description
+
+
 # The command ------------------------------------------------------------------
 
 
@@ -172,6 +195,18 @@ def test_the_command_makes_an_experiment_from_a_folder(
         "portrait × starry_night",
         "cat × wave",
     ]
+
+
+def test_the_command_says_whose_the_ratios_are_and_offers_balances(
+    db: None, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper("2", "--images", str(folder))
+    assert "Give --balances" in capsys.readouterr().out
+    paper("2", "--images", str(folder), "--objective", "notebook")
+    paper("2", "--images", str(folder), "--balances")
+    said = capsys.readouterr().out
+    assert "Give --balances" not in said
+    assert "Experiment 2, balances, paper: The grid has 4 renders" in said
 
 
 def test_both_objectives_share_the_pictures(db: None, folder: Path) -> None:
@@ -235,7 +270,8 @@ def test_the_desk_makes_one_from_pictures_here_and_uploaded(
         add_source_image(
             data=png((60 * number, 90, 120)), title=title, owner=researcher
         )
-    form = {"preset": "2", "objective": "notebook", "weights": "random:0"}
+    form = {"preset": "2", "objective": "notebook", "weights": "random:0",
+            "weighing": "alpha_beta"}  # fmt: skip
     page = logged_in.post(ADDRESS, form, follow=True).content.decode()
     assert "Upload these pictures, or title them so: wave." in page
     page = logged_in.post(
@@ -253,7 +289,8 @@ def test_the_desk_makes_one_from_pictures_here_and_uploaded(
 
 
 def test_an_upload_that_is_no_picture_is_refused(logged_in: Any) -> None:
-    form = {"preset": "3D", "objective": "paper", "weights": "random:0"}
+    form = {"preset": "3D", "objective": "paper", "weights": "random:0",
+            "weighing": "balance"}  # fmt: skip
     files = [upload(0, "cat.jpg"), SimpleUploadedFile("wave.jpg", b"no picture")]
     page = logged_in.post(ADDRESS, form | {"uploads": files}).content.decode()
     assert "not a picture in a supported format" in page
@@ -300,7 +337,8 @@ def test_a_file_is_named_by_its_first_digits(
 
 
 def test_weights_that_cannot_be_are_refused_and_leave_nothing(logged_in: Any) -> None:
-    form = {"preset": "3D", "objective": "paper", "weights": "nonsense"}
+    form = {"preset": "3D", "objective": "paper", "weights": "nonsense",
+            "weighing": "balance"}  # fmt: skip
     files = [upload(0, "cat.jpg"), upload(1, "wave.jpg")]
     page = logged_in.post(ADDRESS, form | {"uploads": files}).content.decode()
     assert "weights must be" in page

@@ -36,6 +36,12 @@ class Command(BaseCommand):
         parser.add_argument("--images", type=Path, required=True, metavar="DIR")
         parser.add_argument("--objective", choices=PRESET_OBJECTIVES, default="paper")
         parser.add_argument(
+            "--balances",
+            action="store_true",
+            help="in place of the printed ratios α/β, which belong to the objective "
+            "notebook at 300 pixels",
+        )
+        parser.add_argument(
             "--weights",
             default="imagenet",
             help="imagenet, random:SEED, or the name of a file as `manage.py weights "
@@ -49,6 +55,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         preset = PRESETS[options["experiment"]]
+        if options["balances"]:
+            preset = preset.with_balances()
         owner = owner_of(options["owner"])
         instead = {
             name: options[name]
@@ -71,6 +79,8 @@ class Command(BaseCommand):
         except (PresetRefused, ImpossibleGrid, EngineError) as refused:
             raise CommandError(str(refused)) from refused
         self.stdout.write(f"{experiment}: {planned}")
+        if about := preset.about_ratios(options["objective"]):
+            self.stdout.write(f"{about} Give --balances to paint these.")
         if not WeightsAtHost.objects.exists():
             self._say_missing_here(experiment)
         if options["queue"]:
