@@ -40,7 +40,7 @@ def test_the_form_says_what_a_ratio_comes_to_once_it_is_measured(
 ) -> None:
     asked = form(experiment, content_layer=["conv2_1"], alpha_beta="0.01, 1e3")
     before = said(logged_in.post(NEW, asked))
-    assert "α/β 0.01 not measured yet" in before
+    assert "α/β 0.01, 1000 not measured yet" in before
     row = Weighing.objects.get()
     assert waiting() == [row.job_id]
     assert said(logged_in.post(NEW, asked)) == before
