@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generation', '0011_balances'),
+        ('generation', '0013_balances'),
     ]
 
     operations = [

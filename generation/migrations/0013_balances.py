@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0010_shape_in_words")]
+    dependencies = [("generation", "0012_weights_chosen")]
 
     operations = [
         migrations.AddField(
