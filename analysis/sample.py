@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ def rows(study: Study) -> tuple[list[str], Iterator[dict[str, Any]]]:
         *(f"form_{name}" for name in asked),
     ]
     platforms = _platforms(study)
-    timed = has_dates(study)
+    timed, dated = has_durations(study), has_dates(study)
 
     def each() -> Iterator[dict[str, Any]]:
         for person in found:
@@ -80,8 +80,8 @@ def rows(study: Study) -> tuple[list[str], Iterator[dict[str, Any]]]:
                 "language": person.language,
                 "viewport": person.viewport,
                 "pixel_ratio": person.pixel_ratio,
-                "started_at": person.started_at if timed else None,
-                "finished_at": person.finished_at if timed else None,
+                "started_at": person.started_at if dated else None,
+                "finished_at": person.finished_at if dated else None,
                 "minutes": None if minutes is None else round(minutes, 2),
                 "planned": person.planned,
                 "answered": person.answered,
@@ -95,12 +95,13 @@ def rows(study: Study) -> tuple[list[str], Iterator[dict[str, Any]]]:
 
 
 def sample(
-    study: Study, *, include_simulated: bool = False, screened_out: int = 0
+    study: Study, *, include_simulated: bool = False, screened_out: Collection[str] = ()
 ) -> dict[str, Any]:
     """The flow from consent to the tables, the groups, the durations, the paragraph.
 
-    `screened_out` people were left out by a rule of the report. Exclusions by hand have
-    their reasons, the most frequent first.
+    `screened_out` are the codes of people whom a rule of the report left out: they are
+    a step of the flow, and in nothing after it. Exclusions by hand have their reasons,
+    the most frequent first.
     """
     status = Participant.Status
     counted = study.participants.counted(simulated=include_simulated)
@@ -122,7 +123,8 @@ def sample(
     silent = [person for person in people if not person.answered]
     excluded = [person for person in people if person.answered and person.excluded]
     reasons = Counter(person.exclusion_reason or "no reason" for person in excluded)
-    kept = [person for person in people if person.answered and not person.excluded]
+    left = [person for person in people if person.answered and not person.excluded]
+    kept = [person for person in left if person.code not in screened_out]
     partly = sum(person.status != status.FINISHED for person in kept)
     gone = [("withdrew, and all answers were deleted", withdrew)]
     gone += [("deleted when the study's time was over", purged)] if purged else []
@@ -133,18 +135,18 @@ def sample(
         ),
         Step("answered", len(people) - len(silent), tuple(reasons.most_common())),
     ]
-    if screened_out:
-        by_rule = (("left out by the rule of screening", screened_out),)
-        steps.append(Step("not excluded by hand", len(kept), by_rule))
-    steps.append(Step("are in the tables", len(kept) - screened_out))
-    timed = has_dates(study)
+    if by_rule := len(left) - len(kept):
+        said = (("left out by the rule of screening", by_rule),)
+        steps.append(Step("not excluded by hand", len(left), said))
+    steps.append(Step("are in the tables", len(kept)))
+    timed = has_durations(study)
     durations = sorted(
         minutes
         for person in kept
         if timed and (minutes := _minutes(person)) is not None
     )
     groups = _groups(study, kept)
-    dates = _dates(kept) if timed else None
+    dates = _dates(kept) if has_dates(study) else None
     return {
         "steps": steps,
         "partly": partly,
@@ -188,9 +190,14 @@ def _minutes(person: Participant) -> float | None:
     return (person.finished_at - person.started_at).total_seconds() / 60
 
 
-def has_dates(study: Study) -> bool:
-    """False where the times of an imported study are no dates."""
+def has_durations(study: Study) -> bool:
+    """False where an imported study came without times."""
     return not Import.objects.filter(study=study, timed=False).exists()
+
+
+def has_dates(study: Study) -> bool:
+    """False for an imported study: days stay where its people were asked."""
+    return not Import.objects.filter(study=study).exists()
 
 
 def _dates(people: Sequence[Participant]) -> tuple[str, str] | None:

@@ -154,7 +154,7 @@ def of_people(kept: Kept, notes: Notes, study: Study) -> dict[str, Any]:
     return sample(
         study,
         include_simulated=kept.report.include_simulated,
-        screened_out=len(summary.get("screened_out", {})),
+        screened_out=set(summary.get("screened_out", {})),
     )
 
 

@@ -14,7 +14,7 @@ from analysis.preregistration import freezing
 from survey.models import Participant, Study, Trial
 
 # Counts what a report consists of: an older one is not shown for a newer program.
-FORMAT = 6
+FORMAT = 7
 
 
 def fingerprint(study: Study) -> str:

@@ -93,14 +93,20 @@ MOST_PURGED_AT_ONCE = 50
 
 @transaction.atomic
 def _purge_some(study: Study) -> int:
-    """Delete a few of a study's people and count them; no sum of answers stays."""
+    """Delete a few of a study's people; how many. With the study stays how many of
+    them counted, and no sum of answers.
+    """
     # People before items before the study, as whoever answers holds them.
     people = study.participants.select_for_update(of=("self",)).order_by("pk")
     held = list(people.values_list("pk", flat=True)[:MOST_PURGED_AT_ONCE])
     if held:
-        Participant.objects.filter(pk__in=held).delete()
+        gone = Participant.objects.filter(pk__in=held)
+        # Who had withdrawn is counted already; others than these never counted.
+        withdrawn = Participant.Status.WITHDRAWN
+        counting = gone.counted().exclude(status=withdrawn).count()
+        gone.delete()
         study.items.update(**dict.fromkeys(planning.SUMS, 0))
         Study.objects.filter(pk=study.pk).update(
-            purged_count=F("purged_count") + len(held)
+            purged_count=F("purged_count") + counting
         )
     return len(held)

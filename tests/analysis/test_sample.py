@@ -15,7 +15,7 @@ from analysis.reports.contents import report_context
 from analysis.reports.page_data import Kept
 from analysis.sample import rows, sample
 from survey.models import FormAnswer, FormItem, Participant, Rating, Recruit, Study
-from survey.participant.leaving import withdraw
+from survey.participant.leaving import purge, withdraw
 from survey.simulation import simulate
 from tests.analysis.test_exports import people_answer
 from tests.analysis.test_report_parts import reported
@@ -63,9 +63,21 @@ def test_the_flow_leads_from_consent_to_the_tables_and_loses_nobody(
     assert found["steps"][2].gone == (("asleep", 1),)
     assert found["partly"] == 1
     assert reported(taken).method["n_participants"] == 3
-    by_rule = sample(taken, screened_out=1)["steps"]
-    assert [step.n for step in by_rule] == [6, 5, 4, 3, 2]
+    left_out = Participant.objects.get(device_class="phone").code
+    by_rule = sample(taken, screened_out={left_out, "somebody withdrawn since"})
+    assert [step.n for step in by_rule["steps"]] == [6, 5, 4, 3, 2]
+    # Who is in no table is in no group, duration or sentence about them either.
+    assert sum(n for _, n in dict(by_rule["groups"])["device"]) == 2
+    assert len(by_rule["durations"]) == len(found["durations"]) - 1
     assert sample(taken, include_simulated=True)["steps"][0].n == 8
+
+
+def test_a_purge_leaves_the_number_that_consented(taken: Study) -> None:
+    Study.objects.filter(pk=taken.pk).update(delete_on=dt.date(2026, 1, 1))
+    assert purge(dt.date(2026, 1, 1)) == (0, 9)  # with the pilot and the simulated
+    taken.refresh_from_db()
+    assert (taken.purged_count, taken.withdrawn_count) == (5, 1)
+    assert sample(taken)["steps"][0].n == 6
 
 
 def test_the_paragraph_says_what_a_paper_must(taken: Study) -> None:
