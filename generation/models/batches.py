@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -107,14 +108,16 @@ class Batch(models.Model):
 
     def leave(self, seen: int) -> bool:
         """Open the attempt after `seen`, which nobody has claimed; False if somebody
-        has, or already did."""
-        return self._next_attempt(Q(attempt=seen, over=False, token=None))
+        has, or already did. It overtakes no longer: whoever gave it back, and cannot
+        paint it, would get nothing else."""
+        unclaimed = Q(attempt=seen, over=False, token=None)
+        return self._next_attempt(unclaimed, urgent=False)
 
     def next_attempt(self, seen: int) -> bool:
         """Open the attempt after `seen`; False if somebody else already did."""
         return self._next_attempt(Q(attempt=seen, over=False))
 
-    def _next_attempt(self, leaving: Q) -> bool:
+    def _next_attempt(self, leaving: Q, **columns: Any) -> bool:
         return move(
             self,
             leaving,
@@ -122,4 +125,5 @@ class Batch(models.Model):
             token=None,
             lease_until=None,
             sent_at=None,
+            **columns,
         )

@@ -19,6 +19,7 @@ class WeightsFetch(models.Model):
     """
 
     host = models.CharField(max_length=255)
+    # Of an attempt after the first: when it was opened.
     asked_at = models.DateTimeField(auto_now_add=True)
     attempt = models.PositiveIntegerField(default=1)
     begun_at = models.DateTimeField(null=True)
@@ -43,8 +44,11 @@ class WeightsFetch(models.Model):
     def __str__(self) -> str:
         return self.job_id
 
-    # Somebody waits for it: it overtakes grids.
-    queue = "render-high"
+    @property
+    def queue(self) -> str:
+        """Somebody waits for it: it overtakes grids; but not once a worker of another
+        host gave it back, who would get nothing else."""
+        return "render-high" if self.attempt == 1 else "render"
 
     @property
     def job_id(self) -> str:
@@ -61,7 +65,7 @@ class WeightsFetch(models.Model):
     def next_attempt(self, seen: int) -> bool:
         """Open the attempt after `seen`; False if it was begun or has ended."""
         waits = Q(attempt=seen, begun_at=None, ended_at=None)
-        return move(self, waits, attempt=F("attempt") + 1)
+        return move(self, waits, attempt=F("attempt") + 1, asked_at=timezone.now())
 
     def show_progress(self, here: int, total: int) -> bool:
         """Say how far it is; False if it has been ended, as when somebody stops it."""
@@ -70,6 +74,11 @@ class WeightsFetch(models.Model):
     def fail(self, reason: str) -> bool:
         """End it without weights; False if it has been ended before."""
         return self._while_open(ended_at=timezone.now(), reason=reason)
+
+    def lose(self, reason: str) -> bool:
+        """The same for the attempt that this row knows; False if another is open."""
+        seen = Q(attempt=self.attempt, ended_at=None)
+        return move(self, seen, ended_at=timezone.now(), reason=reason)
 
     def finish(self) -> bool:
         """End it with the weights on the host; False if it has been ended before."""

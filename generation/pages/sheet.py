@@ -128,14 +128,16 @@ def _time_left(experiment: Experiment) -> dict[str, Any]:
     """How long the workers that are there would paint what is left, were it theirs
     alone."""
     alike = ("method", "network", "weights", "size", "evaluations")
-    shape = ("settings__fit", "content__width", "content__height")
+    inside = ("settings__fit", "settings__precision")
+    shape = (*inside, "content__width", "content__height")
     left = experiment.renders.unfinished().order_by().values(*alike, *shape)
     rates = Rates()
     seconds = 0.0
     for some in left.annotate(count=Count("pk")):
         count = some.pop("count")
-        fit, *content = (some.pop(name) for name in shape)
-        one = RenderSettings.from_dict({"alpha": 1.0, "fit": fit, **some})
+        fit, precision, *content = (some.pop(name) for name in shape)
+        some |= {"fit": fit, "precision": precision or "float32"}
+        one = RenderSettings.from_dict({"alpha": 1.0, **some})
         seconds += count * rates.seconds(one, (content[0], content[1]))
     workers = workers_of("render")
     return {"workers": workers, "left": duration(seconds / max(1, workers))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,14 @@ def queue_experiment(experiment: Experiment) -> Queued:
     """
     # Whoever asks at the same time waits here and then finds nothing new.
     held = Experiment.objects.select_for_update().get(pk=experiment.pk)
-    experiment.queued_weights = held.queued_weights
+    # Hosts tell at any moment: names are asked for once, for cells and for later.
+    experiment.queued_weights = named = {
+        f"{network} {kind}": held.name_weights(kind, network)
+        for kind, network in IMAGENETS
+    }
     cells = experiment.cells()
-    _keep_to_weights(experiment, cells)
+    experiment.queued_weights = held.queued_weights
+    _keep_to_weights(experiment, cells, named)
     present = set(experiment.renders.values_list("digest", flat=True))
     new = [cell for cell in cells if cell.digest not in present]
     finished = {}
@@ -88,16 +93,19 @@ def queue_experiment(experiment: Experiment) -> Queued:
     )
 
 
-def _keep_to_weights(experiment: Experiment, cells: Sequence[Cell]) -> None:
-    """Write down what ImageNet's weights are in this experiment from now on."""
+def _keep_to_weights(
+    experiment: Experiment, cells: Sequence[Cell], named: Mapping[str, str]
+) -> None:
+    """Write down what ImageNet's weights are in this experiment from now on, of those
+    that its cells have."""
     used = {(cell.settings.weights.partition(":")[0], cell.settings.network)
             for cell in cells}  # fmt: skip
-    named = {
-        f"{network} {kind}": experiment.name_weights(kind, network)
+    kept = {
+        f"{network} {kind}": named[f"{network} {kind}"]
         for kind, network in used.intersection(IMAGENETS)
     }
-    if not named.items() <= experiment.queued_weights.items():
-        experiment.queued_weights = {**experiment.queued_weights, **named}
+    if not kept.items() <= experiment.queued_weights.items():
+        experiment.queued_weights = {**experiment.queued_weights, **kept}
         experiment.save(update_fields=["queued_weights"])
 
 

@@ -43,7 +43,8 @@ def dispatch() -> int:
         taken = [
             list(
                 waiting.filter(Exists(queued), experiment__owner=owner, urgent=urgent)
-                .order_by("pk")
+                # What another host left comes after what nobody has tried.
+                .order_by("attempt", "pk")
                 .select_related("experiment")
                 .select_for_update(skip_locked=True, of=("self",))[:places]
             )

@@ -140,4 +140,4 @@ def end_lost() -> int:
     """
     asked_before = timezone.now() - PATIENCE
     rows = WeightsFetch.objects.filter(ended_at=None, asked_at__lt=asked_before)
-    return sum(row.fail(LOST) for row in jobs.lost(rows))
+    return sum(row.lose(LOST) for row in jobs.lost(rows))

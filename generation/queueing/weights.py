@@ -20,16 +20,22 @@ LEAVING_SECONDS = 1.0
 
 def tell_weights() -> set[str]:
     """Write down which weights this host has, for lists and queueing; their names."""
-    found = names_at_hand(settings.NSTLAB_WEIGHTS)
-    told = {name: asdict(each) for name, each in found.items()}
+    told = _at_hand()
     WeightsAtHost.objects.tell(platform.node(), told)
-    return set(found)
+    return set(told)
+
+
+def _at_hand() -> dict[str, dict[str, str]]:
+    found = names_at_hand(settings.NSTLAB_WEIGHTS)
+    return {name: asdict(each) for name, each in found.items()}
 
 
 def tell_again() -> None:
-    """The same where a worker of this host has told before; else it is no such host."""
-    if WeightsAtHost.objects.filter(host=platform.node()).exists():
-        tell_weights()
+    """The same where a worker of this host has told before; else it is no such host.
+    That a worker is there now only a worker says."""
+    this = WeightsAtHost.objects.filter(host=platform.node())
+    if this.exists():
+        this.update(weights=_at_hand())
 
 
 def others_have(names: Iterable[str]) -> bool:
