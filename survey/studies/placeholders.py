@@ -33,7 +33,7 @@ TRANSLATED = ("title", "question", "further_questions", "forms", "welcome", "con
 
 def placeholders(study: Study) -> Iterator[tuple[str, str, str]]:
     """Each field of a study in which one was found: its name, what people call it, and
-    the words, as they stand there. Translations have the name of no field."""
+    the words, as they stand there. Translations and forms have the name of no field."""
     for names, looks_like in ((TEXTS, _TEXT), (LINKS, _LINK)):
         for name in names:
             if found := looks_like.search(getattr(study, name)):
@@ -42,6 +42,9 @@ def placeholders(study: Study) -> Iterator[tuple[str, str, str]]:
         for name in TRANSLATED:
             if found := _TEXT.search(getattr(own, name)):
                 yield "", f"{own.get_language_display()} {name}", found[0]
+    for item in study.form_items.all():
+        if found := _TEXT.search(f"{item.text}\n{item.options}"):
+            yield "", f"The question “{item.name}” of a form", found[0]
     for question in study.further_questions.all():
         if found := _TEXT.search(question.text):
             yield "question", f"Question “{question.name}”", found[0]

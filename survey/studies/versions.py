@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models, transaction
 
+from nstlab.core.access import VIEW, may
 from survey.models import Stimulus, Study
 from survey.models.stimuli import stimulus_code
 from survey.presets import DEMO_WORDS
@@ -49,11 +50,15 @@ def duplicate(study: Study, owner: Any) -> Study:
     asks, says and shows; nobody has rated anything in it.
 
     Dates, the ethics reference and a platform's codes are of one study, and stay with
-    that. Raises CannotOpen while pictures of an archive are being imported.
+    that; so does an experiment that `owner` may not see. Raises CannotOpen while
+    pictures of an archive are being imported.
     """
     study = hold(study)
     check_all_uploaded(study)
     fields = _fields(study, without=(*_OWN, *_FOR_ONE))
+    if study.experiment is not None and not may(owner, VIEW, study.experiment):
+        # Its pictures are there; no more of them come from what is not theirs.
+        fields |= {"experiment": None, "all_renders": False, "chosen": []}
     for name, words in DEMO_WORDS.items():
         if fields.get(name) == words:
             fields[name] = ""

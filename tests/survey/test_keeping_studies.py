@@ -94,17 +94,27 @@ def test_the_demo_s_words_stay_with_the_demo_and_long_titles_fit(study: Study) -
     assert len(twin.title) == 120 and twin.title.endswith(" (copy)")
 
 
+def test_an_experiment_that_one_may_not_see_stays_with_its_owner(
+    study: Study, make_account: Any
+) -> None:
+    study.shared_with.add(colleague := make_account("grace", "Researcher"))
+    twin = duplicate(study, colleague)
+    assert twin.experiment is None and twin.stimuli.count() == study.stimuli.count()
+    assert duplicate(study, study.owner).experiment == study.experiment
+
+
 # The archive ------------------------------------------------------------------------
 
 
 def test_an_archived_study_is_out_of_the_list_and_comes_back(
     study: Study, logged_in: Any
 ) -> None:
-    logged_in.post(page(study, "archive"))  # it is open
+    logged_in.post(page(study, "archive"), {"archived": "1"})  # it is open
     study.refresh_from_db()
     assert study.archived_at is None
     study.close()
-    logged_in.post(page(study, "archive"))
+    for _ in range(2):  # a double click
+        logged_in.post(page(study, "archive"), {"archived": "1"})
     study.refresh_from_db()
     assert study.archived_at is not None
 
@@ -114,7 +124,7 @@ def test_an_archived_study_is_out_of_the_list_and_comes_back(
 
     assert not listed() and listed("?archived=yes") and listed("?archived=all")
     assert "archived" in logged_in.get(page(study, "change")).content.decode()
-    logged_in.post(page(study, "archive"))
+    logged_in.post(page(study, "archive"), {"archived": "0"})
     assert listed() and not listed("?archived=yes")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
-from survey.models import Question, Study, Translation
+from survey.models import FormItem, Question, Study, Translation
 from survey.presets import DEMO_WORDS
 from survey.refusals import CannotOpen
 from survey.studies.lifecycle import open_study
@@ -69,12 +69,14 @@ def test_what_people_really_write_is_no_placeholder(
     assert list(placeholders(study)) == []
 
 
-def test_translations_and_further_questions_are_read_too(study: Study) -> None:
+def test_translations_forms_and_further_questions_are_read_too(study: Study) -> None:
     Translation.objects.create(study=study, language="de", consent="[Name] TODO")
     Question.objects.create(study=study, name="style", text="TBD")
+    FormItem.objects.create(study=study, name="job", text="Your job?", options="a\nXXX")
     assert {where for _, where, _ in placeholders(study)} == {
         "Deutsch consent",
         "Question “style”",
+        "The question “job” of a form",
     }
 
 

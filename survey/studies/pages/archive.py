@@ -14,10 +14,11 @@ from survey.studies.pages.around import to_study
 
 @about(Study, CHANGE)
 def archive(request: HttpRequest, study: Study) -> HttpResponse:
-    """Archive the study, or take it out again if it is archived."""
-    if request.method != "POST":
-        return to_study(study)
-    if study.archived_at is None:
+    """Archive the study, or take it out again, as `archived` is 1 or 0."""
+    wanted = request.POST.get("archived", "")
+    if wanted not in {"0", "1"} or (wanted == "1") == (study.archived_at is not None):
+        return to_study(study)  # it is so already
+    if wanted == "1":
         done, said = study.archive(), f"“{study}” is archived. Nothing of it is lost."
     else:
         done, said = study.unarchive(), f"“{study}” is among the others again."
