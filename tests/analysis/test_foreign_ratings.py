@@ -60,6 +60,7 @@ def agree(study: Study, path: Path, columns: Sequence[str], **options: Any) -> N
         one, other = ours[name].copy(), theirs[name].copy()
         if not key:  # the lab's tables also name what nobody has, such as times of day
             one = one[one["n_participants"] > 0].reset_index(drop=True)
+            assert {*one.pop("question")} <= {"overall"}  # the lab names the only one
             other = other[other["n_participants"] > 0].reset_index(drop=True)
         else:
             one[key] = one[key].astype(str).map(labels)
