@@ -233,7 +233,7 @@ class PresetForm(forms.Form):
         label="Content against style",
         choices=[
             ("balance", "balances, which paint the same mixture everywhere"),
-            ("alpha_beta", "α/β as printed, which belong to notebook at 300 pixels"),
+            ("printed", "α/β as printed, which belong to notebook at 300 pixels"),
         ],
         help_text=ABOUT_RATIOS,
     )

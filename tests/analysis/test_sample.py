@@ -41,7 +41,10 @@ def taken(study: Study, researcher: Any) -> Study:
     FormAnswer.objects.create(participant=finished, name="comment", answer="Nice,\n=1")
     Study.objects.filter(pk=study.pk).update(ask_comment=True)
     Recruit.objects.create(
-        participant=finished, platform="prolific", person="5f", delete_on=dt.date.max
+        participant=finished,
+        platform="prolific",
+        person="their-id",
+        delete_on=dt.date.max,
     )
     begun = finished.started_at
     Participant.objects.filter(pk=finished.pk).update(
@@ -89,7 +92,7 @@ def test_the_paragraph_says_what_a_paper_must(taken: Study) -> None:
     assert "Those who finished took " in text and " minutes in the median" in text
     assert "Age band: no answer 2, 18–29 1." in text
     assert "Source: link 2, Prolific 1." in text
-    assert "5f" not in text
+    assert "their-id" not in text
 
 
 def test_the_page_shows_it_and_the_csv_has_a_row_a_person(
@@ -111,7 +114,7 @@ def test_the_page_shows_it_and_the_csv_has_a_row_a_person(
     assert [row["exclusion_reason"] for row in table if row["excluded"] == "true"] == [
         "asleep"
     ]
-    assert "5f" not in text and "token" not in text.splitlines()[0]
+    assert "their-id" not in text and "token" not in text.splitlines()[0]
     assert {row["participant"] for row in table} == {
         person.code for person in Participant.objects.exclude(status="withdrawn")
     }

@@ -117,7 +117,7 @@ def test_a_loss_term_is_a_loss_and_the_setting_that_weighs_it(
     assert "--darkness-weight DARKNESS_WEIGHT weight of darkness [0]" in options_of(
         "render", capsys
     )
-    weighed = ("--evaluations", "4", "--darkness-weight", "1e7")
+    weighed = ("--evaluations", "4", "--alpha", "0.01", "--darkness-weight", "1e7")
     told = story(*weighed)
     assert told["settings"]["darkness_weight"] == 1e7
     for row in told["curve"]:
