@@ -91,9 +91,11 @@ class WeightsAtHost(models.Model):
         return is_random(name) or is_among(name, self.weights)
 
     def in_short(self) -> list[str]:
-        """What it has, each file once, in few words."""
+        """What it has, each file once, in few words: by its name as ImageNet's weights
+        where it has one. (PostgreSQL keeps no order of names.)"""
         first: dict[str, str] = {}
-        for name, told in self.weights.items():
+        names = sorted(self.weights, key=lambda name: (name.startswith("file:"), name))
+        for name, told in ((name, self.weights[name]) for name in names):
             network = told["network"].replace("vgg", "VGG-")
             first.setdefault(told["words"], f"{describe(name)} ({network})")
         return list(first.values())
