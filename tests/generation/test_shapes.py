@@ -123,7 +123,6 @@ def test_a_line_of_the_form_goes_before_the_pictures_own_focus(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.django_db(transaction=True)  # the lease is held on a connection of its own
 def test_a_batch_paints_each_picture_in_its_own_shape(
     make_experiment: Callable[..., Any],
 ) -> None:
